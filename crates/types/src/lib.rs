@@ -1,0 +1,20 @@
+//! Vocabulary of the coordination layer: identities, traffic classes, checked units and time.
+//!
+//! This crate contains no I/O, no clock, no randomness and no algorithm. A value that exists is
+//! valid: constructors check, and nothing here can be put into an invalid state afterwards.
+
+mod class;
+mod energy;
+mod id;
+mod packet;
+mod time;
+mod transport;
+mod units;
+
+pub use class::{AckLevel, ParseClassError, TrafficClass};
+pub use energy::{EnergyProfile, Microjoules};
+pub use id::{Epoch, LinkId, MessageId, ParsePeerIdError, PeerId, Sequence};
+pub use packet::Packet;
+pub use time::Timestamp;
+pub use transport::{LinkCapabilities, Medium, ParseTransportError, TransportType};
+pub use units::{Kbps, Ratio, UnitError};

@@ -1,0 +1,33 @@
+//! The frame codec: what two nodes say to each other over a link, as bytes.
+//!
+//! This crate contains no I/O, no clock and no decisions: bytes in, checked values out, and back.
+//! Every length is bounded before anything is allocated, payloads are slices of the input buffer,
+//! and no input makes a decoder panic.
+//!
+//! ```text
+//! frame  = hop header | [hop ack] | [route] | body
+//! body   = nothing | data | end ack | probe | probe reply | hello
+//! ```
+//! The hop header, the hop ack and the route are for the next hop, in clear (the link encrypts).
+//! Data and end acks are for the destination: a relay forwards their bytes as they are. A sealed
+//! payload takes the place of the clear one without changing the shape.
+
+mod ack;
+mod beacon;
+mod data;
+mod error;
+mod frame;
+mod hello;
+mod probe;
+mod reader;
+
+pub use ack::{
+    EndAck, HopAck, MAX_ACK_BLOCKS, MAX_ACK_WORDS, MAX_PARTIALS, MAX_RANGES, MAX_RESULTS, Partial,
+    ResultEntry, Status, StreamAck,
+};
+pub use beacon::{Beacon, MAX_BEACON_ADDRESSES, SignedBeacon};
+pub use data::{Data, MAX_MESSAGE};
+pub use error::DecodeError;
+pub use frame::{Body, Frame, HopHeader, NO_DEADLINE, Route, VERSION};
+pub use hello::Hello;
+pub use probe::{Probe, ProbeReply};

@@ -1,0 +1,65 @@
+use bytes::Bytes;
+
+use crate::DecodeError;
+
+/// Reads big-endian fields off the front of a buffer; never beyond its end.
+pub(crate) struct Reader {
+    bytes: Bytes,
+}
+
+impl Reader {
+    pub(crate) fn new(bytes: Bytes) -> Self {
+        Self { bytes }
+    }
+
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
+        let left = self.bytes.len();
+        let Some(head) = self.bytes.first_chunk::<N>() else {
+            return Err(DecodeError::Truncated { needed: N, left });
+        };
+        let head = *head;
+        bytes::Buf::advance(&mut self.bytes, N);
+        Ok(head)
+    }
+
+    pub(crate) fn u8(&mut self) -> Result<u8, DecodeError> {
+        Ok(u8::from_be_bytes(self.array()?))
+    }
+
+    pub(crate) fn u16(&mut self) -> Result<u16, DecodeError> {
+        Ok(u16::from_be_bytes(self.array()?))
+    }
+
+    pub(crate) fn u32(&mut self) -> Result<u32, DecodeError> {
+        Ok(u32::from_be_bytes(self.array()?))
+    }
+
+    pub(crate) fn u64(&mut self) -> Result<u64, DecodeError> {
+        Ok(u64::from_be_bytes(self.array()?))
+    }
+
+    /// A count of things that follow, refused above `bound`.
+    pub(crate) fn count(&mut self, what: &'static str, bound: usize) -> Result<usize, DecodeError> {
+        let value = usize::from(self.u8()?);
+        if value > bound {
+            return Err(DecodeError::TooMany {
+                what,
+                value: value as u64,
+                bound: bound as u64,
+            });
+        }
+        Ok(value)
+    }
+
+    /// Everything that is left, without a copy.
+    pub(crate) fn rest(&mut self) -> Bytes {
+        std::mem::take(&mut self.bytes)
+    }
+
+    pub(crate) fn finish(self) -> Result<(), DecodeError> {
+        match self.bytes.len() {
+            0 => Ok(()),
+            left => Err(DecodeError::Trailing(left)),
+        }
+    }
+}
