@@ -33,8 +33,6 @@ mod link;
 pub mod mock;
 mod transport;
 
+pub use bitcraps_types::{Address, ConnectTarget, DownReason, Hint, HintSource};
 pub use link::{Link, LinkPath, QueueState, TrySendError};
-pub use transport::{
-    Address, ConnectError, ConnectTarget, DownReason, Hint, HintSource, Sink, StartError,
-    Transport, TransportEvent,
-};
+pub use transport::{ConnectError, Sink, StartError, Transport, TransportEvent};

@@ -3,6 +3,7 @@
 //! This crate contains no I/O, no clock, no randomness and no algorithm. A value that exists is
 //! valid: constructors check, and nothing here can be put into an invalid state afterwards.
 
+mod address;
 mod class;
 mod energy;
 mod id;
@@ -11,6 +12,7 @@ mod time;
 mod transport;
 mod units;
 
+pub use address::{Address, ConnectTarget, DownReason, Hint, HintSource};
 pub use class::{AckLevel, ParseClassError, TrafficClass};
 pub use energy::{EnergyProfile, Microjoules};
 pub use id::{Epoch, LinkId, MessageId, ParsePeerIdError, PeerId, Sequence};
