@@ -21,6 +21,7 @@
 //! [`Link::try_send`](crate::Link::try_send), whose caller may hold a lock that its
 //! [`Sink`](crate::Sink) takes; time is tokio's, so a paused clock works.
 
+mod air;
 mod handle;
 mod link;
 mod network;

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::network::{Air, End, Faults};
+use super::air::{Air, End, Faults};
 use crate::ConnectTarget;
 
 /// Controls a pair of mocks after they were moved. A fault holds for every link of the pair, now

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use bitcraps_types::{LinkCapabilities, LinkId, PeerId, TransportType};
 use bytes::Bytes;
 
-use super::network::{Air, End};
+use super::air::{Air, End};
 use crate::{Link, LinkPath, QueueState, TrySendError};
 
 /// One end of a link.

@@ -4,8 +4,9 @@ use async_trait::async_trait;
 use bitcraps_types::{LinkId, PeerId, TransportType};
 use tokio::task::JoinHandle;
 
+use super::air::{Air, End};
 use super::handle::MockHandle;
-use super::network::{Air, End, MockNetwork};
+use super::network::MockNetwork;
 use crate::{Address, ConnectError, ConnectTarget, Sink, StartError, Transport};
 
 /// One end of an in-memory network of two. Made in pairs, see [`MockNetwork`].
