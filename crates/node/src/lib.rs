@@ -1,1 +1,16 @@
-//! Placeholder.
+//! A node that runs: checked configuration, identity and epoch on disk, and the one clock.
+//!
+//! Decisions are not made here. What a node does is decided by pure crates that take facts and the
+//! time; this crate reads the files, the clock and the sockets they need and carries out what they
+//! return.
+
+mod clock;
+pub mod config;
+mod directory;
+mod epoch;
+mod identity;
+
+pub use clock::BootClock;
+pub use config::{Config, ConfigError, Environment};
+pub use epoch::{EpochError, EpochFile};
+pub use identity::{Identity, IdentityError, KeyProblem};

@@ -1,0 +1,400 @@
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bitcraps_types::{PeerId, Ratio};
+
+use super::limits::{
+    ANOMALY_MULTIPLIER, CONNECTION_TIMEOUT, DISCOVERY_PORT, HEALTH_CHECK_INTERVAL, Limits,
+    MAX_ADDRESSES, MAX_DIAMETER, MAX_INTERFACE_NAME, MAX_INTERFACES, MAX_LOG_FILTER, MAX_NAME,
+    MAX_PACKET_SIZE, MAX_PEERS, MAX_SOCKET_PATH, PORT, RATIO,
+};
+use super::raw::{
+    RawBounds, RawConfig, RawLan, RawLog, RawNetworkMonitor, RawNode, RawPeer, RawTransports,
+};
+use super::{
+    AdminSettings, ConfigError, Environment, Interface, LanSettings, LogSettings,
+    NetworkMonitorSettings, NodeSettings, Origin, Origins, StaticPeer, TransportLimits,
+    TransportSettings,
+};
+
+/// Every section, checked.
+#[derive(Debug, Clone)]
+pub(super) struct Sections {
+    pub(super) network_monitor: NetworkMonitorSettings,
+    pub(super) transport: TransportSettings,
+    pub(super) node: NodeSettings,
+    pub(super) lan: LanSettings,
+    pub(super) peers: Vec<StaticPeer>,
+    pub(super) admin: AdminSettings,
+    pub(super) log: LogSettings,
+}
+
+/// Checks what was written; returns it as well with the paths in force written out.
+pub(super) fn checked(
+    mut raw: RawConfig,
+    origins: &Origins,
+    environment: &Environment,
+) -> Result<(Sections, RawConfig), ConfigError> {
+    let check = Check {
+        origins,
+        environment,
+    };
+    let network_monitor = check.network_monitor(&raw.coordination.network_monitor)?;
+    let transport = check.transports(&raw.coordination.transport)?;
+    let node = check.node(&raw.node)?;
+    let lan = check.lan(&raw.lan)?;
+    let peers = check.peers(&raw.peers)?;
+    let admin = check.admin(&raw.admin.socket, &node)?;
+    let log = check.log(&raw.log)?;
+    // Built from text, and joined with text: both are Unicode.
+    raw.node.data_dir = node.data_dir.to_string_lossy().into_owned();
+    raw.admin.socket = admin.socket.to_string_lossy().into_owned();
+    let sections = Sections {
+        network_monitor,
+        transport,
+        node,
+        lan,
+        peers,
+        admin,
+        log,
+    };
+    Ok((sections, raw))
+}
+
+struct Check<'a> {
+    origins: &'a Origins,
+    environment: &'a Environment,
+}
+
+impl Check<'_> {
+    fn network_monitor(
+        &self,
+        raw: &RawNetworkMonitor,
+    ) -> Result<NetworkMonitorSettings, ConfigError> {
+        Ok(NetworkMonitorSettings {
+            health_check_interval: self.seconds(
+                "coordination.network_monitor.health_check_interval_seconds",
+                raw.health_check_interval_seconds,
+                HEALTH_CHECK_INTERVAL,
+            )?,
+            anomaly_threshold_multiplier: self.within(
+                "coordination.network_monitor.anomaly_threshold_multiplier",
+                raw.anomaly_threshold_multiplier,
+                ANOMALY_MULTIPLIER,
+            )?,
+            partition_risk_alert_threshold: self.ratio(
+                "coordination.network_monitor.partition_risk_alert_threshold",
+                raw.partition_risk_alert_threshold,
+            )?,
+            max_diameter_alert: self.number(
+                "coordination.network_monitor.max_diameter_alert",
+                raw.max_diameter_alert,
+                MAX_DIAMETER,
+            )?,
+            min_clustering_coefficient: self.ratio(
+                "coordination.network_monitor.min_clustering_coefficient",
+                raw.min_clustering_coefficient,
+            )?,
+            bridge_node_load_threshold: self.ratio(
+                "coordination.network_monitor.bridge_node_load_threshold",
+                raw.bridge_node_load_threshold,
+            )?,
+        })
+    }
+
+    fn transports(&self, raw: &RawTransports) -> Result<TransportSettings, ConfigError> {
+        let bluetooth = self.transport(
+            &raw.bluetooth.bounds(),
+            [
+                "coordination.transport.bluetooth.max_packet_size",
+                "coordination.transport.bluetooth.connection_timeout_seconds",
+                "coordination.transport.bluetooth.reliability_threshold",
+            ],
+        )?;
+        let wifi_direct = self.transport(
+            &raw.wifi_direct.bounds(),
+            [
+                "coordination.transport.wifi_direct.max_packet_size",
+                "coordination.transport.wifi_direct.connection_timeout_seconds",
+                "coordination.transport.wifi_direct.reliability_threshold",
+            ],
+        )?;
+        let internet = self.transport(
+            &raw.internet.bounds(),
+            [
+                "coordination.transport.internet.max_packet_size",
+                "coordination.transport.internet.connection_timeout_seconds",
+                "coordination.transport.internet.reliability_threshold",
+            ],
+        )?;
+        Ok(TransportSettings {
+            default_policy: raw.default_policy,
+            energy_aware_mode: raw.energy_aware_mode,
+            auto_failover_enabled: raw.auto_failover_enabled,
+            limits: [bluetooth, wifi_direct, internet],
+        })
+    }
+
+    fn transport(
+        &self,
+        raw: &RawBounds,
+        [size, timeout, reliability]: [&'static str; 3],
+    ) -> Result<TransportLimits, ConfigError> {
+        Ok(TransportLimits {
+            max_packet_size: self.number(size, raw.max_packet_size, MAX_PACKET_SIZE)?,
+            connection_timeout: self.seconds(
+                timeout,
+                raw.connection_timeout_seconds,
+                CONNECTION_TIMEOUT,
+            )?,
+            reliability_threshold: self.ratio(reliability, raw.reliability_threshold)?,
+        })
+    }
+
+    fn node(&self, raw: &RawNode) -> Result<NodeSettings, ConfigError> {
+        let data_dir = match raw.data_dir.as_str() {
+            "" => match self.environment.text("XDG_DATA_HOME") {
+                // The XDG specification has relative paths ignored.
+                Some(data_home) if data_home.starts_with('/') => {
+                    PathBuf::from(data_home).join("bitcraps")
+                }
+                Some(_) | None => self.path("node.data_dir", "~/.local/share/bitcraps")?,
+            },
+            written => self.path("node.data_dir", written)?,
+        };
+        let name = raw.name.as_str();
+        self.at_most("node.name", name.len(), "bytes", MAX_NAME)?;
+        if name.chars().any(char::is_control) {
+            return Err(self.unfit(
+                "node.name",
+                name,
+                "it holds a control character; use plain text",
+            ));
+        }
+        Ok(NodeSettings {
+            data_dir,
+            name: (!name.is_empty()).then(|| name.to_owned()),
+        })
+    }
+
+    fn lan(&self, raw: &RawLan) -> Result<LanSettings, ConfigError> {
+        let count = raw.interfaces.len();
+        self.at_most("lan.interfaces", count, "interfaces", MAX_INTERFACES)?;
+        let mut interfaces = Vec::with_capacity(count);
+        for text in &raw.interfaces {
+            let interface = self.interface(text)?;
+            if interfaces.contains(&interface) {
+                return Err(self.unfit("lan.interfaces", text, "it is listed twice; list it once"));
+            }
+            interfaces.push(interface);
+        }
+        let port: u16 = self.number("lan.port", raw.port, PORT)?;
+        let discovery_port: u16 =
+            self.number("lan.discovery_port", raw.discovery_port, DISCOVERY_PORT)?;
+        if port == discovery_port {
+            return Err(ConfigError::Relation {
+                first: "lan.port",
+                first_value: port.to_string(),
+                first_origin: self.origin("lan.port"),
+                second: "lan.discovery_port",
+                second_value: discovery_port.to_string(),
+                second_origin: self.origin("lan.discovery_port"),
+                rule: "both are UDP ports of this node, so they must differ",
+            });
+        }
+        Ok(LanSettings {
+            enabled: raw.enabled,
+            interfaces,
+            port,
+            discovery_port,
+            mdns: raw.mdns,
+            beacon: raw.beacon,
+            prior: self.ratio("lan.prior", raw.prior)?,
+        })
+    }
+
+    fn interface(&self, text: &str) -> Result<Interface, ConfigError> {
+        let unfit = |problem| Err(self.unfit("lan.interfaces", text, problem));
+        if let Ok(address) = text.parse::<IpAddr>() {
+            if address.is_unspecified() {
+                return unfit("it stands for every interface; name each one that may be used");
+            }
+            if address.is_multicast() {
+                return unfit("it is a multicast address; name an interface or an address of one");
+            }
+            return Ok(Interface::Address(address));
+        }
+        let in_name = |c: char| !c.is_whitespace() && !c.is_control() && c != '/';
+        if text.is_empty() || text.len() > MAX_INTERFACE_NAME || !text.chars().all(in_name) {
+            return unfit(
+                "it is neither an address nor a name of an interface (`ip link` lists them)",
+            );
+        }
+        Ok(Interface::Name(text.to_owned()))
+    }
+
+    fn peers(&self, raw: &[RawPeer]) -> Result<Vec<StaticPeer>, ConfigError> {
+        self.at_most("peers", raw.len(), "peers", MAX_PEERS)?;
+        let mut seen = BTreeSet::new();
+        let mut peers = Vec::with_capacity(raw.len());
+        for peer in raw {
+            let id: PeerId = peer
+                .id
+                .parse()
+                .map_err(|e| self.unfit("peers", &peer.id, &format!("id: {e}")))?;
+            if !seen.insert(id) {
+                let problem = "the peer is listed twice; list all its addresses once";
+                return Err(self.unfit("peers", &peer.id, problem));
+            }
+            if peer.addresses.is_empty() {
+                let problem = "the peer has no addresses; add one as ip:port";
+                return Err(self.unfit("peers", &peer.id, problem));
+            }
+            let count = peer.addresses.len();
+            self.at_most("peers", count, "addresses in one peer", MAX_ADDRESSES)?;
+            let addresses = peer.addresses.iter().map(|text| self.address(text));
+            peers.push(StaticPeer {
+                id,
+                addresses: addresses.collect::<Result<_, _>>()?,
+            });
+        }
+        Ok(peers)
+    }
+
+    fn address(&self, text: &str) -> Result<SocketAddr, ConfigError> {
+        let unfit = |problem| self.unfit("peers", text, problem);
+        let address: SocketAddr = text.parse().map_err(|_| {
+            unfit("it is no address; write ip:port, as 192.0.2.7:47800 or [fe80::1]:47800")
+        })?;
+        if address.port() == 0 || address.ip().is_unspecified() || address.ip().is_multicast() {
+            return Err(unfit(
+                "nobody can be reached there; write the address and port the peer listens at",
+            ));
+        }
+        Ok(address)
+    }
+
+    fn admin(&self, socket: &str, node: &NodeSettings) -> Result<AdminSettings, ConfigError> {
+        let socket = match socket {
+            "" => node.data_dir.join("admin.sock"),
+            written => self.path("admin.socket", written)?,
+        };
+        let length = socket.as_os_str().len();
+        self.at_most("admin.socket", length, "bytes", MAX_SOCKET_PATH)?;
+        Ok(AdminSettings { socket })
+    }
+
+    fn log(&self, raw: &RawLog) -> Result<LogSettings, ConfigError> {
+        let filter = raw.filter.trim();
+        self.at_most("log.filter", filter.len(), "bytes", MAX_LOG_FILTER)?;
+        if filter.is_empty() {
+            return Err(self.unfit(
+                "log.filter",
+                "",
+                "it is empty; write a level, as info or off",
+            ));
+        }
+        Ok(LogSettings {
+            filter: filter.to_owned(),
+            format: raw.format,
+        })
+    }
+
+    fn path(&self, key: &'static str, text: &str) -> Result<PathBuf, ConfigError> {
+        if text.contains('\0') {
+            return Err(self.unfit(key, text, "it holds a zero byte, which no path does"));
+        }
+        if let Some(rest) = text.strip_prefix("~/") {
+            let home = self.environment.text("HOME");
+            let origin = || self.origin(key);
+            let home = home.ok_or_else(|| ConfigError::NoHome {
+                origin: origin(),
+                key,
+            })?;
+            return Ok(PathBuf::from(home).join(rest));
+        }
+        if !text.starts_with('/') {
+            let problem = "it is relative; write an absolute path, or one that starts with ~/";
+            return Err(self.unfit(key, text, problem));
+        }
+        Ok(PathBuf::from(text))
+    }
+
+    fn within<T>(&self, key: &'static str, value: T, range: Limits<T>) -> Result<T, ConfigError>
+    where
+        T: PartialOrd + fmt::Display,
+    {
+        if range.hold(&value) {
+            return Ok(value);
+        }
+        Err(ConfigError::OutOfRange {
+            origin: self.origin(key),
+            key,
+            value: value.to_string(),
+            range: range.to_string(),
+        })
+    }
+
+    fn number<T: TryFrom<i64>>(
+        &self,
+        key: &'static str,
+        value: i64,
+        range: Limits<i64>,
+    ) -> Result<T, ConfigError> {
+        let value = self.within(key, value, range)?;
+        T::try_from(value).map_err(|_| ConfigError::OutOfRange {
+            origin: self.origin(key),
+            key,
+            value: value.to_string(),
+            range: range.to_string(),
+        })
+    }
+
+    fn seconds(
+        &self,
+        key: &'static str,
+        value: i64,
+        range: Limits<i64>,
+    ) -> Result<Duration, ConfigError> {
+        self.number(key, value, range).map(Duration::from_secs)
+    }
+
+    fn ratio(&self, key: &'static str, value: f64) -> Result<Ratio, ConfigError> {
+        self.within(key, value, RATIO).map(Ratio::clamped)
+    }
+
+    fn at_most(
+        &self,
+        key: &'static str,
+        length: usize,
+        unit: &'static str,
+        limit: usize,
+    ) -> Result<(), ConfigError> {
+        if length <= limit {
+            return Ok(());
+        }
+        Err(ConfigError::TooLong {
+            origin: self.origin(key),
+            key,
+            length,
+            unit,
+            limit,
+        })
+    }
+
+    fn unfit(&self, key: &'static str, value: &str, problem: &str) -> ConfigError {
+        ConfigError::Unfit {
+            origin: self.origin(key),
+            key,
+            value: value.to_owned(),
+            problem: problem.to_owned(),
+        }
+    }
+
+    fn origin(&self, key: &'static str) -> Origin {
+        self.origins.of(key).clone()
+    }
+}

@@ -1,0 +1,59 @@
+use std::fmt;
+
+/// The closed interval a number must lie in.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Limits<T> {
+    pub(super) min: T,
+    pub(super) max: T,
+}
+
+impl<T: PartialOrd> Limits<T> {
+    /// Whether `value` lies within; NaN does not.
+    pub(super) fn hold(&self, value: &T) -> bool {
+        (&self.min..=&self.max).contains(&value)
+    }
+}
+
+impl<T: fmt::Display> fmt::Display for Limits<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} to {}", self.min, self.max)
+    }
+}
+
+const fn limits<T: Copy>(min: T, max: T) -> Limits<T> {
+    Limits { min, max }
+}
+
+/// A probability, share or coefficient.
+pub(super) const RATIO: Limits<f64> = limits(0.0, 1.0);
+/// In seconds. Above an hour nobody would call it monitoring.
+pub(super) const HEALTH_CHECK_INTERVAL: Limits<i64> = limits(1, 3600);
+/// In standard deviations. Below one, ordinary values are anomalies.
+pub(super) const ANOMALY_MULTIPLIER: Limits<f64> = limits(1.0, 100.0);
+/// In hops.
+pub(super) const MAX_DIAMETER: Limits<i64> = limits(1, 1000);
+/// In bytes: from the least frame a link may have to what one message may be in memory.
+pub(super) const MAX_PACKET_SIZE: Limits<i64> = limits(256, 16 << 20);
+/// In seconds.
+pub(super) const CONNECTION_TIMEOUT: Limits<i64> = limits(1, 600);
+/// 0 takes any free port.
+pub(super) const PORT: Limits<i64> = limits(0, 65535);
+/// Every node listens at the same one, so it cannot be any.
+pub(super) const DISCOVERY_PORT: Limits<i64> = limits(1, 65535);
+
+/// One endpoint and one socket each; machines with more interfaces than this are routers.
+pub(super) const MAX_INTERFACES: usize = 16;
+/// Longest name of an interface in bytes (`IFNAMSIZ` without its end).
+pub(super) const MAX_INTERFACE_NAME: usize = 15;
+/// Each is dialled again and again for the life of the node.
+pub(super) const MAX_PEERS: usize = 1024;
+/// More addresses than a machine has interfaces are a mistake.
+pub(super) const MAX_ADDRESSES: usize = 16;
+/// In bytes; it is shown in tables and sent in beacons.
+pub(super) const MAX_NAME: usize = 64;
+/// In bytes (`sun_path` without its end).
+pub(super) const MAX_SOCKET_PATH: usize = 107;
+/// In bytes; far above any list of targets a person writes.
+pub(super) const MAX_LOG_FILTER: usize = 1024;
+/// In bytes; room for [`MAX_PEERS`] peers with all their addresses.
+pub(super) const MAX_FILE: u64 = 2 << 20;

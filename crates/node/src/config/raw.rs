@@ -1,0 +1,247 @@
+//! The file as it is written: every key with its type and default, nothing checked against anything.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::limits::{
+    ANOMALY_MULTIPLIER, CONNECTION_TIMEOUT, DISCOVERY_PORT, HEALTH_CHECK_INTERVAL, MAX_ADDRESSES,
+    MAX_DIAMETER, MAX_INTERFACES, MAX_PACKET_SIZE, MAX_PEERS, PORT, RATIO,
+};
+use super::sections::{LogFormat, Policy};
+
+/// Configuration of a bitcraps node.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+#[schemars(rename = "Config")]
+pub(super) struct RawConfig {
+    /// How links are chosen and the network is watched.
+    pub(super) coordination: RawCoordination,
+    /// The node itself.
+    pub(super) node: RawNode,
+    /// Links over the local network.
+    pub(super) lan: RawLan,
+    /// Peers that are dialled at known addresses, beside those that are found.
+    #[schemars(length(max = MAX_PEERS))]
+    pub(super) peers: Vec<RawPeer>,
+    /// The socket the command line talks to.
+    pub(super) admin: RawAdmin,
+    /// What is logged and how.
+    pub(super) log: RawLog,
+}
+
+/// How links are chosen and the network is watched.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub(super) struct RawCoordination {
+    /// When the network counts as unhealthy.
+    pub(super) network_monitor: RawNetworkMonitor,
+    /// How links are chosen.
+    pub(super) transport: RawTransports,
+}
+
+/// When the network counts as unhealthy.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub(super) struct RawNetworkMonitor {
+    /// Time between two looks at the network, in seconds.
+    #[schemars(range(min = HEALTH_CHECK_INTERVAL.min, max = HEALTH_CHECK_INTERVAL.max))]
+    pub(super) health_check_interval_seconds: i64,
+    /// How far from its usual value a measure is an anomaly, in standard deviations.
+    #[schemars(range(min = ANOMALY_MULTIPLIER.min, max = ANOMALY_MULTIPLIER.max))]
+    pub(super) anomaly_threshold_multiplier: f64,
+    /// Probability of a split above which there is an alert.
+    #[schemars(range(min = RATIO.min, max = RATIO.max))]
+    pub(super) partition_risk_alert_threshold: f64,
+    /// Diameter above which there is an alert, in hops.
+    #[schemars(range(min = MAX_DIAMETER.min, max = MAX_DIAMETER.max))]
+    pub(super) max_diameter_alert: i64,
+    /// Average clustering coefficient below which there is an alert.
+    #[schemars(range(min = RATIO.min, max = RATIO.max))]
+    pub(super) min_clustering_coefficient: f64,
+    /// Load of a bridge node, as a share of its capacity, above which there is an alert.
+    #[schemars(range(min = RATIO.min, max = RATIO.max))]
+    pub(super) bridge_node_load_threshold: f64,
+}
+
+impl Default for RawNetworkMonitor {
+    fn default() -> Self {
+        Self {
+            health_check_interval_seconds: 5,
+            anomaly_threshold_multiplier: 2.0,
+            partition_risk_alert_threshold: 0.7,
+            max_diameter_alert: 8,
+            min_clustering_coefficient: 0.3,
+            bridge_node_load_threshold: 0.8,
+        }
+    }
+}
+
+/// How links are chosen.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub(super) struct RawTransports {
+    /// Order of links for packets that ask for none.
+    pub(super) default_policy: Policy,
+    /// Whether the energy a packet costs is weighed at all.
+    pub(super) energy_aware_mode: bool,
+    /// Whether a packet may move to another link when its link fails.
+    pub(super) auto_failover_enabled: bool,
+    /// Bluetooth LE.
+    pub(super) bluetooth: RawBluetooth,
+    /// Wi-Fi Direct and the local network.
+    pub(super) wifi_direct: RawWifiDirect,
+    /// Anything beyond the local network.
+    pub(super) internet: RawInternet,
+}
+
+impl Default for RawTransports {
+    fn default() -> Self {
+        Self {
+            default_policy: Policy::FastestFirst,
+            energy_aware_mode: true,
+            auto_failover_enabled: true,
+            bluetooth: RawBluetooth::default(),
+            wifi_direct: RawWifiDirect::default(),
+            internet: RawInternet::default(),
+        }
+    }
+}
+
+/// Bounds of one transport, as written.
+pub(super) struct RawBounds {
+    pub(super) max_packet_size: i64,
+    pub(super) connection_timeout_seconds: i64,
+    pub(super) reliability_threshold: f64,
+}
+
+// One type for each transport, because each has defaults of its own for keys left out.
+macro_rules! transport {
+    ($name:ident, $max_packet_size:expr, $connection_timeout:expr, $reliability:expr) => {
+        /// Bounds of one transport.
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+        #[serde(deny_unknown_fields, default, expecting = "a table")]
+        pub(super) struct $name {
+            /// Largest frame in bytes, its header included; larger messages are sent in fragments.
+            #[schemars(range(min = MAX_PACKET_SIZE.min, max = MAX_PACKET_SIZE.max))]
+            pub(super) max_packet_size: i64,
+            /// When an attempt to connect is given up, in seconds.
+            #[schemars(range(min = CONNECTION_TIMEOUT.min, max = CONNECTION_TIMEOUT.max))]
+            pub(super) connection_timeout_seconds: i64,
+            /// A link that may deliver a smaller share ranks behind all that deliver more.
+            #[schemars(range(min = RATIO.min, max = RATIO.max))]
+            pub(super) reliability_threshold: f64,
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self {
+                    max_packet_size: $max_packet_size,
+                    connection_timeout_seconds: $connection_timeout,
+                    reliability_threshold: $reliability,
+                }
+            }
+        }
+
+        impl $name {
+            pub(super) fn bounds(&self) -> RawBounds {
+                RawBounds {
+                    max_packet_size: self.max_packet_size,
+                    connection_timeout_seconds: self.connection_timeout_seconds,
+                    reliability_threshold: self.reliability_threshold,
+                }
+            }
+        }
+    };
+}
+
+transport!(RawBluetooth, 1024, 10, 0.8);
+transport!(RawWifiDirect, 65_536, 5, 0.9);
+transport!(RawInternet, 1_048_576, 15, 0.95);
+
+/// The node itself.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub(super) struct RawNode {
+    /// Where the key, the epoch and the admin socket live: an absolute path, or one from the home
+    /// directory with ~/. Empty: bitcraps in XDG_DATA_HOME, or ~/.local/share/bitcraps.
+    pub(super) data_dir: String,
+    /// What people see beside the peer id, up to 64 bytes. Empty: the start of the peer id.
+    pub(super) name: String,
+}
+
+/// Links over the local network.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub(super) struct RawLan {
+    /// Whether there are any.
+    pub(super) enabled: bool,
+    /// Interfaces by name or address. Nothing is sent over any other; empty: not chosen yet.
+    #[schemars(length(max = MAX_INTERFACES))]
+    pub(super) interfaces: Vec<String>,
+    /// UDP port of the links; 0 takes any free one.
+    #[schemars(range(min = PORT.min, max = PORT.max))]
+    pub(super) port: i64,
+    /// UDP port of the beacon, the same on every node that is to be found.
+    #[schemars(range(min = DISCOVERY_PORT.min, max = DISCOVERY_PORT.max))]
+    pub(super) discovery_port: i64,
+    /// Look for peers, and be found, by multicast DNS.
+    pub(super) mdns: bool,
+    /// Look for peers, and be found, by the signed beacon.
+    pub(super) beacon: bool,
+    /// Share of frames a link is reckoned to deliver before anything was measured.
+    #[schemars(range(min = RATIO.min, max = RATIO.max))]
+    pub(super) prior: f64,
+}
+
+impl Default for RawLan {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            interfaces: Vec::new(),
+            port: 47_800,
+            discovery_port: 47_801,
+            mdns: true,
+            beacon: true,
+            prior: 0.95,
+        }
+    }
+}
+
+/// A peer at known addresses.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct RawPeer {
+    /// Its peer id, 64 hexadecimal digits.
+    #[schemars(regex(pattern = "^[0-9a-fA-F]{64}$"))]
+    pub(super) id: String,
+    /// Where it listens, as ip:port.
+    #[schemars(length(min = 1, max = MAX_ADDRESSES))]
+    pub(super) addresses: Vec<String>,
+}
+
+/// The socket the command line talks to.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub(super) struct RawAdmin {
+    /// Path of the Unix socket, at most 107 bytes. Empty: admin.sock in the data directory.
+    pub(super) socket: String,
+}
+
+/// What is logged and how.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub(super) struct RawLog {
+    /// A level, or target=level pairs, as in RUST_LOG.
+    pub(super) filter: String,
+    /// One line of text for each event, or one JSON object.
+    pub(super) format: LogFormat,
+}
+
+impl Default for RawLog {
+    fn default() -> Self {
+        Self {
+            filter: "info".to_owned(),
+            format: LogFormat::Text,
+        }
+    }
+}

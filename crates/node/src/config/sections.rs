@@ -1,0 +1,166 @@
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bitcraps_types::{PeerId, Ratio, TransportType};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Order in which links are tried for a packet that asks for none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum Policy {
+    /// The link that is expected to deliver first.
+    FastestFirst,
+    /// The link most likely to deliver.
+    MostReliable,
+    /// The link that costs the least energy.
+    EnergyEfficient,
+    /// Each link as much as it can carry.
+    LoadBalanced,
+}
+
+/// `[coordination.network_monitor]`: when the network counts as unhealthy.
+///
+/// Checked and kept here for the network monitor; a node without one does not use it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct NetworkMonitorSettings {
+    /// Time between two looks at the network, 1 s to 1 h.
+    pub health_check_interval: Duration,
+    /// Distance from its usual value at which a measure is an anomaly, 1 to 100 standard deviations.
+    pub anomaly_threshold_multiplier: f64,
+    /// Probability of a split above which there is an alert.
+    pub partition_risk_alert_threshold: Ratio,
+    /// Diameter above which there is an alert, 1 to 1000 hops.
+    pub max_diameter_alert: u32,
+    /// Average clustering coefficient below which there is an alert.
+    pub min_clustering_coefficient: Ratio,
+    /// Load of a bridge node, as a share of its capacity, above which there is an alert.
+    pub bridge_node_load_threshold: Ratio,
+}
+
+/// `[coordination.transport]`: how links are chosen.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TransportSettings {
+    /// Order of links for packets that ask for none.
+    pub default_policy: Policy,
+    /// Whether the energy a packet costs is weighed at all.
+    pub energy_aware_mode: bool,
+    /// Whether a packet may move to another link when its link fails.
+    pub auto_failover_enabled: bool,
+    /// Bounds of each transport, in the order of [`TransportType::ALL`].
+    pub limits: [TransportLimits; TransportType::COUNT],
+}
+
+impl TransportSettings {
+    /// The bounds of one transport.
+    pub const fn limits(&self, transport: TransportType) -> &TransportLimits {
+        &self.limits[transport.index()]
+    }
+}
+
+/// Bounds of one transport.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TransportLimits {
+    /// Largest frame, its header included, 256 bytes to 16 MiB.
+    pub max_packet_size: usize,
+    /// When an attempt to connect is given up, 1 s to 10 min.
+    pub connection_timeout: Duration,
+    /// A link that may deliver a smaller share ranks behind all that deliver more.
+    pub reliability_threshold: Ratio,
+}
+
+/// `[node]`: the node itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeSettings {
+    /// Where the key, the epoch and the admin socket live; absolute.
+    pub data_dir: PathBuf,
+    /// What people see beside the peer id, 1 to 64 bytes without control characters.
+    pub name: Option<String>,
+}
+
+impl NodeSettings {
+    /// The key file in the data directory.
+    pub fn key_file(&self) -> PathBuf {
+        self.data_dir.join("key")
+    }
+
+    /// The epoch file in the data directory.
+    pub fn epoch_file(&self) -> PathBuf {
+        self.data_dir.join("epoch")
+    }
+}
+
+/// `[lan]`: links over the local network.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LanSettings {
+    /// Whether there are any.
+    pub enabled: bool,
+    /// Where links run, at most 16. Nothing is sent over any other interface. Empty means that nobody
+    /// has chosen: a node then says which it would use and does not start.
+    pub interfaces: Vec<Interface>,
+    /// UDP port of the links; 0 takes any free one.
+    pub port: u16,
+    /// UDP port of the beacon, never 0 and never [`Self::port`].
+    pub discovery_port: u16,
+    /// Look for peers, and be found, by multicast DNS.
+    pub mdns: bool,
+    /// Look for peers, and be found, by the signed beacon.
+    pub beacon: bool,
+    /// Share of frames a link is reckoned to deliver before anything was measured.
+    pub prior: Ratio,
+}
+
+/// How an interface is chosen.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Interface {
+    /// Every address of the interface with this name.
+    Name(String),
+    /// The interface that has this address, and only this address of it.
+    Address(IpAddr),
+}
+
+impl fmt::Display for Interface {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => f.pad(name),
+            Self::Address(address) => address.fmt(f),
+        }
+    }
+}
+
+/// `[[peers]]`: a peer at known addresses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StaticPeer {
+    /// Who it is; a peer with another key at these addresses is refused.
+    pub id: PeerId,
+    /// Where it listens: 1 to 16 addresses, none unspecified, no port 0.
+    pub addresses: Vec<SocketAddr>,
+}
+
+/// `[admin]`: the socket the command line talks to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdminSettings {
+    /// Its path, absolute, at most 107 bytes.
+    pub socket: PathBuf,
+}
+
+/// `[log]`: what is logged and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogSettings {
+    /// A level, or target=level pairs, as in `RUST_LOG`; 1 to 1024 bytes. Whether the pairs make sense
+    /// is for the subscriber to say.
+    pub filter: String,
+    /// How an event is written.
+    pub format: LogFormat,
+}
+
+/// How an event is written to the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// One line for people.
+    Text,
+    /// One JSON object.
+    Json,
+}
