@@ -27,7 +27,7 @@ use toml::de::DeTable;
 use toml::{Table, Value};
 
 pub use change::{Change, Entry};
-pub use error::ConfigError;
+pub use error::{ConfigError, Contradiction};
 pub use origin::{Location, Origin};
 pub use overlay::Environment;
 pub use sections::{
@@ -182,10 +182,7 @@ impl Config {
     /// The text of a file with every key in it, documented, those that most people leave alone
     /// behind `#`. It is the `config/bitcraps.toml` of the source tree.
     pub const fn template() -> &'static str {
-        include_str!(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/../../config/bitcraps.toml"
-        ))
+        include_str!("../../../config/bitcraps.toml")
     }
 
     fn value(&self, path: &str) -> String {

@@ -410,7 +410,7 @@ mod tests {
             other => panic!("{other:?}"),
         }
         match Identity::load(home.path()).unwrap_err() {
-            IdentityError::Exposed { .. } | IdentityError::Read { .. } => {}
+            IdentityError::Read { kind, .. } => assert_eq!(kind, io::ErrorKind::IsADirectory),
             other => panic!("{other:?}"),
         }
     }

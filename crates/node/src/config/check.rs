@@ -15,7 +15,7 @@ use super::raw::{
     RawBounds, RawConfig, RawLan, RawLog, RawNetworkMonitor, RawNode, RawPeer, RawTransports,
 };
 use super::{
-    AdminSettings, ConfigError, Environment, Interface, LanSettings, LogSettings,
+    AdminSettings, ConfigError, Contradiction, Environment, Interface, LanSettings, LogSettings,
     NetworkMonitorSettings, NodeSettings, Origin, Origins, StaticPeer, TransportLimits,
     TransportSettings,
 };
@@ -195,15 +195,12 @@ impl Check<'_> {
         let discovery_port: u16 =
             self.number("lan.discovery_port", raw.discovery_port, DISCOVERY_PORT)?;
         if port == discovery_port {
-            return Err(ConfigError::Relation {
-                first: "lan.port",
-                first_value: port.to_string(),
-                first_origin: self.origin("lan.port"),
-                second: "lan.discovery_port",
-                second_value: discovery_port.to_string(),
-                second_origin: self.origin("lan.discovery_port"),
+            let side = |key, value: u16| (key, value.to_string(), self.origin(key));
+            return Err(ConfigError::Contradiction(Box::new(Contradiction {
+                first: side("lan.port", port),
+                second: side("lan.discovery_port", discovery_port),
                 rule: "both are UDP ports of this node, so they must differ",
-            });
+            })));
         }
         Ok(LanSettings {
             enabled: raw.enabled,

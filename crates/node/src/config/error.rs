@@ -1,3 +1,4 @@
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
@@ -102,25 +103,8 @@ pub enum ConfigError {
         problem: String,
     },
     /// Two values, each good alone, contradict each other.
-    #[error(
-        "{first} = {first_value} ({first_origin}) and {second} = {second_value} ({second_origin}): {rule}"
-    )]
-    Relation {
-        /// One key.
-        first: &'static str,
-        /// Its value.
-        first_value: String,
-        /// Where that comes from.
-        first_origin: Origin,
-        /// The other key.
-        second: &'static str,
-        /// Its value.
-        second_value: String,
-        /// Where that comes from.
-        second_origin: Origin,
-        /// What has to hold between them.
-        rule: &'static str,
-    },
+    #[error("{0}")]
+    Contradiction(Box<Contradiction>),
     /// A path is relative to a home directory, and there is none.
     #[error("{origin}: {key} needs HOME to be set; set it, or write an absolute path to {key}")]
     NoHome {
@@ -129,6 +113,26 @@ pub enum ConfigError {
         /// The key.
         key: &'static str,
     },
+}
+
+/// Two values that cannot stand together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contradiction {
+    /// One key, its value, and where that comes from.
+    pub first: (&'static str, String, Origin),
+    /// The other.
+    pub second: (&'static str, String, Origin),
+    /// What has to hold between them.
+    pub rule: &'static str,
+}
+
+impl fmt::Display for Contradiction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (key, value, origin) = &self.first;
+        write!(f, "{key} = {value} ({origin}) and ")?;
+        let (key, value, origin) = &self.second;
+        write!(f, "{key} = {value} ({origin}): {}", self.rule)
+    }
 }
 
 fn did_you_mean(suggestion: Option<&str>) -> String {
