@@ -279,9 +279,14 @@ impl EndAck {
                 "an end ack names at least one stream",
             ));
         }
-        let streams = (0..count)
-            .map(|_| StreamAck::decode(reader))
-            .collect::<Result<_, _>>()?;
+        let mut streams = Vec::<StreamAck>::with_capacity(count);
+        for _ in 0..count {
+            let stream = StreamAck::decode(reader)?;
+            if streams.iter().any(|before| before.class == stream.class) {
+                return Err(DecodeError::Inconsistent("an end ack names a class twice"));
+            }
+            streams.push(stream);
+        }
         Ok(Self { streams })
     }
 }

@@ -81,9 +81,9 @@ impl Data {
                 "lowest live sequence lies below zero",
             ));
         }
-        let end = data.offset as usize + data.payload.len();
+        let end = u64::from(data.offset) + data.payload.len() as u64;
         let empty_part = data.payload.is_empty() && data.total > 0;
-        if end > data.total as usize || empty_part {
+        if end > u64::from(data.total) || empty_part {
             let (offset, len, total) = (data.offset, data.payload.len(), data.total);
             return Err(DecodeError::Range { offset, len, total });
         }

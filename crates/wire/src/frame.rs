@@ -119,8 +119,8 @@ impl Frame {
     /// The frame as bytes. Allocates once, copies the payload once.
     pub fn encode(&self) -> Bytes {
         let mut out = BytesMut::with_capacity(self.encoded_len());
-        let flags = u8::from(self.hop_ack.is_some()) * FLAG_HOP_ACK
-            | u8::from(self.route.is_some()) * FLAG_ROUTED;
+        let flags = (u8::from(self.hop_ack.is_some()) * FLAG_HOP_ACK)
+            | (u8::from(self.route.is_some()) * FLAG_ROUTED);
         out.put_slice(&[VERSION, flags, self.body.kind(), self.header.ttl]);
         out.put_u32(self.header.deadline_ms);
         out.put_u32(self.header.link_seq);

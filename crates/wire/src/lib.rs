@@ -17,6 +17,9 @@ mod beacon;
 mod data;
 mod error;
 mod frame;
+#[cfg(feature = "fuzz")]
+#[doc(hidden)]
+pub mod fuzz;
 mod hello;
 mod probe;
 mod reader;

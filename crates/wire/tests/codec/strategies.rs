@@ -1,0 +1,239 @@
+//! Every value that a frame or a beacon can hold.
+
+use std::net::{IpAddr, SocketAddr};
+
+use bitcraps_types::{AckLevel, Epoch, PeerId, TrafficClass};
+use bitcraps_wire::{
+    Beacon, Body, Data, EndAck, Frame, Hello, HopAck, HopHeader, MAX_ACK_BLOCKS, MAX_ACK_WORDS,
+    MAX_BEACON_ADDRESSES, MAX_MESSAGE, MAX_PARTIALS, MAX_RANGES, MAX_RESULTS, Partial, Probe,
+    ProbeReply, ResultEntry, Route, SignedBeacon, Status, StreamAck,
+};
+use bytes::Bytes;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::{select, subsequence};
+
+fn peer() -> impl Strategy<Value = PeerId> {
+    any::<[u8; 32]>().prop_map(PeerId::from_bytes)
+}
+
+fn epoch() -> impl Strategy<Value = Epoch> {
+    any::<u64>().prop_map(Epoch)
+}
+
+fn header() -> impl Strategy<Value = HopHeader> {
+    (any::<u8>(), any::<u32>(), any::<u32>(), epoch()).prop_map(
+        |(ttl, deadline_ms, link_seq, receiver_epoch)| HopHeader {
+            ttl,
+            deadline_ms,
+            link_seq,
+            receiver_epoch,
+        },
+    )
+}
+
+fn hop_ack() -> impl Strategy<Value = HopAck> {
+    any::<(u32, u32, u64, u32)>().prop_map(|(link_tag, largest, bitmap, dwell_us)| HopAck {
+        link_tag,
+        largest,
+        bitmap,
+        dwell_us,
+    })
+}
+
+fn route() -> impl Strategy<Value = Route> {
+    (peer(), peer(), epoch()).prop_map(|(source, destination, destination_epoch)| Route {
+        source,
+        destination,
+        destination_epoch,
+    })
+}
+
+fn payload() -> impl Strategy<Value = Bytes> {
+    prop_oneof![
+        1 => Just(Bytes::new()),
+        9 => vec(any::<u8>(), 1..200).prop_map(Bytes::from),
+    ]
+}
+
+pub(crate) fn data() -> impl Strategy<Value = Data> {
+    let place = (any::<u32>(), any::<u32>());
+    // Young streams are where the lowest live sequence can lie at the very start.
+    let sequence = prop_oneof![0..100_000_u64, any::<u64>()];
+    let numbers = (any::<(u8, u16, u16)>(), epoch(), sequence);
+    let levels = [AckLevel::Accepted, AckLevel::PeerAcked, AckLevel::Applied];
+    (
+        select(TrafficClass::ALL.to_vec()),
+        select(levels.to_vec()),
+        numbers,
+        place,
+        payload(),
+    )
+        .prop_map(|(class, ack, numbers, (before, after), payload)| {
+            let ((generation, attempt, behind), source_epoch, sequence) = numbers;
+            // An empty payload is an empty message; any other lies within its message.
+            let room = (MAX_MESSAGE - payload.len()) as u32;
+            let offset = if payload.is_empty() {
+                0
+            } else {
+                before % (room + 1)
+            };
+            let rest = if payload.is_empty() {
+                0
+            } else {
+                after % (room - offset + 1)
+            };
+            Data {
+                class,
+                ack,
+                generation,
+                attempt,
+                source_epoch,
+                sequence,
+                behind_lowest_live: behind.min(u16::try_from(sequence).unwrap_or(u16::MAX)),
+                total: offset + payload.len() as u32 + rest,
+                offset,
+                payload,
+            }
+        })
+}
+
+fn result_entry() -> impl Strategy<Value = ResultEntry> {
+    let statuses = [
+        Status::Applied,
+        Status::Refused,
+        Status::Late,
+        Status::TooOld,
+    ];
+    (any::<u64>(), any::<u16>(), select(statuses.to_vec())).prop_map(
+        |(sequence, attempt, status)| ResultEntry {
+            sequence,
+            attempt,
+            status,
+        },
+    )
+}
+
+fn partial() -> impl Strategy<Value = Partial> {
+    let steps = vec((1..1_000_000_u32, 1..1_000_000_u32), 0..=MAX_RANGES);
+    (any::<(u64, u8)>(), steps, any::<bool>()).prop_map(
+        |((sequence, generation), steps, from_0)| {
+            let mut at = 0;
+            let ranges = steps.iter().enumerate().map(|(nth, (gap, len))| {
+                let start = if nth == 0 && from_0 { 0 } else { at + gap };
+                at = start + len;
+                (start, at)
+            });
+            Partial {
+                sequence,
+                generation,
+                ranges: ranges.collect(),
+            }
+        },
+    )
+}
+
+fn stream_ack() -> impl Strategy<Value = StreamAck> {
+    let heard = (any::<u64>(), any::<u16>(), any::<u32>());
+    let results = vec(result_entry(), 0..=MAX_RESULTS);
+    let partials = vec(partial(), 0..=MAX_PARTIALS);
+    let window = (
+        any::<u64>(),
+        any::<u64>(),
+        vec(any::<u64>(), 0..=MAX_ACK_WORDS),
+    );
+    (epoch(), window, heard, results, partials).prop_map(
+        |(source_epoch, (cumulative, base, bitmap), heard, results, partials)| {
+            let (echo_sequence, echo_attempt, dwell_us) = heard;
+            StreamAck {
+                class: TrafficClass::Realtime,
+                source_epoch,
+                cumulative,
+                base: base.min(u64::MAX - 64 * bitmap.len() as u64),
+                bitmap,
+                echo_sequence,
+                echo_attempt,
+                dwell_us,
+                results,
+                partials,
+            }
+        },
+    )
+}
+
+pub(crate) fn end_ack() -> impl Strategy<Value = EndAck> {
+    let classes = subsequence(TrafficClass::ALL.to_vec(), 1..=MAX_ACK_BLOCKS).prop_shuffle();
+    (classes, vec(stream_ack(), MAX_ACK_BLOCKS)).prop_map(|(classes, streams)| {
+        let streams = classes.into_iter().zip(streams);
+        let streams = streams.map(|(class, stream)| StreamAck { class, ..stream });
+        EndAck {
+            streams: streams.collect(),
+        }
+    })
+}
+
+pub(crate) fn probe() -> impl Strategy<Value = Probe> {
+    let padding = Probe::MIN_PADDING..1_200;
+    (any::<u64>(), padding).prop_map(|(nonce, padding)| Probe { nonce, padding })
+}
+
+pub(crate) fn probe_reply() -> impl Strategy<Value = ProbeReply> {
+    any::<(u64, u32)>().prop_map(|(nonce, dwell_us)| ProbeReply { nonce, dwell_us })
+}
+
+pub(crate) fn hello() -> impl Strategy<Value = Hello> {
+    (epoch(), 1..=u32::MAX, any::<u64>(), any::<Option<u64>>()).prop_map(
+        |(epoch, link_tag, challenge, echo)| Hello {
+            epoch,
+            link_tag,
+            challenge,
+            echo,
+        },
+    )
+}
+
+fn body() -> impl Strategy<Value = Body> {
+    prop_oneof![
+        Just(Body::Empty),
+        data().prop_map(Body::Data),
+        end_ack().prop_map(Body::EndAck),
+        probe().prop_map(Body::Probe),
+        probe_reply().prop_map(Body::ProbeReply),
+        hello().prop_map(Body::Hello),
+    ]
+}
+
+/// Every shape of frame, one sixth of each body.
+pub(crate) fn frame() -> impl Strategy<Value = Frame> {
+    let parts = (
+        header(),
+        proptest::option::of(hop_ack()),
+        proptest::option::of(route()),
+        body(),
+    );
+    parts.prop_map(|(header, hop_ack, route, body)| Frame {
+        header,
+        hop_ack,
+        route,
+        body,
+    })
+}
+
+pub(crate) fn signed_beacon() -> impl Strategy<Value = SignedBeacon> {
+    let address = (any::<IpAddr>(), any::<u16>()).prop_map(|(ip, port)| SocketAddr::new(ip, port));
+    let addresses = vec(address, 0..=MAX_BEACON_ADDRESSES);
+    let signature = (any::<[u8; 32]>(), any::<[u8; 32]>());
+    (peer(), any::<u64>(), addresses, signature).prop_map(|(peer, sequence, addresses, (r, s))| {
+        let mut signature = [0; 64];
+        signature[..32].copy_from_slice(&r);
+        signature[32..].copy_from_slice(&s);
+        SignedBeacon {
+            beacon: Beacon {
+                peer,
+                sequence,
+                addresses,
+            },
+            signature,
+        }
+    })
+}
