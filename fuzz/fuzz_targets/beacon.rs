@@ -1,0 +1,4 @@
+//! Beacons off the local network.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| drop(bitcraps_wire::fuzz::beacon(data)));
