@@ -83,10 +83,18 @@ impl Identity {
     /// group or others may access it, [`IdentityError::Content`] when it holds anything but a key,
     /// [`IdentityError::Read`] for the rest.
     pub fn load(path: &Path) -> Result<Self, IdentityError> {
-        let file = File::open(path).map_err(|e| match e.kind() {
+        let failed = |e: io::Error| match e.kind() {
             io::ErrorKind::NotFound => IdentityError::Missing(path.to_owned()),
             _ => IdentityError::read(path, &e),
-        })?;
+        };
+        // Asked before it is opened: opening a pipe would wait for a writer.
+        if !fs::metadata(path).map_err(failed)?.is_file() {
+            return Err(IdentityError::Content {
+                path: path.to_owned(),
+                problem: KeyProblem::NoFile,
+            });
+        }
+        let file = File::open(path).map_err(failed)?;
         // Asked of the open file, so that the file checked is the file read.
         let metadata = file.metadata().map_err(|e| IdentityError::read(path, &e))?;
         let mode = metadata.mode() & 0o7777;
@@ -265,6 +273,9 @@ pub enum KeyProblem {
     /// The character at this position, from 0, is no hexadecimal digit.
     #[error("holds a key whose character {0} is no hexadecimal digit")]
     Digit(usize),
+    /// It is a directory, a pipe or a device.
+    #[error("is no regular file")]
+    NoFile,
     /// More bytes than any key file has.
     #[error("is larger than {MAX_KEY_FILE} bytes")]
     TooLong,
@@ -409,9 +420,12 @@ mod tests {
             ),
             other => panic!("{other:?}"),
         }
-        match Identity::load(home.path()).unwrap_err() {
-            IdentityError::Read { kind, .. } => assert_eq!(kind, io::ErrorKind::IsADirectory),
-            other => panic!("{other:?}"),
-        }
+        assert_eq!(
+            Identity::load(home.path()).unwrap_err(),
+            IdentityError::Content {
+                path: home.path().to_owned(),
+                problem: KeyProblem::NoFile,
+            }
+        );
     }
 }
