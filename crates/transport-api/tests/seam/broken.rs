@@ -48,6 +48,9 @@ pub(crate) enum Breach {
     SpeaksAfterShutdown,
     InventsLinkIds,
     HoldsAQueueForever,
+    MixesLinks,
+    RepeatsTheEmpty,
+    HangsInAnIdleShutdown,
 }
 
 struct Broken {
@@ -124,6 +127,10 @@ impl Transport for Broken {
     }
 
     async fn shutdown(&self) {
+        let idle = self.state.sink.lock().unwrap().is_none();
+        if idle && self.breach == Breach::HangsInAnIdleShutdown {
+            std::future::pending().await
+        }
         if self.breach == Breach::LeavesLinksAtShutdown {
             self.state.muted.store(true, Ordering::Relaxed);
         }
@@ -188,7 +195,16 @@ impl Sink for BrokenSink {
         }
     }
 
-    fn frames(&self, link: LinkId, frames: &mut Vec<Bytes>) {
+    fn frames(&self, mut link: LinkId, frames: &mut Vec<Bytes>) {
+        if self.breach == Breach::MixesLinks {
+            link = self
+                .state
+                .first
+                .lock()
+                .unwrap()
+                .as_ref()
+                .map_or(link, |first| first.id());
+        }
         for frame in std::mem::take(frames) {
             let number = self.state.frames.fetch_add(1, Ordering::Relaxed);
             let third = number % 3 == 2;
@@ -200,6 +216,9 @@ impl Sink for BrokenSink {
                     frames.push(bytes.into());
                 }
                 Breach::Loses if third => {}
+                Breach::RepeatsTheEmpty if frame.is_empty() => {
+                    frames.extend([frame.clone(), frame])
+                }
                 Breach::Repeats if third => frames.extend([frame.clone(), frame]),
                 Breach::Joins if frames.len() == 1 => {
                     let joined = [frames[0].as_ref(), frame.as_ref()].concat();

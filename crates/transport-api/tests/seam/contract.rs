@@ -308,6 +308,21 @@ const NOTICED: &[(Breach, &str, &str)] = &[
         "a_shutdown_is_told_and_final",
         "after shutdown had returned",
     ),
+    (
+        Breach::MixesLinks,
+        "dials_at_once_do_not_mix",
+        "arrived on one far link",
+    ),
+    (
+        Breach::RepeatsTheEmpty,
+        "an_empty_frame_disturbs_nothing",
+        "2 empty frames arrived",
+    ),
+    (
+        Breach::HangsInAnIdleShutdown,
+        "a_shutdown_needs_no_start",
+        "shutdown did not return",
+    ),
 ];
 
 #[tokio::test(start_paused = true)]
@@ -327,6 +342,16 @@ async fn every_breach_is_noticed_by_its_case() {
         }
     }
     assert_eq!(missed, Vec::<String>::new());
+}
+
+#[test]
+fn every_case_notices_something() {
+    let idle: Vec<_> = CASES
+        .iter()
+        .map(|case| case.name)
+        .filter(|name| !NOTICED.iter().any(|(_, noticing, _)| noticing == name))
+        .collect();
+    assert_eq!(idle, Vec::<&str>::new());
 }
 
 #[tokio::test(start_paused = true)]
