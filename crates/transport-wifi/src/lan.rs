@@ -1,0 +1,245 @@
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, Weak};
+
+use bitcraps_transport_api::{Address, ConnectError, ConnectTarget, LinkPath, Sink, TransportEvent};
+use bitcraps_transport_api::{Hint, HintSource};
+use bitcraps_types::{EnergyProfile, LinkCapabilities, LinkId, Medium, PeerId, TransportType};
+use quinn::Connection;
+use tokio::sync::watch;
+
+use crate::config::WifiConfig;
+use crate::driver::drive;
+use crate::endpoint::LocalEndpoint;
+use crate::identity::Identity;
+use crate::link::WifiLink;
+use crate::links::{Admission, Links, PathKey};
+use crate::precedence::{Claim, Incarnation, Tag};
+use crate::queue::Queue;
+use crate::tasks::Tasks;
+use crate::tls::Tls;
+
+/// What the tasks of one run share.
+pub(crate) struct Lan {
+    pub(crate) identity: Identity,
+    pub(crate) config: WifiConfig,
+    pub(crate) tls: Tls,
+    pub(crate) endpoints: Vec<LocalEndpoint>,
+    pub(crate) links: Links,
+    pub(crate) sink: Arc<dyn Sink>,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) tasks: Weak<Tasks>,
+    pub(crate) stop: watch::Receiver<bool>,
+}
+
+impl Lan {
+    /// Resolves when the transport shuts down.
+    pub(crate) async fn stopped(&self) {
+        // An error means that the sender is gone, and with it the transport.
+        let mut stop = self.stop.clone();
+        if stop.wait_for(|stop| *stop).await.is_err() {
+            tracing::debug!("transport dropped without shutdown");
+        }
+    }
+
+    pub(crate) fn hint(
+        &self,
+        peer: PeerId,
+        address: SocketAddr,
+        via: Option<SocketAddr>,
+        source: HintSource,
+    ) {
+        let target = ConnectTarget {
+            transport: TransportType::WiFiDirect,
+            peer,
+            address: Address::new(address.to_string()),
+            via: via.map(|via| Address::new(via.to_string())),
+        };
+        self.sink
+            .event(TransportEvent::Discovered(Hint { target, source }));
+    }
+
+    /// Makes a link of an authenticated connection, unless a rival or a bound stands against it.
+    pub(crate) fn establish(
+        self: &Arc<Self>,
+        connection: Connection,
+        key: PathKey,
+        claim: Claim,
+        replaces: Option<Tag>,
+    ) -> (LinkId, Admission) {
+        let id = self.sink.next_link_id();
+        let loopback = key.local.ip().is_loopback();
+        let link = Arc::new(WifiLink {
+            id,
+            peer: key.peer,
+            capabilities: LinkCapabilities {
+                max_frame: self.config.max_frame,
+                nominal_rate: self.config.nominal_rate,
+                energy: if loopback {
+                    EnergyProfile::MAINS
+                } else {
+                    EnergyProfile::WIFI
+                },
+                metered: false,
+                prior_reliability: self.config.prior_reliability,
+                medium: if loopback {
+                    Medium::Loopback
+                } else {
+                    Medium::Real
+                },
+            },
+            path: LinkPath {
+                local: key.local.to_string(),
+                remote: key.remote.to_string(),
+            },
+            queue: Queue::default(),
+            quiet_ticks: AtomicU32::new(0),
+        });
+        let Some(tasks) = self.tasks.upgrade() else {
+            return (id, Admission::ShutDown);
+        };
+        let admission = self.links.admit(key, &link, claim, replaces);
+        if admission == Admission::Up {
+            let lan = self.clone();
+            tasks.spawn(async move {
+                let sink = lan.sink.clone();
+                drive(link, connection, sink).await;
+                lan.links.remove(key, id);
+            });
+        }
+        (id, admission)
+    }
+
+    /// Where to dial and from which endpoint.
+    pub(crate) fn plan(
+        &self,
+        target: &ConnectTarget,
+    ) -> Result<(SocketAddr, LocalEndpoint), ConnectError> {
+        let bad = |address: &Address, why: String| ConnectError::BadAddress {
+            address: address.to_string(),
+            why,
+        };
+        if target.transport != TransportType::WiFiDirect {
+            let why = format!("it belongs to {}", target.transport);
+            return Err(bad(&target.address, why));
+        }
+        if target.peer == self.identity.peer() {
+            return Err(bad(&target.address, "that is this node itself".to_owned()));
+        }
+        let remote: SocketAddr = target.address.as_str().parse().map_err(|_| {
+            let why = "expected ip:port, such as 192.0.2.7:4433 or [2001:db8::7]:4433";
+            bad(&target.address, why.to_owned())
+        })?;
+        if remote.port() == 0 || remote.ip().is_unspecified() || remote.ip().is_multicast() {
+            let why = "expected the address of one host and a port above 0";
+            return Err(bad(&target.address, why.to_owned()));
+        }
+        let via = match &target.via {
+            None => None,
+            Some(via) => Some(Via::parse(via.as_str()).ok_or_else(|| {
+                bad(via, "via: expected a local ip or ip:port".to_owned())
+            })?),
+        };
+        let local = self.endpoints.iter().map(|e| e.address);
+        let Some(at) = choose(local, remote, via) else {
+            let listening: Vec<_> = self.endpoints.iter().map(|e| e.address.to_string()).collect();
+            let why = format!(
+                "no endpoint here reaches it{}; this node listens on {}",
+                if via.is_some() { " as asked by via" } else { "" },
+                listening.join(", ")
+            );
+            return Err(bad(target.via.as_ref().unwrap_or(&target.address), why));
+        };
+        match self.endpoints.get(at) {
+            Some(endpoint) => Ok((remote, endpoint.clone())),
+            None => Err(ConnectError::NotStarted),
+        }
+    }
+}
+
+/// The local address a dial is to leave from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Via {
+    Ip(IpAddr),
+    Socket(SocketAddr),
+}
+
+impl Via {
+    fn parse(text: &str) -> Option<Self> {
+        let socket = text.parse().map(Self::Socket).ok();
+        socket.or_else(|| text.parse().map(Self::Ip).ok())
+    }
+
+    fn is(self, local: SocketAddr) -> bool {
+        match self {
+            Self::Ip(ip) => local.ip() == ip,
+            Self::Socket(socket) => local == socket,
+        }
+    }
+}
+
+/// Index of the local address to dial `remote` from: the one asked for, else the first of those
+/// that share the longest prefix with it. Loopback and the rest never reach each other.
+fn choose(
+    local: impl Iterator<Item = SocketAddr>,
+    remote: SocketAddr,
+    via: Option<Via>,
+) -> Option<usize> {
+    local
+        .enumerate()
+        .filter(|(_, local)| {
+            local.is_ipv4() == remote.is_ipv4()
+                && local.ip().is_loopback() == remote.ip().is_loopback()
+                && via.is_none_or(|via| via.is(*local))
+        })
+        // `max_by_key` takes the last of equals; the reversed index makes it the first.
+        .max_by_key(|(at, local)| {
+            let prefix = common_prefix(local.ip(), remote.ip());
+            (prefix, std::cmp::Reverse(*at))
+        })
+        .map(|(at, _)| at)
+}
+
+/// Leading bits that two addresses of one family share.
+fn common_prefix(a: IpAddr, b: IpAddr) -> u32 {
+    match (a, b) {
+        (IpAddr::V4(a), IpAddr::V4(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros(),
+        (IpAddr::V6(a), IpAddr::V6(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros(),
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_endpoint_asked_for_or_the_nearest_dials() {
+        let local = [
+            "127.0.1.1:1",
+            "127.0.2.1:2",
+            "127.0.2.1:3",
+            "192.0.2.1:4",
+            "[::1]:5",
+        ];
+        let rows = [
+            ("127.0.2.9:9", None, Some(1), "longest prefix, the first of equals"),
+            ("127.0.1.9:9", None, Some(0), "longest prefix"),
+            ("127.9.9.9:9", None, Some(0), "all equally far"),
+            ("198.51.100.1:9", None, Some(3), "not from loopback"),
+            ("[::1]:9", None, Some(4), "same family"),
+            ("[2001:db8::1]:9", None, None, "only loopback speaks IPv6"),
+            ("127.0.1.9:9", Some("127.0.2.1:3"), Some(2), "asked for"),
+            ("127.0.1.9:9", Some("127.0.2.1"), Some(1), "first with the ip"),
+            ("127.0.1.9:9", Some("127.0.3.1"), None, "not ours"),
+            ("127.0.1.9:9", Some("192.0.2.1:4"), None, "cannot reach it"),
+        ];
+        for (remote, via, expected, why) in rows {
+            let via = via.map(|v| Via::parse(v).unwrap());
+            let local = local.iter().map(|l| l.parse().unwrap());
+            let got = choose(local, remote.parse().unwrap(), via);
+            assert_eq!(got, expected, "{remote}: {why}");
+        }
+        assert_eq!(Via::parse("lo"), None);
+    }
+}
