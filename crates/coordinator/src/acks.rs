@@ -1,0 +1,257 @@
+use bitcraps_types::{LinkId, PeerId, Timestamp, TrafficClass};
+use bitcraps_wire::{
+    Body, EndAck, Frame, HopAck, HopHeader, MAX_ACK_WORDS, MAX_PARTIALS, MAX_RESULTS, NO_DEADLINE,
+    StreamAck,
+};
+
+use crate::peer::PendingStream;
+use crate::policy::{self, FailoverPolicy};
+use crate::{Command, Core, Tier};
+
+/// Size of an ack frame, as ranking reckons with it.
+const ACK_BYTES: usize = 120;
+
+impl Core {
+    /// Sends what the turn has to acknowledge to `peer`: on the path that the newest message came
+    /// by, with the hop acks of that link, and also on this end's own best link while the path was
+    /// not seen to carry acks.
+    pub(crate) fn flush_acks(&mut self, peer: u32, now: Timestamp) {
+        let state = &mut self.peers[peer as usize];
+        let source = state.id;
+        let mut pending = std::mem::take(&mut state.acks.streams);
+        let arrival = state.acks.link.take();
+        let mut blocks = Vec::new();
+        for class in TrafficClass::ALL {
+            if let Some(stream) = pending[class.index()].take() {
+                self.stream_acks(peer, source, class, stream, &mut blocks);
+            }
+        }
+        let state = &mut self.peers[peer as usize];
+        let reports: Vec<LinkId> = state
+            .links
+            .iter()
+            .filter(|l| l.arrivals.unreported > 0 && l.peer_tag.is_some())
+            .map(|l| l.id())
+            .collect();
+        let best = self.best_for_acks(peer, now);
+        let path = arrival
+            .filter(|link| self.links.contains_key(link))
+            .or(best);
+        for link in &reports {
+            if Some(*link) != path || blocks.is_empty() {
+                self.send_ack(peer, *link, Some((*link, false)), Vec::new(), now);
+            }
+            if let Some(best) = best.filter(|best| best != link && self.detours(peer, *link)) {
+                self.send_ack(peer, best, Some((*link, true)), Vec::new(), now);
+            }
+        }
+        if let Some(path) = path.filter(|_| !blocks.is_empty()) {
+            let detour = best.filter(|best| *best != path && self.wants_copy(peer, path));
+            if let Some(best) = detour {
+                self.send_ack(peer, best, Some((path, true)), blocks.clone(), now);
+            } else {
+                self.note_acked_alone(peer, &blocks);
+            }
+            self.send_ack(peer, path, Some((path, false)), blocks, now);
+        }
+        for link in reports {
+            if let Some(link) = self.peers[peer as usize].link_mut(link) {
+                link.arrivals.unreported = 0;
+            }
+        }
+    }
+
+    fn best_for_acks(&self, peer: u32, now: Timestamp) -> Option<LinkId> {
+        let state = &self.peers[peer as usize];
+        if state.links.len() < 2 {
+            return state.links.first().filter(|l| l.ready).map(|l| l.id());
+        }
+        let packet = policy::Packet {
+            policy: FailoverPolicy::FastestFirst,
+            bytes: ACK_BYTES,
+            energy_aware: self.config.energy_aware,
+            incumbent: None,
+            ceiling_us: u32::MAX,
+        };
+        let ranking = policy::rank(&state.candidates, &packet, now);
+        ranking
+            .iter()
+            .find(|i| state.links[*i].ready)
+            .map(|i| state.links[i].id())
+    }
+
+    /// Whether hop acks of `link` need another way: it does not answer this end.
+    fn detours(&self, peer: u32, link: LinkId) -> bool {
+        let state = &self.peers[peer as usize];
+        state
+            .links
+            .iter()
+            .any(|l| l.id() == link && l.tier(crate::SizeBucket::Small) >= Tier::Suspect)
+    }
+
+    /// Whether end acks over `path` are to be doubled over the best link.
+    fn wants_copy(&self, peer: u32, path: LinkId) -> bool {
+        let state = &self.peers[peer as usize];
+        let link = state.links.iter().find(|l| l.id() == path);
+        link.is_some_and(|l| !l.acks_proven) || self.detours(peer, path)
+    }
+
+    fn note_acked_alone(&mut self, peer: u32, blocks: &[StreamAck]) {
+        let state = &mut self.peers[peer as usize];
+        for block in blocks {
+            if let Some(incoming) = &mut state.incoming[block.class.index()] {
+                incoming.acked_alone.get_or_insert(block.echo_sequence);
+            }
+        }
+    }
+
+    /// One or more blocks that say everything pending about a stream.
+    fn stream_acks(
+        &mut self,
+        peer: u32,
+        source: PeerId,
+        class: TrafficClass,
+        pending: PendingStream,
+        blocks: &mut Vec<StreamAck>,
+    ) {
+        let state = &self.peers[peer as usize];
+        let (Some(epoch), Some(incoming)) = (state.epoch, &state.incoming[class.index()]) else {
+            return;
+        };
+        let (base, bitmap) = incoming.window.newest(MAX_ACK_WORDS);
+        let partials: Vec<_> = pending
+            .partials
+            .iter()
+            .rev()
+            .filter_map(|sequence| self.reassembly.partial(&(source, class, *sequence)))
+            .take(MAX_PARTIALS)
+            .collect();
+        let block = |results: &[bitcraps_wire::ResultEntry], partials| StreamAck {
+            class,
+            source_epoch: epoch,
+            cumulative: incoming.window.cumulative(),
+            base,
+            bitmap: bitmap.clone(),
+            echo_sequence: pending.echo.0,
+            echo_attempt: pending.echo.1,
+            dwell_us: 0,
+            results: results.to_vec(),
+            partials,
+        };
+        let mut chunks = pending.results.chunks(MAX_RESULTS);
+        blocks.push(block(chunks.next().unwrap_or_default(), partials));
+        blocks.extend(chunks.map(|results| block(results, Vec::new())));
+    }
+
+    /// Sends blocks over `link`, in as many frames as its size needs, the hop ack with the first.
+    fn send_ack(
+        &mut self,
+        peer: u32,
+        link: LinkId,
+        report: Option<(LinkId, bool)>,
+        blocks: Vec<StreamAck>,
+        now: Timestamp,
+    ) {
+        let state = &self.peers[peer as usize];
+        let Some(epoch) = state.epoch else { return };
+        let Some(max_frame) = state
+            .links
+            .iter()
+            .find(|l| l.id() == link)
+            .map(|l| l.max_frame)
+        else {
+            return;
+        };
+        let mut hop_ack = report.and_then(|(of, detour)| {
+            let link = state.links.iter().find(|l| l.id() == of)?;
+            link.arrivals
+                .ack(if detour { link.peer_tag? } else { 0 }, now)
+        });
+        let mut group: Vec<StreamAck> = Vec::new();
+        let mut frames = Vec::new();
+        let mut seen = [false; TrafficClass::COUNT];
+        for block in blocks {
+            let mut with = group.clone();
+            with.push(block.clone());
+            let fits = ack_frame(epoch, hop_ack, with).encoded_len() <= max_frame;
+            if !group.is_empty() && (!fits || seen[block.class.index()]) {
+                frames.push(ack_frame(epoch, hop_ack.take(), std::mem::take(&mut group)));
+                seen = [false; TrafficClass::COUNT];
+            }
+            seen[block.class.index()] = true;
+            group.push(clipped(block, epoch, hop_ack, &group, max_frame));
+        }
+        if !group.is_empty() || frames.is_empty() {
+            frames.push(ack_frame(epoch, hop_ack, group));
+        }
+        for frame in frames {
+            self.transmit_unnumbered(peer, link, &frame, now);
+        }
+    }
+
+    /// Hands a frame to a link that nobody will acknowledge.
+    pub(crate) fn transmit_unnumbered(
+        &mut self,
+        peer: u32,
+        link: LinkId,
+        frame: &Frame,
+        now: Timestamp,
+    ) {
+        let Some(state) = self.peers[peer as usize].link_mut(link) else {
+            return;
+        };
+        let frame = frame.encode();
+        state.handed(frame.len(), None, now);
+        self.command(Command::Transmit {
+            link,
+            seq: None,
+            frame,
+        });
+    }
+}
+
+fn ack_frame(
+    receiver_epoch: bitcraps_types::Epoch,
+    hop_ack: Option<HopAck>,
+    streams: Vec<StreamAck>,
+) -> Frame {
+    let header = HopHeader {
+        ttl: 1,
+        deadline_ms: NO_DEADLINE,
+        link_seq: 0,
+        receiver_epoch,
+    };
+    let body = if streams.is_empty() {
+        Body::Empty
+    } else {
+        Body::EndAck(EndAck { streams })
+    };
+    Frame {
+        header,
+        hop_ack,
+        route: None,
+        body,
+    }
+}
+
+/// The block without what would make its frame too large; what is left out is asked for again.
+fn clipped(
+    mut block: StreamAck,
+    epoch: bitcraps_types::Epoch,
+    hop_ack: Option<HopAck>,
+    group: &[StreamAck],
+    max_frame: usize,
+) -> StreamAck {
+    let len = |block: &StreamAck| {
+        let mut with = group.to_vec();
+        with.push(block.clone());
+        ack_frame(epoch, hop_ack, with).encoded_len()
+    };
+    while len(&block) > max_frame {
+        let gave = block.partials.pop().is_some() || block.results.pop().is_some();
+        if !gave {
+            break;
+        }
+    }
+    block
+}

@@ -1,0 +1,489 @@
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::time::Duration;
+
+use bitcraps_types::{LinkId, PeerId, Ratio, Timestamp, TrafficClass, TransportType};
+
+use crate::budget::Budget;
+use crate::config::bounds;
+use crate::flight::AckedFlight;
+use crate::link::{Change, Link};
+use crate::message::Messages;
+use crate::metrics::LinkCounters;
+use crate::peer::{Peer, PeerHandle, hedge_budget};
+use crate::policy::{self, Candidate, Ranking};
+use crate::reassembly::Reassembly;
+use crate::{
+    Command, Config, Counters, Decision, FailoverPolicy, LastSuccess, LinkChange, LinkUp, Notice,
+    SizeBucket, Tier, TransportMetrics,
+};
+
+/// What a timer is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum TimerKey {
+    Message(u32),
+    Link(LinkId),
+    Reassembly,
+}
+
+/// Lookups only; never iterated, so its order decides nothing.
+pub(crate) type Index<K, V> = HashMap<K, V, foldhash::fast::FixedState>;
+
+/// The delivery machine of one node: peers, links, messages in flight, what was received.
+///
+/// Every `on_*` method takes what happened and `now`, and may leave [`Command`]s, which the caller
+/// drains with [`Self::poll_command`]. [`Self::next_deadline`] tells when [`Self::on_timer`] wants
+/// to be called. `now` must not run backwards.
+#[derive(Debug)]
+pub struct Core {
+    pub(crate) config: Config,
+    pub(crate) rng: fastrand::Rng,
+    index: Index<PeerId, u32>,
+    pub(crate) peers: Vec<Peer>,
+    pub(crate) links: Index<LinkId, u32>,
+    pub(crate) messages: Messages,
+    timers: BTreeSet<(Timestamp, TimerKey)>,
+    commands: VecDeque<Command>,
+    pub(crate) reassembly: Reassembly,
+    reassembly_timer: bool,
+    pub(crate) counters: Counters,
+    gone: [LinkCounters; TransportType::COUNT],
+    /// Messages that the application's inbox has room for, by class.
+    pub(crate) room: [usize; TrafficClass::COUNT],
+    pub(crate) node_bytes: usize,
+    pub(crate) retries: Budget,
+    pub(crate) hedges: Budget,
+    pub(crate) last_success: Option<LastSuccess>,
+    pub(crate) dirty: Vec<u32>,
+    pub(crate) scratch: Vec<AckedFlight>,
+    next_tag: u32,
+    pub(crate) shut_down: bool,
+}
+
+impl Core {
+    /// A machine without peers.
+    pub fn new(config: Config) -> Self {
+        let hasher = foldhash::fast::FixedState::with_seed(config.seed);
+        Self {
+            rng: fastrand::Rng::with_seed(config.seed),
+            config,
+            index: HashMap::with_hasher(hasher.clone()),
+            peers: Vec::new(),
+            links: HashMap::with_hasher(hasher.clone()),
+            messages: Messages::default(),
+            timers: BTreeSet::new(),
+            commands: VecDeque::new(),
+            reassembly: Reassembly::default(),
+            reassembly_timer: false,
+            counters: Counters::default(),
+            gone: std::array::from_fn(|_| LinkCounters::new()),
+            room: [0; TrafficClass::COUNT],
+            node_bytes: 0,
+            retries: Budget::new(0.2, 10.0, 200.0),
+            hedges: hedge_budget(),
+            last_success: None,
+            dirty: Vec::new(),
+            scratch: Vec::new(),
+            next_tag: 0,
+            shut_down: false,
+        }
+    }
+
+    /// How it is steered.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Steers it differently from now on. Identity, epoch and seed stay as they were; messages in
+    /// flight finish under the policy they were sent with.
+    pub fn reconfigure(&mut self, config: Config) {
+        let Config {
+            local, epoch, seed, ..
+        } = self.config;
+        self.config = Config {
+            local,
+            epoch,
+            seed,
+            ..config
+        };
+        for peer in &mut self.peers {
+            for index in 0..peer.links.len() {
+                let transport = peer.links[index].facts.transport;
+                let settings = *self.config.transport(transport);
+                peer.links[index].reconfigure(settings, self.config.energy_aware);
+                peer.refresh(index);
+            }
+        }
+    }
+
+    /// The handle of a peer that is known, without a change. One hash lookup.
+    pub fn peer(&self, id: PeerId) -> Option<PeerHandle> {
+        self.index.get(&id).map(|slot| PeerHandle(*slot))
+    }
+
+    /// The handle of a peer, which is known from now on: messages to it may wait for a link.
+    /// `None` when the table is full ([`bounds::PEERS`]).
+    pub fn add_peer(&mut self, id: PeerId) -> Option<PeerHandle> {
+        if let Some(slot) = self.index.get(&id) {
+            return Some(PeerHandle(*slot));
+        }
+        if self.peers.len() >= bounds::PEERS || id == self.config.local {
+            return None;
+        }
+        let slot = self.peers.len() as u32;
+        self.peers.push(Peer::new(id));
+        self.index.insert(id, slot);
+        Some(PeerHandle(slot))
+    }
+
+    /// The next command, in the order they were made.
+    #[must_use]
+    pub fn poll_command(&mut self) -> Option<Command> {
+        self.commands.pop_front()
+    }
+
+    pub(crate) fn command(&mut self, command: Command) {
+        self.commands.push_back(command);
+    }
+
+    pub(crate) fn notice(&mut self, notice: Notice) {
+        self.commands.push_back(Command::Notice(notice));
+    }
+
+    /// When [`Self::on_timer`] wants to be called next; `None` while nothing is pending.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        self.timers.first().map(|(at, _)| *at)
+    }
+
+    /// Serves timers that are due, at most [`bounds::TIMERS_PER_TURN`]; the rest stays due.
+    pub fn on_timer(&mut self, now: Timestamp) {
+        for _ in 0..bounds::TIMERS_PER_TURN {
+            match self.timers.first() {
+                Some((at, key)) if *at <= now => {
+                    let key = *key;
+                    self.timers.pop_first();
+                    match key {
+                        TimerKey::Message(slot) => self.message_timer(slot, now),
+                        TimerKey::Link(link) => self.link_timer(link, now),
+                        TimerKey::Reassembly => self.reassembly_due(now),
+                    }
+                }
+                Some(_) | None => break,
+            }
+        }
+        self.end_turn(now);
+    }
+
+    pub(crate) fn set_message_timer(&mut self, slot: u32, at: Option<Timestamp>) {
+        let Some(message) = self.messages.get_mut(slot) else {
+            return;
+        };
+        if message.timer == at {
+            return;
+        }
+        let old = std::mem::replace(&mut message.timer, at);
+        if let Some(old) = old {
+            self.timers.remove(&(old, TimerKey::Message(slot)));
+        }
+        if let Some(at) = at {
+            self.timers.insert((at, TimerKey::Message(slot)));
+        }
+    }
+
+    pub(crate) fn drop_message_timer(&mut self, slot: u32, at: Option<Timestamp>) {
+        if let Some(at) = at {
+            self.timers.remove(&(at, TimerKey::Message(slot)));
+        }
+    }
+
+    pub(crate) fn set_link_timer(&mut self, peer: u32, link: LinkId, at: Option<Timestamp>) {
+        let Some(state) = self.peers[peer as usize].link_mut(link) else {
+            return;
+        };
+        if state.timer == at {
+            return;
+        }
+        let old = std::mem::replace(&mut state.timer, at);
+        if let Some(old) = old {
+            self.timers.remove(&(old, TimerKey::Link(link)));
+        }
+        if let Some(at) = at {
+            self.timers.insert((at, TimerKey::Link(link)));
+        }
+    }
+
+    pub(crate) fn drop_link_timer(&mut self, link: LinkId, at: Option<Timestamp>) {
+        if let Some(at) = at {
+            self.timers.remove(&(at, TimerKey::Link(link)));
+        }
+    }
+
+    pub(crate) fn arm_reassembly(&mut self, now: Timestamp) {
+        if !self.reassembly_timer {
+            self.reassembly_timer = true;
+            self.timers
+                .insert((now + bounds::REASSEMBLY_IDLE / 2, TimerKey::Reassembly));
+        }
+    }
+
+    fn reassembly_due(&mut self, now: Timestamp) {
+        self.reassembly_timer = false;
+        self.reassembly.sweep(now);
+        self.counters.evicted = self.reassembly.evicted;
+        if !self.reassembly.is_empty() {
+            self.arm_reassembly(now);
+        }
+    }
+
+    pub(crate) fn fresh_tag(&mut self) -> u32 {
+        self.next_tag = self.next_tag.wrapping_add(1).max(1);
+        self.next_tag
+    }
+
+    pub(crate) fn mark_dirty(&mut self, peer: u32) {
+        let state = &mut self.peers[peer as usize];
+        if !state.in_turn {
+            state.in_turn = true;
+            self.dirty.push(peer);
+        }
+    }
+
+    /// Sends what the turn has to acknowledge, and what may go now.
+    pub(crate) fn end_turn(&mut self, now: Timestamp) {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        for peer in dirty.drain(..) {
+            self.peers[peer as usize].in_turn = false;
+            self.flush_acks(peer, now);
+            self.pump(peer, now);
+        }
+        // Nothing above marks peers dirty; keep the memory for the next turn.
+        if self.dirty.is_empty() {
+            self.dirty = dirty;
+        }
+    }
+
+    /// Tells what a link's new standing means, and brings ranking up to date.
+    pub(crate) fn link_changed(&mut self, peer: u32, link: LinkId, change: Option<Change>) {
+        let state = &mut self.peers[peer as usize];
+        let Some(index) = state.link_index(link) else {
+            return;
+        };
+        state.refresh(index);
+        let Some(change) = change else { return };
+        let change = match change {
+            Change::Suspect => LinkChange::Suspect,
+            Change::Flapping => LinkChange::Flapping,
+            Change::Down => LinkChange::Down,
+            Change::Recovered => LinkChange::Recovered,
+        };
+        let transport = state.links[index].facts.transport;
+        let peer = state.id;
+        self.notice(Notice::LinkChanged {
+            peer,
+            link,
+            transport,
+            change,
+        });
+    }
+
+    /// The order in which a packet of `class` and `bytes` would try the peer's links now: what
+    /// `send` calls at every attempt. No lock, no allocation. O(links).
+    #[inline]
+    pub fn decide(
+        &self,
+        peer: PeerHandle,
+        class: TrafficClass,
+        policy: FailoverPolicy,
+        bytes: usize,
+        now: Timestamp,
+    ) -> Ranking {
+        match self.peers.get(peer.0 as usize) {
+            Some(peer) => {
+                let packet = self.packet(peer, class, policy, bytes);
+                policy::rank(&peer.candidates, &packet, now)
+            }
+            None => Ranking::EMPTY,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn packet(
+        &self,
+        peer: &Peer,
+        class: TrafficClass,
+        policy: FailoverPolicy,
+        bytes: usize,
+    ) -> policy::Packet {
+        policy::Packet {
+            policy,
+            bytes,
+            energy_aware: self.config.energy_aware,
+            incumbent: peer.outgoing[class.index()].incumbent,
+            ceiling_us: policy::latency_ceiling(class).as_micros() as u32,
+        }
+    }
+
+    /// The candidates of a peer, as ranking sees them; indices match [`Self::decide`]'s.
+    pub fn candidates(&self, peer: PeerHandle) -> &[Candidate] {
+        self.peers
+            .get(peer.0 as usize)
+            .map_or(&[], |peer| &peer.candidates)
+    }
+
+    /// The latest decisions about a peer, oldest first ([`bounds::DECISIONS`]).
+    pub fn decisions(&self, peer: PeerId) -> Vec<Decision> {
+        let slot = self.index.get(&peer);
+        slot.map_or_else(Vec::new, |slot| {
+            self.peers[*slot as usize]
+                .decisions
+                .iter()
+                .cloned()
+                .collect()
+        })
+    }
+
+    /// What was refused, dropped or repeated.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// The last link that confirmed a message.
+    pub fn last_success(&self) -> Option<LastSuccess> {
+        self.last_success
+    }
+
+    /// What happened over each transport since the node started, links that are gone included.
+    pub fn transport_metrics(&self, transport: TransportType) -> TransportMetrics {
+        let mut sum = self.gone[transport.index()].clone();
+        let links = self.peers.iter().flat_map(|p| &p.links);
+        links
+            .filter(|l| l.facts.transport == transport)
+            .for_each(|l| sum.absorb(&l.counters));
+        sum.metrics()
+    }
+
+    pub(crate) fn absorb(&mut self, link: &Link) {
+        self.gone[link.facts.transport.index()].absorb(&link.counters);
+    }
+
+    /// Every peer that was ever known.
+    pub fn peers(&self, now: Timestamp) -> Vec<PeerStatus> {
+        self.peers
+            .iter()
+            .map(|peer| self.status(peer, now))
+            .collect()
+    }
+
+    fn status(&self, peer: &Peer, now: Timestamp) -> PeerStatus {
+        let waiting = TrafficClass::ALL.map(|class| peer.outgoing[class.index()].messages);
+        PeerStatus {
+            peer: peer.id,
+            epoch: peer.epoch,
+            links: peer
+                .links
+                .iter()
+                .map(|link| link_status(link, now))
+                .collect(),
+            unsettled: waiting,
+        }
+    }
+}
+
+/// One peer as seen from outside.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PeerStatus {
+    /// Its key.
+    pub peer: PeerId,
+    /// Its incarnation, once it greeted.
+    pub epoch: Option<bitcraps_types::Epoch>,
+    /// Its links.
+    pub links: Vec<LinkStatus>,
+    /// Unsettled messages to it, by class.
+    pub unsettled: [usize; TrafficClass::COUNT],
+}
+
+/// An input of ranking: its value, and how often its producer spoke.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Input {
+    /// What it is.
+    pub name: &'static str,
+    /// Its value; `None` says "no data".
+    pub value: Option<f64>,
+    /// Measurements behind it.
+    pub samples: u64,
+}
+
+/// One link as seen from outside.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LinkStatus {
+    /// Its facts.
+    pub facts: LinkUp,
+    /// How long it has been up.
+    pub up_for: Duration,
+    /// Whether it carries data.
+    pub ready: bool,
+    /// Trust in small frames.
+    pub tier: Tier,
+    /// Smoothed round trip of small frames.
+    pub smoothed_rtt: Option<Duration>,
+    /// Retransmission timeout of small frames.
+    pub timeout: Duration,
+    /// Mean delivery probability of small frames.
+    pub delivery: Ratio,
+    /// Bytes waiting in the driver's queue.
+    pub backlog_bytes: u64,
+    /// Age of the last answer.
+    pub last_answer: Duration,
+    /// What ranking reads, with its producers.
+    pub inputs: Vec<Input>,
+    /// What happened over it.
+    pub metrics: TransportMetrics,
+}
+
+fn link_status(link: &Link, now: Timestamp) -> LinkStatus {
+    let small = SizeBucket::Small;
+    let bucket = &link.buckets[small.index()];
+    let (frames, backlog) = link.backlog();
+    let measured = |samples: u32, value: f64| (samples > 0).then_some(value);
+    let rtt_us = bucket.rtt.smoothed().map(|d| d.as_micros() as f64);
+    let samples = u64::from(bucket.rtt.samples);
+    let input = |name, value, samples| Input {
+        name,
+        value,
+        samples,
+    };
+    LinkStatus {
+        facts: link.facts,
+        up_for: now.since(link.since),
+        ready: link.ready,
+        tier: link.tier(small),
+        smoothed_rtt: link.smoothed(small),
+        timeout: link.timeout(small),
+        delivery: Ratio::clamped(f64::from(bucket.delivery.mean())),
+        backlog_bytes: backlog,
+        last_answer: now.since(link.last_answer()),
+        inputs: vec![
+            input("smoothed_rtt_us", rtt_us, samples),
+            input(
+                "delivery_lower_bound",
+                measured(
+                    bucket.delivery.samples,
+                    f64::from(bucket.delivery.lower_bound()),
+                ),
+                u64::from(bucket.delivery.samples),
+            ),
+            input(
+                "goodput_kbps",
+                measured(link.goodput.samples, f64::from(link.goodput.kbps())),
+                u64::from(link.goodput.samples),
+            ),
+            input("backlog_frames", Some(frames as f64), link.written_total()),
+            input(
+                "radio_active",
+                link.active_at().map(|_| 1.0),
+                link.counters.frames,
+            ),
+        ],
+        metrics: link.counters.metrics(),
+    }
+}

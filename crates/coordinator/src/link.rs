@@ -1,0 +1,620 @@
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bitcraps_types::{LinkCapabilities, LinkId, PeerId, Timestamp, TransportType};
+
+use crate::budget::Budget;
+use crate::config::TransportConfig;
+use crate::damping::{Damping, Fall};
+use crate::estimator::{Delivery, Goodput, RoundTrip, SizeBucket};
+use crate::flight::{AckedFlight, Arrivals, Flights};
+use crate::metrics::LinkCounters;
+use crate::policy::{Candidate, Tier};
+
+/// Consecutive expiries of one bucket that make a link suspect.
+const SUSPECT_EXPIRIES: u8 = 2;
+/// Consecutive lost probes that make a link down.
+const DOWN_PROBES: u8 = 3;
+/// Good answers that a suspect or down link needs before it is trusted again, beside the hold.
+const RECOVERY_ANSWERS: u8 = 5;
+/// Least patience with a driver's queue before the link becomes suspect.
+const QUEUE_PATIENCE: Duration = Duration::from_millis(50);
+/// Sojourn in the driver's queue that the dynamic limit aims at (as Linux's byte queue limits do):
+/// long enough to keep a fast link busy between wake-ups.
+const QUEUE_TARGET: Duration = Duration::from_millis(2);
+/// Most bytes that the dynamic limit leaves to a driver's queue.
+const QUEUE_LIMIT_MAX: u64 = 1 << 20;
+/// Probe interval while an answer is wanted soon.
+pub(crate) const PROBE_FAST: Duration = Duration::from_millis(100);
+/// Longest probe interval of a link that is down.
+const PROBE_DOWN_MAX: Duration = Duration::from_secs(5);
+/// Standby probe interval of a radio that costs nothing, or when energy does not count.
+const PROBE_MAINS: Duration = Duration::from_millis(250);
+/// Standby probe interval of a radio that runs on a battery.
+const PROBE_BATTERY: Duration = Duration::from_secs(1);
+/// A radio whose tail is longer is never woken by a probe.
+const LONG_TAIL: Duration = Duration::from_secs(2);
+/// Probes a link is answered in a second: an honest peer sends ten.
+const REPLIES_PER_SECOND: f64 = 50.0;
+/// A link that lived shorter counts as a flap when it goes.
+const SHORT_LIFE: Duration = Duration::from_secs(10);
+/// Longest time before a frame that nobody asked about is given up.
+pub(crate) const FLIGHT_MAX_AGE: Duration = Duration::from_secs(5);
+
+/// A link that came up: facts from its driver.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LinkUp {
+    /// Its incarnation.
+    pub link: LinkId,
+    /// The key at the other end, proved.
+    pub peer: PeerId,
+    /// Its family.
+    pub transport: TransportType,
+    /// What it can do.
+    pub capabilities: LinkCapabilities,
+}
+
+/// A frame handed to the driver and not yet written.
+#[derive(Debug, Clone, Copy)]
+struct Unwritten {
+    handed: Timestamp,
+    bytes: u32,
+    seq: Option<u32>,
+}
+
+/// What is known of frames of one size on one link.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bucket {
+    pub(crate) rtt: RoundTrip,
+    pub(crate) delivery: Delivery,
+    expiries: u8,
+    pub(crate) suspect: bool,
+    answers: u8,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OutstandingProbe {
+    pub(crate) nonce: u64,
+    pub(crate) seq: u32,
+    pub(crate) bucket: SizeBucket,
+    pub(crate) due: Timestamp,
+}
+
+/// How a link's standing changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Change {
+    Suspect,
+    Flapping,
+    Down,
+    Recovered,
+}
+
+/// The hello exchange of a link.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Greeting {
+    pub(crate) challenge: u64,
+    pub(crate) peer_challenge: Option<u64>,
+    pub(crate) resend_at: Option<Timestamp>,
+    pub(crate) last_sent: Option<Timestamp>,
+    pub(crate) sent: u32,
+}
+
+/// One link's measured state. It is told what happened and answers what that means; nothing here
+/// decides which link is used.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) facts: LinkUp,
+    pub(crate) since: Timestamp,
+    config: TransportConfig,
+    /// Largest frame in bytes: the link's bound and the configured one.
+    pub(crate) max_frame: usize,
+    energy_aware: bool,
+    /// This end's name for the link in detoured hop acks.
+    pub(crate) tag: u32,
+    /// The other end's name for it, once its hello came.
+    pub(crate) peer_tag: Option<u32>,
+    pub(crate) greeting: Greeting,
+    /// Both ends have seen each other's hello; data may flow.
+    pub(crate) ready: bool,
+    pub(crate) flights: Flights,
+    pub(crate) arrivals: Arrivals,
+    pub(crate) buckets: [Bucket; SizeBucket::COUNT],
+    pub(crate) goodput: Goodput,
+    damping: Damping,
+    suspect_since: Option<Timestamp>,
+    down: bool,
+    pub(crate) one_way: bool,
+    /// Since when acks of this link's frames come over others only.
+    detour_since: Option<Timestamp>,
+    /// Non-hello frames came: the other end is ready too.
+    pub(crate) peer_ready: bool,
+    /// The other end was seen to receive acks that left over this link alone.
+    pub(crate) acks_proven: bool,
+    pub(crate) probe: Option<OutstandingProbe>,
+    pub(crate) probe_at: Timestamp,
+    probe_interval: Duration,
+    lost_probes: u8,
+    last_answer: Timestamp,
+    unwritten: VecDeque<Unwritten>,
+    written_total: u64,
+    backlog: u64,
+    queue_limit: u64,
+    active_at: Option<Timestamp>,
+    load_bytes: f32,
+    load_at: Timestamp,
+    pub(crate) counters: LinkCounters,
+    /// Probe replies that may leave: more than an honest peer asks for, and no more.
+    pub(crate) replies: Budget,
+    /// The timer that is set for it.
+    pub(crate) timer: Option<Timestamp>,
+}
+
+impl Link {
+    pub(crate) fn new(
+        facts: LinkUp,
+        config: TransportConfig,
+        energy_aware: bool,
+        tag: u32,
+        challenge: u64,
+        damping: Damping,
+        now: Timestamp,
+    ) -> Self {
+        let capabilities = facts.capabilities;
+        let delivery = Delivery::new(capabilities.prior_reliability);
+        let bucket = Bucket {
+            rtt: RoundTrip::default(),
+            delivery,
+            expiries: 0,
+            suspect: false,
+            answers: 0,
+        };
+        let mut link = Self {
+            facts,
+            since: now,
+            config,
+            max_frame: capabilities.max_frame.min(config.max_packet_size),
+            energy_aware,
+            tag,
+            peer_tag: None,
+            greeting: Greeting {
+                challenge,
+                peer_challenge: None,
+                resend_at: Some(now),
+                last_sent: None,
+                sent: 0,
+            },
+            ready: false,
+            flights: Flights::new(challenge as u32),
+            arrivals: Arrivals::default(),
+            buckets: [bucket; SizeBucket::COUNT],
+            goodput: Goodput::new(capabilities.nominal_rate.get()),
+            damping,
+            suspect_since: None,
+            down: false,
+            one_way: false,
+            detour_since: None,
+            peer_ready: false,
+            acks_proven: false,
+            probe: None,
+            probe_at: now,
+            probe_interval: PROBE_FAST,
+            lost_probes: 0,
+            last_answer: now,
+            unwritten: VecDeque::new(),
+            written_total: 0,
+            backlog: 0,
+            queue_limit: 0,
+            active_at: None,
+            load_bytes: 0.0,
+            load_at: now,
+            counters: LinkCounters::new(),
+            replies: Budget::new(0.0, REPLIES_PER_SECOND, REPLIES_PER_SECOND),
+            timer: None,
+        };
+        if damping.holds(now) {
+            // The former incarnation fell too lately: this one starts out of favour.
+            link.buckets[0].suspect = true;
+            link.suspect_since = Some(now);
+        }
+        link
+    }
+
+    /// Settings changed; what was measured stays.
+    pub(crate) fn reconfigure(&mut self, config: TransportConfig, energy_aware: bool) {
+        self.config = config;
+        self.energy_aware = energy_aware;
+        self.max_frame = self
+            .facts
+            .capabilities
+            .max_frame
+            .min(config.max_packet_size);
+    }
+
+    pub(crate) fn written_total(&self) -> u64 {
+        self.written_total
+    }
+
+    pub(crate) fn active_at(&self) -> Option<Timestamp> {
+        self.active_at
+    }
+
+    pub(crate) fn id(&self) -> LinkId {
+        self.facts.link
+    }
+
+    pub(crate) fn connection_timeout(&self) -> Duration {
+        self.config.connection_timeout
+    }
+
+    /// Retransmission timeout of frames of this size: `srtt + 4 rttvar`, floored, and the
+    /// transport's cold prior before the first measurement of any size.
+    pub(crate) fn timeout(&self, bucket: SizeBucket) -> Duration {
+        let transport = self.facts.transport;
+        match self.measured(bucket) {
+            Some(rtt) => rtt.timeout().max(transport.timeout_floor()),
+            None => transport.cold_timeout(),
+        }
+    }
+
+    /// When an answer is late enough for a hedge.
+    pub(crate) fn hedge_delay(&self, bucket: SizeBucket) -> Option<Duration> {
+        let rtt = self.measured(bucket)?;
+        (rtt.samples >= 8).then(|| rtt.late().max(self.facts.transport.timeout_floor() / 4))
+    }
+
+    /// The round trip of this size, or of the nearest smaller, or of the nearest larger.
+    fn measured(&self, bucket: SizeBucket) -> Option<&RoundTrip> {
+        let (below, above) = self.buckets.split_at(bucket.index() + 1);
+        let nearest = below.iter().rev().chain(above);
+        nearest.map(|b| &b.rtt).find(|rtt| rtt.samples > 0)
+    }
+
+    pub(crate) fn smoothed(&self, bucket: SizeBucket) -> Option<Duration> {
+        self.measured(bucket).and_then(RoundTrip::smoothed)
+    }
+
+    pub(crate) fn tier(&self, bucket: SizeBucket) -> Tier {
+        let buckets = &self.buckets[..=bucket.index()];
+        if !self.ready || self.down {
+            Tier::Down
+        } else if buckets.iter().any(|b| b.suspect) {
+            Tier::Suspect
+        } else if self.one_way {
+            Tier::OneWay
+        } else if f64::from(self.evidence(bucket).lower_bound())
+            < self.config.reliability_threshold.get()
+        {
+            Tier::BelowThreshold
+        } else {
+            Tier::Good
+        }
+    }
+
+    /// Delivery evidence for this size: its own, or the smaller sizes' while it has none.
+    fn evidence(&self, bucket: SizeBucket) -> &Delivery {
+        let below = &self.buckets[..=bucket.index()];
+        let own = below.iter().rev().find(|b| b.delivery.samples > 0);
+        &own.unwrap_or(&self.buckets[0]).delivery
+    }
+
+    /// The facts that ranking reads.
+    pub(crate) fn candidate(&self) -> Candidate {
+        let each = SizeBucket::ALL;
+        let ppm = |p: f32| ((1.0 - p) * 1e6) as u32;
+        Candidate {
+            link: self.id(),
+            transport: self.facts.transport,
+            tier: each.map(|b| self.tier(b)),
+            latency_us: each.map(|b| self.expected_latency_us(b)),
+            undelivered_ppm: each.map(|b| ppm(self.evidence(b).lower_bound())),
+            picos_per_byte: (self.goodput.nanos_per_byte() * 1e3).min(4e9) as u32,
+            backlog_bytes: u32::try_from(self.backlog).unwrap_or(u32::MAX),
+            unacked_bytes: u32::try_from(self.flights.unacked_bytes).unwrap_or(u32::MAX),
+            load_bytes: self.load_bytes,
+            load_at: self.load_at,
+            energy: self.facts.capabilities.energy,
+            active_at: self.active_at,
+            max_payload: u32::try_from(self.max_payload()).unwrap_or(u32::MAX),
+        }
+    }
+
+    pub(crate) fn max_payload(&self) -> usize {
+        self.max_frame
+            .saturating_sub(bitcraps_wire::Frame::DATA_OVERHEAD)
+            .max(1)
+    }
+
+    fn expected_latency_us(&self, bucket: SizeBucket) -> u32 {
+        let expected = match self.measured(bucket) {
+            Some(rtt) => rtt.smoothed().unwrap_or_default(),
+            None => self.facts.transport.cold_timeout() / 4,
+        };
+        u32::try_from(expected.as_micros()).unwrap_or(u32::MAX)
+    }
+
+    /// A frame was handed to the driver.
+    pub(crate) fn handed(&mut self, bytes: usize, seq: Option<u32>, now: Timestamp) {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        self.unwritten.push_back(Unwritten {
+            handed: now,
+            bytes,
+            seq,
+        });
+        self.backlog += u64::from(bytes);
+        let candidate_load = self.candidate_load(bytes as usize, now);
+        self.load_bytes = candidate_load;
+        self.load_at = now;
+        self.active_at = Some(now);
+        self.counters.frames += 1;
+        self.counters.bytes += u64::from(bytes);
+    }
+
+    fn candidate_load(&self, bytes: usize, now: Timestamp) -> f32 {
+        crate::policy::decayed(self.load_bytes, self.load_at, now) + bytes as f32
+    }
+
+    /// The driver did not take the newest frame.
+    pub(crate) fn not_taken(&mut self, seq: Option<u32>) {
+        if let Some(at) = self.unwritten.iter().rposition(|u| u.seq == seq)
+            && let Some(gone) = self.unwritten.remove(at)
+        {
+            self.backlog -= u64::from(gone.bytes);
+            self.load_bytes = (self.load_bytes - gone.bytes as f32).max(0.0);
+        }
+        if let Some(seq) = seq {
+            self.flights.withdraw(seq);
+        }
+    }
+
+    /// `total` frames have left the driver's queue since the link came up. Frames leave in any
+    /// order, but a batch has left by the time it is told; the oldest are taken as gone.
+    pub(crate) fn written(&mut self, total: u64, now: Timestamp) {
+        let count = total
+            .saturating_sub(self.written_total)
+            .min(self.unwritten.len() as u64);
+        self.written_total = total.max(self.written_total);
+        let mut slowest = Duration::ZERO;
+        for gone in self.unwritten.drain(..count as usize) {
+            self.backlog -= u64::from(gone.bytes);
+            slowest = slowest.max(now.since(gone.handed));
+            if let Some(seq) = gone.seq {
+                self.flights.set_written(seq, now);
+            }
+        }
+        if slowest > QUEUE_TARGET * 2 {
+            self.queue_limit = (self.queue_limit / 2).max(self.max_frame as u64);
+        } else if self.unwritten.is_empty() && slowest < QUEUE_TARGET {
+            let grown = (self.queue_limit * 2).clamp(self.max_frame as u64, QUEUE_LIMIT_MAX);
+            self.queue_limit = grown;
+        }
+    }
+
+    /// Whether the driver's queue has room for another frame of a class that may be kept waiting:
+    /// always for one frame, and for as much as drains within the queue target.
+    pub(crate) fn has_room(&self) -> bool {
+        self.unwritten.is_empty() || self.backlog < self.queue_limit
+    }
+
+    /// [`Self::has_room`] for traffic that cannot wait: two frames ahead of the limit.
+    pub(crate) fn has_room_ahead(&self) -> bool {
+        self.has_room() || self.backlog < self.queue_limit + 2 * self.max_frame as u64
+    }
+
+    /// The driver cannot send: as good as two expiries.
+    pub(crate) fn refused_frame(&mut self, now: Timestamp) -> Option<Change> {
+        self.buckets[0].delivery.sample(false);
+        self.suspect(SizeBucket::Small, now)
+    }
+
+    /// How long the oldest frame has been waiting in the driver's queue.
+    pub(crate) fn queue_age(&self, now: Timestamp) -> Duration {
+        self.unwritten
+            .front()
+            .map_or(Duration::ZERO, |oldest| now.since(oldest.handed))
+    }
+
+    /// How long a frame may wait in the driver's queue before the link becomes suspect: 3 srtt.
+    pub(crate) fn queue_patience(&self) -> Duration {
+        let rtt = self.smoothed(SizeBucket::Small).unwrap_or_default() * 3;
+        rtt.max(QUEUE_PATIENCE).max(
+            self.facts
+                .capabilities
+                .nominal_rate
+                .air_time(self.max_frame)
+                * 3,
+        )
+    }
+
+    /// A flight was acknowledged on the link itself, or on another (`detour`).
+    pub(crate) fn answered(
+        &mut self,
+        flight: AckedFlight,
+        detour: bool,
+        now: Timestamp,
+    ) -> Option<Change> {
+        let bucket = &mut self.buckets[flight.bucket.index()];
+        if let (Some(rtt), false) = (flight.rtt, detour) {
+            bucket.rtt.sample(rtt);
+        }
+        bucket.delivery.sample(true);
+        bucket.expiries = 0;
+        bucket.answers = bucket.answers.saturating_add(1);
+        let (bytes, over, limited) = flight.goodput;
+        self.goodput.sample(bytes, over, limited);
+        if detour {
+            let since = *self.detour_since.get_or_insert(now);
+            // Copies of acks take the detour while the direct ones are still on their way.
+            self.one_way |= now.since(since) >= self.timeout(flight.bucket) * 2;
+        }
+        self.lost_probes = 0;
+        self.last_answer = now;
+        self.reconsider(flight.bucket, now)
+    }
+
+    /// A hop ack came over the link itself.
+    pub(crate) fn direct_ack(&mut self) {
+        self.detour_since = None;
+        self.one_way = false;
+    }
+
+    /// Trusts the link again when it answered often enough for long enough.
+    fn reconsider(&mut self, bucket: SizeBucket, now: Timestamp) -> Option<Change> {
+        let hold = self.damping.hold();
+        let held = self
+            .suspect_since
+            .is_some_and(|since| now.since(since) >= hold);
+        let index = bucket.index();
+        if held && self.buckets[index].answers >= RECOVERY_ANSWERS {
+            self.buckets[index].suspect = false;
+            self.down = false;
+        }
+        if self.suspect_since.is_some() && !self.down && self.buckets.iter().all(|b| !b.suspect) {
+            self.suspect_since = None;
+            self.probe_interval = self.standby_interval();
+            return Some(Change::Recovered);
+        }
+        if self.suspect_since.is_some() {
+            self.probe_interval = PROBE_FAST;
+        }
+        None
+    }
+
+    /// A frame of this size was not acknowledged in time.
+    pub(crate) fn expired(&mut self, bucket: SizeBucket, now: Timestamp) -> Option<Change> {
+        let index = bucket.index();
+        self.buckets[index].delivery.sample(false);
+        self.buckets[index].answers = 0;
+        self.buckets[index].expiries = self.buckets[index].expiries.saturating_add(1);
+        self.counters.expiries += 1;
+        if self.buckets[index].expiries >= SUSPECT_EXPIRIES {
+            self.suspect(bucket, now)
+        } else {
+            None
+        }
+    }
+
+    /// Something speaks against frames of this size.
+    pub(crate) fn suspect(&mut self, bucket: SizeBucket, now: Timestamp) -> Option<Change> {
+        let bucket = &mut self.buckets[bucket.index()];
+        bucket.answers = 0;
+        if bucket.suspect {
+            return None;
+        }
+        bucket.suspect = true;
+        if self.suspect_since.is_some() {
+            return None;
+        }
+        self.suspect_since = Some(now);
+        self.probe_interval = PROBE_FAST;
+        if self.probe.is_none() {
+            self.probe_at = now;
+        }
+        Some(match self.damping.fall(now) {
+            Fall::FlappingBegins => Change::Flapping,
+            Fall::Single | Fall::Flapping => Change::Suspect,
+        })
+    }
+
+    /// A probe was not answered in time.
+    pub(crate) fn probe_lost(&mut self, bucket: SizeBucket, now: Timestamp) -> Option<Change> {
+        self.probe = None;
+        self.lost_probes = self.lost_probes.saturating_add(1);
+        let suspect = self.expired(bucket, now);
+        if self.lost_probes >= DOWN_PROBES && !self.down && bucket == SizeBucket::Small {
+            self.down = true;
+            let also = self.suspect(bucket, now);
+            self.suspect_since.get_or_insert(now);
+            self.buckets[0].suspect = true;
+            return Some(if also == Some(Change::Flapping) {
+                Change::Flapping
+            } else {
+                Change::Down
+            });
+        }
+        self.probe_interval = if self.down {
+            (self.probe_interval * 2).min(PROBE_DOWN_MAX)
+        } else {
+            PROBE_FAST
+        };
+        self.probe_at = now;
+        suspect
+    }
+
+    pub(crate) fn is_down(&self) -> bool {
+        self.down
+    }
+
+    pub(crate) fn is_suspect(&self) -> bool {
+        self.suspect_since.is_some()
+    }
+
+    /// The size to probe now: the smallest that is suspect.
+    pub(crate) fn probe_bucket(&self) -> SizeBucket {
+        let suspect = SizeBucket::ALL
+            .into_iter()
+            .find(|b| self.buckets[b.index()].suspect);
+        suspect.unwrap_or(SizeBucket::Small)
+    }
+
+    /// How long a healthy link may go without an answer before it is probed; `None` when a probe
+    /// would wake a radio that must not be woken for it.
+    pub(crate) fn standby_interval_at(&self, now: Timestamp) -> Option<Duration> {
+        let capabilities = &self.facts.capabilities;
+        let awake = self
+            .active_at
+            .is_some_and(|at| now.since(at) < capabilities.energy.tail);
+        let sleeper = capabilities.metered || capabilities.energy.tail > LONG_TAIL;
+        let interval = self.standby_interval();
+        if sleeper && (capabilities.metered || self.energy_aware) && !awake {
+            return None;
+        }
+        Some(interval)
+    }
+
+    fn standby_interval(&self) -> Duration {
+        let free = self.facts.capabilities.energy == bitcraps_types::EnergyProfile::MAINS;
+        if free || !self.energy_aware {
+            PROBE_MAINS
+        } else {
+            PROBE_BATTERY
+        }
+    }
+
+    /// When the next probe is due, if no answer comes before; `None` for never.
+    pub(crate) fn next_probe(&self, now: Timestamp) -> Option<Timestamp> {
+        if !self.ready || self.probe.is_some() {
+            return None;
+        }
+        if self.suspect_since.is_some() {
+            return Some(self.probe_at);
+        }
+        self.standby_interval_at(now)
+            .map(|_| self.probe_at.max(self.last_answer))
+    }
+
+    /// Sets the next probe after one was sent or an answer made it needless. `jitter` lies within
+    /// -1/4 to 1/4 of the interval, so that no flap can stay in step with the probes.
+    pub(crate) fn schedule_probe(&mut self, jitter: f64, now: Timestamp) {
+        let interval = match self.suspect_since {
+            Some(_) => self.probe_interval,
+            None => self.standby_interval_at(now).unwrap_or(PROBE_BATTERY),
+        };
+        self.probe_at = now + interval.mul_f64(1.0 + jitter.clamp(-0.25, 0.25));
+    }
+
+    pub(crate) fn last_answer(&self) -> Timestamp {
+        self.last_answer
+    }
+
+    pub(crate) fn backlog(&self) -> (usize, u64) {
+        (self.unwritten.len(), self.backlog)
+    }
+
+    /// What a successor over the same transport inherits.
+    pub(crate) fn into_damping(mut self, now: Timestamp) -> Damping {
+        if now.since(self.since) < SHORT_LIFE {
+            self.damping.fall(now);
+        }
+        self.damping
+    }
+}

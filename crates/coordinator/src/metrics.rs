@@ -1,0 +1,164 @@
+use std::time::Duration;
+
+use bitcraps_types::{LinkId, Timestamp, TransportType};
+use hdrhistogram::Histogram;
+
+/// Latency quantiles of confirmed deliveries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Latency {
+    /// Median.
+    pub p50: Duration,
+    /// 90th percentile.
+    pub p90: Duration,
+    /// 99th percentile.
+    pub p99: Duration,
+    /// Largest.
+    pub max: Duration,
+}
+
+/// What happened over one transport, or over one link to one peer, since it came to be.
+///
+/// A success is an acknowledgement by the destination, never a local `Ok`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TransportMetrics {
+    /// Transmissions of messages handed over: first ones, repeats and copies; fragments of one
+    /// transmission count once, probes and acknowledgements do not.
+    pub request_count: u64,
+    /// Messages acknowledged by their destination after a transmission here.
+    pub success_count: u64,
+    /// Transmissions that ran into their timeout or a local error.
+    pub failure_count: u64,
+    /// Messages that moved away from here to another link.
+    pub failover_count: u64,
+    /// Frames handed over, everything included.
+    pub frames: u64,
+    /// Bytes handed over, everything included.
+    pub bytes: u64,
+    /// From `send` to acknowledgement, of messages delivered here; `None` before the first.
+    pub latency: Option<Latency>,
+}
+
+/// Counts of one link or transport.
+#[derive(Debug, Clone)]
+pub(crate) struct LinkCounters {
+    pub(crate) requests: u64,
+    pub(crate) successes: u64,
+    pub(crate) failures: u64,
+    pub(crate) failovers: u64,
+    pub(crate) expiries: u64,
+    pub(crate) frames: u64,
+    pub(crate) bytes: u64,
+    latency_us: Histogram<u32>,
+}
+
+/// Range of recorded latencies: 1 µs to 100 s; longer ones count as that.
+const LATENCY_MAX_US: u64 = 100_000_000;
+
+impl LinkCounters {
+    pub(crate) fn new() -> Self {
+        // One significant figure: 10 % error, 3 KB.
+        let latency_us = Histogram::new_with_bounds(1, LATENCY_MAX_US, 1)
+            .expect("1 µs to 100 s at one figure is a valid range");
+        Self {
+            requests: 0,
+            successes: 0,
+            failures: 0,
+            failovers: 0,
+            expiries: 0,
+            frames: 0,
+            bytes: 0,
+            latency_us,
+        }
+    }
+
+    pub(crate) fn delivered(&mut self, latency: Duration) {
+        self.successes += 1;
+        let us = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
+        self.latency_us
+            .saturating_record(us.clamp(1, LATENCY_MAX_US));
+    }
+
+    /// Adds what `other` counted.
+    pub(crate) fn absorb(&mut self, other: &Self) {
+        self.requests += other.requests;
+        self.successes += other.successes;
+        self.failures += other.failures;
+        self.failovers += other.failovers;
+        self.expiries += other.expiries;
+        self.frames += other.frames;
+        self.bytes += other.bytes;
+        // Both have the same range, so nothing can fail to fit.
+        self.latency_us.add(&other.latency_us).unwrap_or_default();
+    }
+
+    pub(crate) fn metrics(&self) -> TransportMetrics {
+        let at = |q| Duration::from_micros(self.latency_us.value_at_quantile(q));
+        let latency = (!self.latency_us.is_empty()).then(|| Latency {
+            p50: at(0.5),
+            p90: at(0.9),
+            p99: at(0.99),
+            max: Duration::from_micros(self.latency_us.max()),
+        });
+        TransportMetrics {
+            request_count: self.requests,
+            success_count: self.successes,
+            failure_count: self.failures,
+            failover_count: self.failovers,
+            frames: self.frames,
+            bytes: self.bytes,
+            latency,
+        }
+    }
+}
+
+/// What a node refused, dropped or repeated, each with its reason. Grows only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counters {
+    /// Messages handed to the application.
+    pub delivered: u64,
+    /// Copies of messages that had been taken before; acknowledged again, not delivered.
+    pub duplicates: u64,
+    /// Messages below the duplicate window, or given up by their sender before they came.
+    pub too_old: u64,
+    /// Messages that came after their deadline.
+    pub late: u64,
+    /// Messages that nobody took custody of: no application, or its inbox full.
+    pub no_custody: u64,
+    /// Frames that are none.
+    pub undecodable: u64,
+    /// Frames for another incarnation of this node, or from a former one of the peer.
+    pub stale_epoch: u64,
+    /// Frames before the greeting, or on links that are gone.
+    pub unexpected: u64,
+    /// Frames whose ends are not those of the link.
+    pub foreign: u64,
+    /// Acknowledgements of what was never sent to that peer.
+    pub forged_acks: u64,
+    /// Acknowledgements that came after their message was settled.
+    pub late_acks: u64,
+    /// Probe replies that nobody asked for, and probes beyond the rate that is answered.
+    pub stray_probes: u64,
+    /// Fragments that contradict others of their message.
+    pub bad_fragments: u64,
+    /// Incomplete messages given up for room or age.
+    pub evicted: u64,
+    /// Messages that left on another link than the one before, after a timeout or an error.
+    pub failovers: u64,
+    /// Second copies sent before the timeout.
+    pub hedges: u64,
+    /// Retransmissions that waited for their budget.
+    pub budget_waits: u64,
+    /// Times the preferred link of a peer and class changed.
+    pub switches: u64,
+}
+
+/// The last link that a message was confirmed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LastSuccess {
+    /// The link.
+    pub link: LinkId,
+    /// Its family.
+    pub transport: TransportType,
+    /// When.
+    pub at: Timestamp,
+}

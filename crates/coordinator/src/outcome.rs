@@ -1,0 +1,134 @@
+use std::time::Duration;
+
+use bitcraps_types::{AckLevel, LinkId, PeerId, TransportType};
+
+use crate::config::bounds;
+
+/// Names a message between `send` and its outcome. Never used twice for different messages while
+/// either is unsettled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket {
+    pub(crate) slot: u32,
+    pub(crate) generation: u32,
+}
+
+impl Ticket {
+    /// Position in a dense table of unsettled messages, for the shell's own bookkeeping.
+    pub const fn slot(self) -> usize {
+        self.slot as usize
+    }
+}
+
+/// A link that a message was tried on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TriedLink {
+    /// The link.
+    pub link: LinkId,
+    /// Its family.
+    pub transport: TransportType,
+}
+
+/// How a message ended. Exactly one for each ticket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The destination acknowledged it.
+    Delivered {
+        /// At which level.
+        level: AckLevel,
+        /// The link that carried the acknowledged copy.
+        link: TriedLink,
+        /// Transmissions of the message, copies included, fragments not counted.
+        attempts: u16,
+        /// From `send` to the acknowledgement.
+        latency: Duration,
+    },
+    /// A link took it, and no more was asked for. Not delivered, as far as anyone knows.
+    Sent {
+        /// The link.
+        link: TriedLink,
+    },
+    /// Certain: no whole copy was handed to a link, or the destination refused it as late.
+    Expired {
+        /// Links it was tried on.
+        tried: Vec<TriedLink>,
+    },
+    /// It will not be sent, or the destination refused it for good.
+    Rejected {
+        /// Why.
+        why: RejectReason,
+    },
+    /// A copy left and no answer came in time, or the destination restarted.
+    Unknown {
+        /// Links it was tried on.
+        tried: Vec<TriedLink>,
+    },
+}
+
+/// Why a message will not be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RejectReason {
+    /// A newer message of the same conflation key took its place.
+    #[error("superseded by a newer message of the same key")]
+    Superseded,
+    /// Its receipt was cancelled before a copy left.
+    #[error("cancelled before it was sent")]
+    Cancelled,
+    /// The destination's application refused it.
+    #[error("refused by the destination's application")]
+    Refused,
+    /// The destination cannot tell any more whether it had it.
+    #[error("too old for the destination's duplicate window")]
+    TooOld,
+    /// The node is shutting down.
+    #[error("the node shut down")]
+    ShutDown,
+}
+
+/// Why `send` took nothing. No state has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// The peer was never seen on any link.
+    #[error("no route to {}: it was never seen on any link", .0.short())]
+    NoRoute(PeerId),
+    /// The message is too large.
+    #[error("message of {len} bytes exceeds the largest of {max}")]
+    TooLarge {
+        /// Its length in bytes.
+        len: usize,
+        /// The largest allowed.
+        max: usize,
+    },
+    /// Too much waits for this peer in this class; other classes are not affected.
+    #[error("the {class} queue to the peer is full ({messages} messages, {bytes} bytes)")]
+    QueueFull {
+        /// The class.
+        class: bitcraps_types::TrafficClass,
+        /// Messages unsettled in it.
+        messages: usize,
+        /// Bytes unsettled in it.
+        bytes: usize,
+    },
+    /// The deadline is beyond what can be promised.
+    #[error("deadline of {0:?} exceeds the longest of {max:?}", max = bounds::MAX_DEADLINE)]
+    DeadlineTooFar(Duration),
+    /// The node is shutting down.
+    #[error("the node is shutting down")]
+    ShutDown,
+}
+
+/// Where an unsettled message stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// Waits for a link, for room, or for its predecessor.
+    Queued,
+    /// At least one copy is on its way.
+    InFlight {
+        /// Transmissions so far.
+        attempts: u16,
+    },
+    /// The destination has it; its application has not answered yet.
+    PeerAcked {
+        /// Transmissions so far.
+        attempts: u16,
+    },
+}

@@ -1,0 +1,207 @@
+use std::collections::{BTreeMap, VecDeque};
+
+use bitcraps_types::{Epoch, LinkId, PeerId, Sequence, TrafficClass, TransportType};
+use bitcraps_wire::Status;
+
+use crate::Ticket;
+use crate::budget::Budget;
+use crate::config::bounds::{DECISIONS, VERDICTS, WINDOW};
+use crate::damping::Damping;
+use crate::explain::Decision;
+use crate::link::Link;
+use crate::policy::Candidate;
+use crate::window::Window;
+
+/// Names a peer in the table; found once by id, then used without a lookup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PeerHandle(pub(crate) u32);
+
+/// Messages of one class on their way to one peer.
+#[derive(Debug, Default)]
+pub(crate) struct Outgoing {
+    /// Number of `ring`'s first entry: nothing lower will ever be sent again.
+    lowest_live: Sequence,
+    /// Message slots by number; `None` where the message is settled.
+    ring: VecDeque<Option<u32>>,
+    /// Messages that wait for a link, oldest first.
+    pub(crate) queue: VecDeque<Ticket>,
+    /// Messages unsettled, waiting included.
+    pub(crate) messages: usize,
+    /// Their bytes.
+    pub(crate) bytes: usize,
+    /// Successors of the message in flight, by ordering key.
+    pub(crate) gates: BTreeMap<u64, VecDeque<Ticket>>,
+    /// Waiting messages that a newer one may replace, by conflation key.
+    pub(crate) conflated: BTreeMap<u64, Ticket>,
+    /// The link that carried the last message.
+    pub(crate) incumbent: Option<LinkId>,
+}
+
+impl Outgoing {
+    pub(crate) fn lowest_live(&self) -> Sequence {
+        self.lowest_live
+    }
+
+    /// A number for `slot`, unless the span from the oldest unsettled would exceed the window.
+    pub(crate) fn number(&mut self, slot: u32) -> Option<Sequence> {
+        if self.ring.len() as u64 >= WINDOW {
+            return None;
+        }
+        self.ring.push_back(Some(slot));
+        Some(self.lowest_live + self.ring.len() as u64 - 1)
+    }
+
+    pub(crate) fn slot_of(&self, sequence: Sequence) -> Option<u32> {
+        let index = sequence.checked_sub(self.lowest_live)?;
+        *self.ring.get(usize::try_from(index).ok()?)?
+    }
+
+    /// Whether `sequence` was ever given out.
+    pub(crate) fn knows(&self, sequence: Sequence) -> bool {
+        sequence < self.lowest_live + self.ring.len() as u64
+    }
+
+    /// The end of the numbers given out.
+    pub(crate) fn end(&self) -> Sequence {
+        self.lowest_live + self.ring.len() as u64
+    }
+
+    pub(crate) fn settle(&mut self, sequence: Sequence) {
+        let index = sequence
+            .checked_sub(self.lowest_live)
+            .and_then(|i| usize::try_from(i).ok());
+        if let Some(entry) = index.and_then(|i| self.ring.get_mut(i)) {
+            *entry = None;
+        }
+        while self.ring.front() == Some(&None) {
+            self.ring.pop_front();
+            self.lowest_live += 1;
+        }
+    }
+}
+
+/// Messages of one class coming from one incarnation of a peer.
+#[derive(Debug)]
+pub(crate) struct Incoming {
+    pub(crate) window: Window,
+    /// The application's verdicts, for repeats of the question.
+    verdicts: BTreeMap<Sequence, Status>,
+    /// A message that was acknowledged over its own path alone, to see whether acks arrive.
+    pub(crate) acked_alone: Option<Sequence>,
+}
+
+impl Incoming {
+    pub(crate) fn new() -> Self {
+        Self {
+            window: Window::new(),
+            verdicts: BTreeMap::new(),
+            acked_alone: None,
+        }
+    }
+
+    pub(crate) fn set_verdict(&mut self, sequence: Sequence, status: Status) {
+        self.verdicts.insert(sequence, status);
+        while self.verdicts.len() > VERDICTS {
+            self.verdicts.pop_first();
+        }
+    }
+
+    pub(crate) fn verdict(&self, sequence: Sequence) -> Option<Status> {
+        self.verdicts.get(&sequence).copied()
+    }
+}
+
+/// Retries: 20 % of sends plus 10 a second, 20 saved (Finagle's retry budget).
+pub(crate) const fn retry_budget() -> Budget {
+    Budget::new(0.2, 10.0, 20.0)
+}
+
+/// Hedges: 10 % of the bytes sent plus a trickle for peers that rarely send, 8 KiB saved.
+pub(crate) const fn hedge_budget() -> Budget {
+    Budget::new(0.1, 64.0, 8_192.0)
+}
+
+/// Copies that a class mandates: 32 KiB a second, 64 KiB saved.
+pub(crate) const fn copy_budget() -> Budget {
+    Budget::new(0.0, 32_768.0, 65_536.0)
+}
+
+/// Everything about one peer.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) id: PeerId,
+    /// Its current incarnation, once it greeted.
+    pub(crate) epoch: Option<Epoch>,
+    pub(crate) links: Vec<Link>,
+    /// What ranking reads, one for each of `links`, kept current with them.
+    pub(crate) candidates: Vec<Candidate>,
+    pub(crate) damping: [Damping; TransportType::COUNT],
+    pub(crate) outgoing: [Outgoing; TrafficClass::COUNT],
+    pub(crate) incoming: [Option<Box<Incoming>>; TrafficClass::COUNT],
+    pub(crate) retries: Budget,
+    pub(crate) hedges: Budget,
+    pub(crate) copies: Budget,
+    pub(crate) decisions: VecDeque<Decision>,
+    /// Acks to send when the current turn ends.
+    pub(crate) acks: PendingAcks,
+    pub(crate) in_turn: bool,
+}
+
+/// What the current turn has to acknowledge.
+#[derive(Debug, Default)]
+pub(crate) struct PendingAcks {
+    pub(crate) streams: [Option<PendingStream>; TrafficClass::COUNT],
+    /// The link that the newest frame came by.
+    pub(crate) link: Option<LinkId>,
+}
+
+#[derive(Debug, Default, Clone)]
+pub(crate) struct PendingStream {
+    pub(crate) echo: (Sequence, u16),
+    pub(crate) results: Vec<bitcraps_wire::ResultEntry>,
+    pub(crate) partials: Vec<Sequence>,
+}
+
+impl Peer {
+    pub(crate) fn new(id: PeerId) -> Self {
+        Self {
+            id,
+            epoch: None,
+            links: Vec::new(),
+            candidates: Vec::new(),
+            damping: Default::default(),
+            outgoing: Default::default(),
+            incoming: Default::default(),
+            retries: retry_budget(),
+            hedges: hedge_budget(),
+            copies: copy_budget(),
+            decisions: VecDeque::new(),
+            acks: PendingAcks::default(),
+            in_turn: false,
+        }
+    }
+
+    pub(crate) fn link_index(&self, link: LinkId) -> Option<usize> {
+        self.links.iter().position(|l| l.id() == link)
+    }
+
+    pub(crate) fn link_mut(&mut self, link: LinkId) -> Option<&mut Link> {
+        self.links.iter_mut().find(|l| l.id() == link)
+    }
+
+    /// Brings what ranking reads up to date with a link.
+    pub(crate) fn refresh(&mut self, index: usize) {
+        self.candidates[index] = self.links[index].candidate();
+    }
+
+    pub(crate) fn remember(&mut self, decision: Decision) {
+        if self.decisions.len() == DECISIONS {
+            self.decisions.pop_front();
+        }
+        self.decisions.push_back(decision);
+    }
+
+    pub(crate) fn is_reachable(&self) -> bool {
+        self.links.iter().any(|l| l.ready)
+    }
+}

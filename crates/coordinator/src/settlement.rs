@@ -1,0 +1,325 @@
+use bitcraps_types::{AckLevel, PeerId, Timestamp, TrafficClass};
+use bitcraps_wire::{EndAck, Status, StreamAck};
+
+use crate::{
+    Command, Core, LastSuccess, Order, Outcome, Progress, RejectReason, Ticket, TriedLink,
+};
+
+impl Core {
+    /// Where an unsettled message stands; `None` once it is settled.
+    pub fn progress(&self, ticket: Ticket) -> Option<Progress> {
+        self.messages
+            .by_ticket(ticket)
+            .filter(|m| !m.told)
+            .map(|m| m.progress())
+    }
+
+    /// The sender is no longer interested. A message of which no copy left ends as cancelled; one
+    /// that left ends as unknown, unless its acknowledgement came before.
+    pub fn cancel(&mut self, ticket: Ticket, now: Timestamp) {
+        let Some(message) = self.messages.by_ticket(ticket) else {
+            return;
+        };
+        let outcome = if message.left() {
+            Outcome::Unknown {
+                tried: message.tried(),
+            }
+        } else {
+            Outcome::Rejected {
+                why: RejectReason::Cancelled,
+            }
+        };
+        let peer = message.peer;
+        self.settle(ticket.slot, outcome, now);
+        self.pump(peer, now);
+    }
+
+    /// Takes no more messages, and ends those that wait: unknown where a copy left.
+    pub fn shut_down(&mut self, now: Timestamp) {
+        self.shut_down = true;
+        let slots: Vec<u32> = self.messages.slots().collect();
+        for slot in slots {
+            let Some(message) = self.messages.get(slot) else {
+                continue;
+            };
+            let outcome = if message.left() {
+                Outcome::Unknown {
+                    tried: message.tried(),
+                }
+            } else {
+                Outcome::Rejected {
+                    why: RejectReason::ShutDown,
+                }
+            };
+            self.settle(slot, outcome, now);
+        }
+    }
+
+    /// Messages that have no outcome yet.
+    pub fn unsettled(&self) -> usize {
+        self.messages.slots().count()
+    }
+
+    /// Gives a message its one outcome and forgets it.
+    pub(crate) fn settle(&mut self, slot: u32, outcome: Outcome, _now: Timestamp) {
+        let Some((ticket, message)) = self.messages.remove(slot) else {
+            return;
+        };
+        self.drop_message_timer(slot, message.timer);
+        let class = message.options.class;
+        self.node_bytes -= message.payload.len();
+        let queue = &mut self.peers[message.peer as usize].outgoing[class.index()];
+        queue.messages -= 1;
+        queue.bytes -= message.payload.len();
+        if let Some(sequence) = message.sequence {
+            queue.settle(sequence);
+        }
+        if message.queued
+            && let Some(at) = queue.queue.iter().position(|t| *t == ticket)
+        {
+            queue.queue.remove(at);
+        }
+        if let Some(key) = message.options.conflate
+            && queue.conflated.get(&key) == Some(&ticket)
+        {
+            queue.conflated.remove(&key);
+        }
+        let mut successor = None;
+        if let Order::PerKey(key) = message.options.order
+            && let Some(waiting) = queue.gates.get_mut(&key)
+        {
+            match waiting.iter().position(|t| *t == ticket) {
+                Some(at) => {
+                    waiting.remove(at);
+                }
+                None => {
+                    successor = waiting.pop_front();
+                    if successor.is_none() {
+                        queue.gates.remove(&key);
+                    }
+                }
+            }
+        }
+        if let Some(next) = successor {
+            self.enqueue(next, false);
+            self.mark_dirty(message.peer);
+        }
+        if !message.told {
+            self.command(Command::Settle { ticket, outcome });
+        }
+    }
+
+    /// The destination's word about messages sent to it.
+    pub(crate) fn on_end_ack(&mut self, peer: u32, ack: EndAck, now: Timestamp) {
+        for stream in ack.streams {
+            self.on_stream_ack(peer, &stream, now);
+        }
+    }
+
+    fn on_stream_ack(&mut self, peer: u32, ack: &StreamAck, now: Timestamp) {
+        let class = ack.class;
+        let queue = &self.peers[peer as usize].outgoing[class.index()];
+        let highest_named = ack
+            .bitmap
+            .iter()
+            .enumerate()
+            .rev()
+            .find(|(_, word)| **word != 0)
+            .map(|(i, word)| ack.base + 64 * i as u64 + 63 - u64::from(word.leading_zeros()));
+        let forged = ack.cumulative > queue.end()
+            || highest_named.is_some_and(|s| !queue.knows(s))
+            || ack.results.iter().any(|r| !queue.knows(r.sequence))
+            || ack.partials.iter().any(|p| !queue.knows(p.sequence));
+        if ack.source_epoch != self.config.epoch {
+            self.counters.stale_epoch += 1;
+            return;
+        }
+        if forged {
+            self.counters.forged_acks += 1;
+            return;
+        }
+        if queue.slot_of(ack.echo_sequence).is_none() {
+            self.counters.late_acks += 1;
+        }
+        for sequence in queue.lowest_live()..ack.cumulative {
+            self.on_taken(peer, class, sequence, ack, now);
+        }
+        for (i, word) in ack.bitmap.iter().enumerate() {
+            let mut left = *word;
+            while left != 0 {
+                let bit = u64::from(left.trailing_zeros());
+                left &= left - 1;
+                self.on_taken(peer, class, ack.base + 64 * i as u64 + bit, ack, now);
+            }
+        }
+        for result in &ack.results {
+            self.on_verdict(peer, class, result.sequence, result.status, now);
+        }
+        for partial in &ack.partials {
+            self.on_partial(peer, class, partial, now);
+        }
+    }
+
+    /// The destination has custody of a message.
+    fn on_taken(
+        &mut self,
+        peer: u32,
+        class: TrafficClass,
+        sequence: u64,
+        ack: &StreamAck,
+        now: Timestamp,
+    ) {
+        let queue = &self.peers[peer as usize].outgoing[class.index()];
+        let Some(slot) = queue.slot_of(sequence) else {
+            return;
+        };
+        let Some(message) = self.messages.get_mut(slot) else {
+            return;
+        };
+        if message.options.ack == AckLevel::Applied {
+            message.peer_acked = true;
+            return;
+        }
+        let echoed = (ack.echo_sequence == sequence).then_some(ack.echo_attempt);
+        self.delivered(slot, AckLevel::PeerAcked, echoed, now);
+    }
+
+    fn delivered(&mut self, slot: u32, level: AckLevel, echoed: Option<u16>, now: Timestamp) {
+        let Some(message) = self.messages.get(slot) else {
+            return;
+        };
+        let by_echo = message.copies().find(|c| Some(c.attempt) == echoed);
+        let copy = by_echo.or_else(|| message.copies().max_by_key(|c| c.handed));
+        let link = copy.map(|c| TriedLink {
+            link: c.link,
+            transport: c.transport,
+        });
+        let Some(link) = link.or_else(|| message.last_tried()) else {
+            return;
+        };
+        let latency = now.since(message.accepted);
+        let attempts = message.attempts;
+        let peer = message.peer;
+        self.last_success = Some(LastSuccess {
+            link: link.link,
+            transport: link.transport,
+            at: now,
+        });
+        if let Some(state) = self.peers[peer as usize].link_mut(link.link) {
+            state.counters.delivered(latency);
+        }
+        self.settle(
+            slot,
+            Outcome::Delivered {
+                level,
+                link,
+                attempts,
+                latency,
+            },
+            now,
+        );
+    }
+
+    fn on_verdict(
+        &mut self,
+        peer: u32,
+        class: TrafficClass,
+        sequence: u64,
+        status: Status,
+        now: Timestamp,
+    ) {
+        let queue = &self.peers[peer as usize].outgoing[class.index()];
+        let Some(slot) = queue.slot_of(sequence) else {
+            return;
+        };
+        let Some(message) = self.messages.get(slot) else {
+            return;
+        };
+        match status {
+            Status::Applied if message.options.ack == AckLevel::Applied => {
+                self.delivered(slot, AckLevel::Applied, None, now);
+            }
+            Status::Applied => self.delivered(slot, AckLevel::PeerAcked, None, now),
+            Status::Refused => {
+                self.settle(
+                    slot,
+                    Outcome::Rejected {
+                        why: RejectReason::Refused,
+                    },
+                    now,
+                );
+            }
+            Status::Late => {
+                // Other copies may still be on their way, but all are at least as late.
+                let tried = message.tried();
+                self.settle(slot, Outcome::Expired { tried }, now);
+            }
+            Status::TooOld => {
+                self.settle(
+                    slot,
+                    Outcome::Rejected {
+                        why: RejectReason::TooOld,
+                    },
+                    now,
+                );
+            }
+        }
+    }
+
+    fn on_partial(
+        &mut self,
+        peer: u32,
+        class: TrafficClass,
+        partial: &bitcraps_wire::Partial,
+        now: Timestamp,
+    ) {
+        let queue = &self.peers[peer as usize].outgoing[class.index()];
+        let Some(slot) = queue.slot_of(partial.sequence) else {
+            return;
+        };
+        let Some(message) = self.messages.get_mut(slot) else {
+            return;
+        };
+        let Some(fragments) = &mut message.fragments else {
+            return;
+        };
+        let total = message.payload.len() as u32;
+        let mut news = false;
+        for (start, end) in &partial.ranges {
+            news |= *end <= total && fragments.acknowledge(*start, *end);
+        }
+        if news {
+            // Progress: the wait for the rest starts anew.
+            message.timeouts = 0;
+            self.arm(slot, now);
+        }
+    }
+
+    /// The peer came back in a new incarnation: what it may have had before nobody can know; what
+    /// it cannot have had goes to the new one.
+    pub(crate) fn on_peer_restart(&mut self, peer: u32, now: Timestamp) {
+        let id: PeerId = self.peers[peer as usize].id;
+        self.reassembly.remove_peer(id);
+        let state = &mut self.peers[peer as usize];
+        state.incoming = Default::default();
+        state.acks = Default::default();
+        let own: Vec<u32> = self
+            .messages
+            .slots()
+            .filter(|s| self.messages.get(*s).is_some_and(|m| m.peer == peer))
+            .collect();
+        for slot in own {
+            let Some(message) = self.messages.get_mut(slot) else {
+                continue;
+            };
+            if message.left() {
+                let tried = message.tried();
+                self.settle(slot, Outcome::Unknown { tried }, now);
+            } else if message.fragments.take().is_some()
+                && let Some(ticket) = self.messages.ticket(slot)
+            {
+                self.enqueue(ticket, true);
+            }
+        }
+    }
+}
