@@ -1,2 +1,84 @@
-//! x
-fn main() {}
+//! Workspace automation, called as `cargo xtask`: checks, tests, demo, benches, fuzzing.
+//!
+//! It builds without any crate of the project, so that it works while those do not build.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line tool speaks to whoever started it"
+)]
+
+mod ci;
+mod command;
+mod layers;
+mod metadata;
+mod program;
+mod suite;
+mod tidy;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+cargo xtask <command>
+
+  ci [--skip STEP]... [--only STEP]...
+                        every check: fmt, clippy, layers, tidy, test, doc
+  test [ARGS]           all tests (cargo-nextest when installed, else cargo test), then doc tests;
+                        ARGS go to the runner
+  layers                hold the dependencies between the crates against the allowed edges
+  tidy                  hold the files against the rules no compiler checks
+  demo [ARGS]           eight nodes, thirty seconds of faults, a verdict; ARGS go to `bitcraps demo`
+  bench NAME [ARGS]     run one benchmark program: select, peers (--json prints only JSON)
+  eval NAME [ARGS]      run one evaluation program
+  fuzz [TARGET] [--seconds N]
+                        fuzz one target, or every target in turn, for N seconds each (60)
+  help                  this text
+
+Exit code 0 when all is well, 1 when something failed, 64 when the command line is wrong; demo, bench
+and eval exit as the program they run.";
+
+/// The command line is wrong (`EX_USAGE`).
+const USAGE: u8 = 64;
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let (name, rest) = match words.split_first() {
+        Some((name, rest)) => (name.as_str(), rest),
+        None => ("help", words.as_slice()),
+    };
+    let done = match name {
+        "ci" => ci::run(rest),
+        "test" => suite::run(rest),
+        "layers" => layers::run(),
+        "tidy" => tidy::run(),
+        "demo" => program::demo(rest),
+        "bench" => program::bench(rest),
+        "eval" => program::eval(rest),
+        "fuzz" => program::fuzz(rest),
+        "help" | "--help" | "-h" => {
+            println!("{HELP}");
+            Ok(())
+        }
+        unknown => Err(Failure::Usage(format!("no command `{unknown}`"))),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Usage(problem)) => {
+            eprintln!("xtask: {problem}\n\n{HELP}");
+            ExitCode::from(USAGE)
+        }
+        Err(Failure::Checked(problem)) => {
+            eprintln!("xtask: {problem}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Why a command did not end well.
+#[derive(Debug, PartialEq, Eq)]
+enum Failure {
+    /// The command line is wrong.
+    Usage(String),
+    /// What was checked does not hold, or could not be checked.
+    Checked(String),
+}
