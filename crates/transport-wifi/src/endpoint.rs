@@ -120,14 +120,14 @@ impl EndpointFactory<'_> {
             ),
             _ => unavailable(address, error),
         };
-        let socket = bind(address).map_err(refused)?;
+        let socket = std::net::UdpSocket::from(bind(address).map_err(refused)?);
+        // With the port that the system chose, where it was asked to.
+        let address = socket.local_addr().map_err(refused)?;
         let broken = |error: TlsError| unavailable("TLS", error);
         let server = self.server(address, self.tls.server().map_err(broken)?);
         let config = self.config(address)?;
         let runtime = Arc::new(TrackedRuntime::new(self.tasks));
-        let quic =
-            Endpoint::new(config, Some(server), socket.into(), runtime).map_err(refused)?;
-        let address = quic.local_addr().map_err(refused)?;
+        let quic = Endpoint::new(config, Some(server), socket, runtime).map_err(refused)?;
         Ok(LocalEndpoint { quic, address })
     }
 
