@@ -1,2 +1,3 @@
-//! x
-fn main() {}
+//! Whole-node scenarios: one binary, one module a subject.
+
+mod seed;
