@@ -13,12 +13,18 @@ mod command;
 mod config;
 mod core;
 mod damping;
+#[cfg(feature = "driver")]
+mod directory;
+#[cfg(feature = "driver")]
+mod driver;
 mod estimator;
 mod explain;
 mod flight;
 mod game;
 mod greeting;
 mod inbound;
+#[cfg(feature = "driver")]
+mod inbox;
 mod link;
 mod machine;
 mod message;
@@ -29,16 +35,26 @@ mod outcome;
 mod peer;
 pub mod policy;
 mod reassembly;
+#[cfg(feature = "driver")]
+mod receipt;
+#[cfg(feature = "driver")]
+mod sending;
 mod settlement;
+#[cfg(test)]
+mod tests;
 mod upkeep;
 mod window;
 
 pub use command::{CloseReason, Command, Delivery, LinkChange, Notice};
 pub use config::{Config, TransportConfig, bounds};
 pub use core::{Core, Input, LinkStatus, PeerStatus};
+#[cfg(feature = "driver")]
+pub use driver::{Clock, Driver, MultiTransportCoordinator, RegisterError, tokio_clock};
 pub use estimator::SizeBucket;
 pub use explain::{Contender, Decision};
 pub use game::GamePacketType;
+#[cfg(feature = "driver")]
+pub use inbox::Inbox;
 pub use link::LinkUp;
 pub use machine::Machine;
 pub use metrics::{Counters, LastSuccess, Latency, TransportMetrics};
@@ -47,3 +63,5 @@ pub use outbound::TransmitFailure;
 pub use outcome::{Outcome, Progress, RejectReason, SendError, Ticket, TriedLink};
 pub use peer::PeerHandle;
 pub use policy::{FailoverPolicy, Tier};
+#[cfg(feature = "driver")]
+pub use receipt::{Confirmed, CoordinationError, GroupOutcome, GroupReceipt, Receipt};

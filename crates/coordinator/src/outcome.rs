@@ -12,13 +12,6 @@ pub struct Ticket {
     pub(crate) generation: u32,
 }
 
-impl Ticket {
-    /// Position in a dense table of unsettled messages, for the shell's own bookkeeping.
-    pub const fn slot(self) -> usize {
-        self.slot as usize
-    }
-}
-
 /// A link that a message was tried on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TriedLink {
