@@ -439,6 +439,21 @@ fn a_mistake_in_the_file_is_told_with_its_place_and_its_cure() {
 }
 
 #[test]
+fn a_file_cut_short_anywhere_is_read_or_told_with_its_place() {
+    let text = opened_template()
+        .replace("node", "nöde")
+        .replace("[nöde]", "[node]");
+    let cuts = (0..text.len()).filter(|at| text.is_char_boundary(*at));
+    let refused = cuts.filter_map(|at| parse(&text[..at], &[]).err());
+    let mut count = 0;
+    for error in refused {
+        count += 1;
+        assert!(error.to_string().starts_with("b.toml:"), "{error}");
+    }
+    assert!(count > 1000, "only {count} cuts were refused");
+}
+
+#[test]
 fn lengths_have_two_sides() {
     let interfaces = |n: usize| {
         let names: Vec<_> = (0..n).map(|i| format!("eth{i}")).collect();
