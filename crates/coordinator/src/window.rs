@@ -129,9 +129,13 @@ impl Window {
         }
         let last = (self.end - 1) / 64;
         let first = (self.cumulative / 64).max(last.saturating_sub(words as u64 - 1));
-        let bits = (first..=last)
+        let mut bits: Vec<u64> = (first..=last)
             .map(|w| self.bits[(w % WORDS as u64) as usize])
             .collect();
+        // Beyond the end, the last word still holds the oldest numbers of the window.
+        if let Some(newest) = bits.last_mut() {
+            *newest &= u64::MAX >> (63 - (self.end - 1) % 64);
+        }
         (first * 64, bits)
     }
 }
