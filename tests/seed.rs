@@ -20,7 +20,8 @@ struct Pair {
 impl Pair {
     fn new(policy: FailoverPolicy) -> Self {
         let (near_id, far_id) = (PeerId::from_bytes([1; 32]), PeerId::from_bytes([2; 32]));
-        let config = |id, seed| Config { default_policy: policy, ..Config::new(id, Epoch(1), seed) };
+        let config =
+            |id, seed| Config { default_policy: policy, ..Config::new(id, Epoch(1), seed) };
         Self {
             near: MultiTransportCoordinator::new(config(near_id, 1)),
             far: MultiTransportCoordinator::new(config(far_id, 2)),
@@ -105,7 +106,9 @@ async fn test_coordination_under_load() {
 #[tokio::test(start_paused = true)]
 async fn test_unequal_links_share_by_capacity() {
     let pair = Pair::new(FailoverPolicy::LoadBalanced);
-    for (transport, kbps) in [(TransportType::WiFiDirect, 100_000), (TransportType::Internet, 1_000)] {
+    for (transport, kbps) in
+        [(TransportType::WiFiDirect, 100_000), (TransportType::Internet, 1_000)]
+    {
         pair.register(pair.network(transport).with_rate(Kbps::new(kbps).unwrap())).await;
     }
     pair.ready(2).await;

@@ -34,9 +34,7 @@ impl Core {
             .map(|l| l.id())
             .collect();
         let best = self.best_for_acks(peer, now);
-        let path = arrival
-            .filter(|link| self.links.contains_key(link))
-            .or(best);
+        let path = arrival.filter(|link| self.links.contains_key(link)).or(best);
         for link in &reports {
             if Some(*link) != path || blocks.is_empty() {
                 self.send_ack(peer, *link, Some((*link, false)), Vec::new(), now);
@@ -74,10 +72,7 @@ impl Core {
             ceiling_us: u32::MAX,
         };
         let ranking = policy::rank(&state.candidates, &packet, now);
-        ranking
-            .iter()
-            .find(|i| state.links[*i].ready)
-            .map(|i| state.links[i].id())
+        ranking.iter().find(|i| state.links[*i].ready).map(|i| state.links[i].id())
     }
 
     /// Whether hop acks of `link` need another way: it does not answer this end.
@@ -154,18 +149,13 @@ impl Core {
     ) {
         let state = &self.peers[peer as usize];
         let Some(epoch) = state.epoch else { return };
-        let Some(max_frame) = state
-            .links
-            .iter()
-            .find(|l| l.id() == link)
-            .map(|l| l.max_frame)
+        let Some(max_frame) = state.links.iter().find(|l| l.id() == link).map(|l| l.max_frame)
         else {
             return;
         };
         let mut hop_ack = report.and_then(|(of, detour)| {
             let link = state.links.iter().find(|l| l.id() == of)?;
-            link.arrivals
-                .ack(if detour { link.peer_tag? } else { 0 }, now)
+            link.arrivals.ack(if detour { link.peer_tag? } else { 0 }, now)
         });
         let mut group: Vec<StreamAck> = Vec::new();
         let mut frames = Vec::new();
@@ -202,11 +192,7 @@ impl Core {
         };
         let frame = frame.encode();
         state.handed(frame.len(), None, now);
-        self.command(Command::Transmit {
-            link,
-            seq: None,
-            frame,
-        });
+        self.command(Command::Transmit { link, seq: None, frame });
     }
 }
 
@@ -215,23 +201,9 @@ fn ack_frame(
     hop_ack: Option<HopAck>,
     streams: Vec<StreamAck>,
 ) -> Frame {
-    let header = HopHeader {
-        ttl: 1,
-        deadline_ms: NO_DEADLINE,
-        link_seq: 0,
-        receiver_epoch,
-    };
-    let body = if streams.is_empty() {
-        Body::Empty
-    } else {
-        Body::EndAck(EndAck { streams })
-    };
-    Frame {
-        header,
-        hop_ack,
-        route: None,
-        body,
-    }
+    let header = HopHeader { ttl: 1, deadline_ms: NO_DEADLINE, link_seq: 0, receiver_epoch };
+    let body = if streams.is_empty() { Body::Empty } else { Body::EndAck(EndAck { streams }) };
+    Frame { header, hop_ack, route: None, body }
 }
 
 /// The block without what would make its frame too large; what is left out is asked for again.

@@ -16,13 +16,7 @@ pub(crate) struct Budget {
 impl Budget {
     /// `share` of a token for each unit sent, `per_second` tokens beside, at most `burst` saved.
     pub(crate) const fn new(share: f64, per_second: f64, burst: f64) -> Self {
-        Self {
-            tokens: burst,
-            burst,
-            per_second,
-            share,
-            refilled: Timestamp::ZERO,
-        }
+        Self { tokens: burst, burst, per_second, share, refilled: Timestamp::ZERO }
     }
 
     /// `units` were sent for the first time.
@@ -47,10 +41,7 @@ impl Budget {
     }
 
     fn refill(&mut self, now: Timestamp) {
-        let gained = now
-            .since(self.refilled)
-            .min(Duration::from_secs(3_600))
-            .as_secs_f64();
+        let gained = now.since(self.refilled).min(Duration::from_secs(3_600)).as_secs_f64();
         self.tokens = (self.tokens + gained * self.per_second).min(self.burst);
         self.refilled = now;
     }

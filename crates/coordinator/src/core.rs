@@ -96,15 +96,8 @@ impl Core {
     /// Steers it differently from now on. Identity, epoch and seed stay as they were; messages in
     /// flight finish under the policy they were sent with.
     pub fn reconfigure(&mut self, config: Config) {
-        let Config {
-            local, epoch, seed, ..
-        } = self.config;
-        self.config = Config {
-            local,
-            epoch,
-            seed,
-            ..config
-        };
+        let Config { local, epoch, seed, .. } = self.config;
+        self.config = Config { local, epoch, seed, ..config };
         for peer in &mut self.peers {
             for index in 0..peer.links.len() {
                 let transport = peer.links[index].facts.transport;
@@ -221,8 +214,7 @@ impl Core {
     pub(crate) fn arm_reassembly(&mut self, now: Timestamp) {
         if !self.reassembly_timer {
             self.reassembly_timer = true;
-            self.timers
-                .insert((now + bounds::REASSEMBLY_IDLE / 2, TimerKey::Reassembly));
+            self.timers.insert((now + bounds::REASSEMBLY_IDLE / 2, TimerKey::Reassembly));
         }
     }
 
@@ -278,12 +270,7 @@ impl Core {
         };
         let transport = state.links[index].facts.transport;
         let peer = state.id;
-        self.notice(Notice::LinkChanged {
-            peer,
-            link,
-            transport,
-            change,
-        });
+        self.notice(Notice::LinkChanged { peer, link, transport, change });
     }
 
     /// The order in which a packet of `class` and `bytes` would try the peer's links now: what
@@ -325,20 +312,14 @@ impl Core {
 
     /// The candidates of a peer, as ranking sees them; indices match [`Self::decide`]'s.
     pub fn candidates(&self, peer: PeerHandle) -> &[Candidate] {
-        self.peers
-            .get(peer.0 as usize)
-            .map_or(&[], |peer| &peer.candidates)
+        self.peers.get(peer.0 as usize).map_or(&[], |peer| &peer.candidates)
     }
 
     /// The latest decisions about a peer, oldest first ([`bounds::DECISIONS`]).
     pub fn decisions(&self, peer: PeerId) -> Vec<Decision> {
         let slot = self.index.get(&peer);
         slot.map_or_else(Vec::new, |slot| {
-            self.peers[*slot as usize]
-                .decisions
-                .iter()
-                .cloned()
-                .collect()
+            self.peers[*slot as usize].decisions.iter().cloned().collect()
         })
     }
 
@@ -356,9 +337,7 @@ impl Core {
     pub fn transport_metrics(&self, transport: TransportType) -> TransportMetrics {
         let mut sum = self.gone[transport.index()].clone();
         let links = self.peers.iter().flat_map(|p| &p.links);
-        links
-            .filter(|l| l.facts.transport == transport)
-            .for_each(|l| sum.absorb(&l.counters));
+        links.filter(|l| l.facts.transport == transport).for_each(|l| sum.absorb(&l.counters));
         sum.metrics()
     }
 
@@ -368,10 +347,7 @@ impl Core {
 
     /// Every peer that was ever known.
     pub fn peers(&self, now: Timestamp) -> Vec<PeerStatus> {
-        self.peers
-            .iter()
-            .map(|peer| self.status(peer, now))
-            .collect()
+        self.peers.iter().map(|peer| self.status(peer, now)).collect()
     }
 
     fn status(&self, peer: &Peer, now: Timestamp) -> PeerStatus {
@@ -379,11 +355,7 @@ impl Core {
         PeerStatus {
             peer: peer.id,
             epoch: peer.epoch,
-            links: peer
-                .links
-                .iter()
-                .map(|link| link_status(link, now))
-                .collect(),
+            links: peer.links.iter().map(|link| link_status(link, now)).collect(),
             unsettled: waiting,
         }
     }
@@ -447,11 +419,7 @@ fn link_status(link: &Link, now: Timestamp) -> LinkStatus {
     let measured = |samples: u32, value: f64| (samples > 0).then_some(value);
     let rtt_us = bucket.rtt.smoothed().map(|d| d.as_micros() as f64);
     let samples = u64::from(bucket.rtt.samples);
-    let input = |name, value, samples| Input {
-        name,
-        value,
-        samples,
-    };
+    let input = |name, value, samples| Input { name, value, samples };
     LinkStatus {
         facts: link.facts,
         up_for: now.since(link.since),
@@ -466,10 +434,7 @@ fn link_status(link: &Link, now: Timestamp) -> LinkStatus {
             input("smoothed_rtt_us", rtt_us, samples),
             input(
                 "delivery_lower_bound",
-                measured(
-                    bucket.delivery.samples,
-                    f64::from(bucket.delivery.lower_bound()),
-                ),
+                measured(bucket.delivery.samples, f64::from(bucket.delivery.lower_bound())),
                 u64::from(bucket.delivery.samples),
             ),
             input(
@@ -478,11 +443,7 @@ fn link_status(link: &Link, now: Timestamp) -> LinkStatus {
                 u64::from(link.goodput.samples),
             ),
             input("backlog_frames", Some(frames as f64), link.written_total()),
-            input(
-                "radio_active",
-                link.active_at().map(|_| 1.0),
-                link.counters.frames,
-            ),
+            input("radio_active", link.active_at().map(|_| 1.0), link.counters.frames),
         ],
         metrics: link.counters.metrics(),
     }

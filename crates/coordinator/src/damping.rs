@@ -33,9 +33,7 @@ pub(crate) enum Fall {
 impl Damping {
     /// It fell out of favour.
     pub(crate) fn fall(&mut self, now: Timestamp) -> Fall {
-        let recent = self
-            .last
-            .is_some_and(|last| now.since(last) < FLAP_WITHIN + self.hold());
+        let recent = self.last.is_some_and(|last| now.since(last) < FLAP_WITHIN + self.hold());
         let quiet = self.last.is_none_or(|last| now.since(last) >= QUIET);
         self.falls = if recent {
             self.falls.saturating_add(1)
@@ -94,12 +92,7 @@ mod tests {
         let episode = |damping: &mut Damping, from: u64| -> Vec<Fall> {
             (0..4).map(|i| damping.fall(at(from + 500 * i))).collect()
         };
-        let expected = [
-            Fall::Single,
-            Fall::Single,
-            Fall::FlappingBegins,
-            Fall::Flapping,
-        ];
+        let expected = [Fall::Single, Fall::Single, Fall::FlappingBegins, Fall::Flapping];
         assert_eq!(episode(&mut damping, 0), expected);
         assert_eq!(episode(&mut damping, 62_000), expected);
     }

@@ -33,10 +33,7 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// The runtime's own clock: follows a paused runtime in tests. A node uses one that counts suspend
 /// instead.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the coordinator's one clock when used alone"
-)]
+#[expect(clippy::disallowed_methods, reason = "the coordinator's one clock when used alone")]
 pub fn tokio_clock() -> Clock {
     let start = tokio::time::Instant::now();
     Arc::new(move || {
@@ -62,9 +59,7 @@ pub struct Driver<M: Machine> {
 
 impl<M: Machine> Clone for Driver<M> {
     fn clone(&self) -> Self {
-        Self {
-            shared: Arc::clone(&self.shared),
-        }
+        Self { shared: Arc::clone(&self.shared) }
     }
 }
 
@@ -161,10 +156,7 @@ impl<M: Machine> Driver<M> {
         let sink = Arc::new(DriverSink(Arc::downgrade(&self.shared)));
         let kind = transport.transport_type();
         let started = transport.start(sink).await;
-        started.map_err(|why| RegisterError {
-            transport: kind,
-            why,
-        })?;
+        started.map_err(|why| RegisterError { transport: kind, why })?;
         lock(&self.shared.transports).push(transport);
         Ok(())
     }
@@ -173,9 +165,7 @@ impl<M: Machine> Driver<M> {
     pub async fn deregister_transport(&self, transport: TransportType) {
         let gone = {
             let mut transports = lock(&self.shared.transports);
-            let (gone, kept) = transports
-                .drain(..)
-                .partition(|t| t.transport_type() == transport);
+            let (gone, kept) = transports.drain(..).partition(|t| t.transport_type() == transport);
             *transports = kept;
             let gone: Vec<_> = gone;
             gone
@@ -200,16 +190,11 @@ impl<M: Machine> Driver<M> {
             let room = shared.mailbox.room();
             core.machine.core_mut().detach();
             for class in TrafficClass::ALL {
-                core.machine
-                    .core_mut()
-                    .inbox_taken(class, room[class.index()], now);
+                core.machine.core_mut().inbox_taken(class, room[class.index()], now);
             }
         });
         let custody: Arc<dyn Custody> = Arc::clone(shared) as _;
-        Inbox {
-            mailbox: Arc::clone(&shared.mailbox),
-            custody,
-        }
+        Inbox { mailbox: Arc::clone(&shared.mailbox), custody }
     }
 
     /// What happens, from now on.
@@ -287,10 +272,7 @@ impl<M: Machine> Shared<M> {
                         },
                         None => TransmitFailure::Closed,
                     };
-                    state
-                        .machine
-                        .core_mut()
-                        .transmit_failed(link, seq, failure, now);
+                    state.machine.core_mut().transmit_failed(link, seq, failure, now);
                 }
                 Command::Deliver(delivery) => self.mailbox.push(delivery),
                 Command::Settle { ticket, outcome } => {
@@ -393,17 +375,12 @@ struct Unanswered<M: Machine> {
 impl<M: Machine> Drop for Unanswered<M> {
     fn drop(&mut self) {
         let (target, link) = (&self.target, self.link);
-        self.driver
-            .run(|state, now| state.machine.connected(target, link, now));
+        self.driver.run(|state, now| state.machine.connected(target, link, now));
     }
 }
 
 async fn dial<M: Machine>(driver: Arc<Shared<M>>, target: ConnectTarget) {
-    let mut result = Unanswered {
-        driver,
-        target,
-        link: None,
-    };
+    let mut result = Unanswered { driver, target, link: None };
     match result.driver.connect(result.target.clone()).await {
         Ok(link) => result.link = Some(link),
         Err(error) => tracing::debug!(%error, peer = %result.target.peer.short(), "dial failed"),

@@ -59,9 +59,7 @@ pub(crate) struct RoundTrip {
 
 impl RoundTrip {
     pub(crate) fn sample(&mut self, rtt: Duration) {
-        let rtt = u32::try_from(rtt.as_micros())
-            .unwrap_or(u32::MAX / 16)
-            .min(u32::MAX / 16);
+        let rtt = u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX / 16).min(u32::MAX / 16);
         if self.samples == 0 {
             self.smoothed_us = rtt;
             self.variation_us = rtt / 2;
@@ -89,7 +87,10 @@ impl RoundTrip {
 }
 
 /// Samples after which an old outcome weighs half.
-const HALF_LIFE_SAMPLES: f32 = 32.0;
+const HALF_LIFE_SAMPLES: f32 = 64.0;
+/// Samples before a link is held to its reliability threshold. A link without losses passes the
+/// strictest of the defaults (0.95) from here on; fewer samples could not show that.
+const JUDGED_AFTER: u32 = 64;
 /// How many samples a prior is worth.
 const PRIOR_WEIGHT: f32 = 8.0;
 
@@ -104,17 +105,13 @@ pub(crate) struct Delivery {
 impl Delivery {
     pub(crate) fn new(prior: Ratio) -> Self {
         let prior = prior.get() as f32;
-        Self {
-            arrived: PRIOR_WEIGHT * prior,
-            lost: PRIOR_WEIGHT * (1.0 - prior),
-            samples: 0,
-        }
+        Self { arrived: PRIOR_WEIGHT * prior, lost: PRIOR_WEIGHT * (1.0 - prior), samples: 0 }
     }
 
     pub(crate) fn sample(&mut self, arrived: bool) {
-        // 0.5^(1/32)
-        const KEEP: f32 = 0.978_572;
-        const _: () = assert!(HALF_LIFE_SAMPLES == 32.0);
+        // 0.5^(1/64)
+        const KEEP: f32 = 0.989_228;
+        const _: () = assert!(HALF_LIFE_SAMPLES == 64.0);
         self.arrived *= KEEP;
         self.lost *= KEEP;
         if arrived {
@@ -127,6 +124,11 @@ impl Delivery {
 
     pub(crate) fn mean(&self) -> f32 {
         self.arrived / (self.arrived + self.lost)
+    }
+
+    /// Whether there is enough evidence to hold the link to a threshold.
+    pub(crate) fn is_judged(&self) -> bool {
+        self.samples >= JUDGED_AFTER
     }
 
     /// The 5 % quantile of the posterior, by its normal approximation.
@@ -148,10 +150,7 @@ pub(crate) struct Goodput {
 
 impl Goodput {
     pub(crate) fn new(nominal_kbps: u32) -> Self {
-        Self {
-            bytes_per_ms: nominal_kbps as f32 / 8.0,
-            samples: 0,
-        }
+        Self { bytes_per_ms: nominal_kbps as f32 / 8.0, samples: 0 }
     }
 
     pub(crate) fn sample(&mut self, bytes: u64, over: Duration, sender_limited: bool) {
@@ -215,11 +214,11 @@ mod tests {
     }
 
     #[test]
-    fn old_failures_are_forgotten_by_half_in_32_samples() {
+    fn old_failures_are_forgotten_by_half_in_64_samples() {
         let mut delivery = Delivery::new(Ratio::ONE);
-        (0..200).for_each(|_| delivery.sample(false));
+        (0..400).for_each(|_| delivery.sample(false));
         assert!(delivery.mean() < 0.02);
-        (0..32).for_each(|_| delivery.sample(true));
+        (0..64).for_each(|_| delivery.sample(true));
         assert!((delivery.mean() - 0.5).abs() < 0.01, "{}", delivery.mean());
     }
 

@@ -45,15 +45,7 @@ impl Decision {
         for (slot, candidate) in kept.iter_mut().zip(candidates) {
             *slot = Some(*candidate);
         }
-        Self {
-            at,
-            class,
-            attempt,
-            packet,
-            candidates: kept,
-            ranking,
-            chosen,
-        }
+        Self { at, class, attempt, packet, candidates: kept, ranking, chosen }
     }
 
     /// The contenders, best first, with the scores of the function that decided.
@@ -69,11 +61,7 @@ impl Decision {
 
     /// The transport of the link that took it.
     pub fn transport(&self) -> Option<TransportType> {
-        let taken = self
-            .candidates
-            .iter()
-            .flatten()
-            .find(|c| c.link == self.chosen);
+        let taken = self.candidates.iter().flatten().find(|c| c.link == self.chosen);
         taken.map(|c| c.transport)
     }
 }

@@ -56,13 +56,7 @@ pub(crate) struct Flights {
 impl Flights {
     /// Numbering starts at `first`.
     pub(crate) fn new(first: u32) -> Self {
-        Self {
-            base: first,
-            ring: VecDeque::new(),
-            settled: 0,
-            unacked_bytes: 0,
-            delivered: 0,
-        }
+        Self { base: first, ring: VecDeque::new(), settled: 0, unacked_bytes: 0, delivered: 0 }
     }
 
     pub(crate) fn is_full(&self) -> bool {
@@ -203,11 +197,7 @@ impl Flights {
     }
 
     fn trim(&mut self) {
-        while self
-            .ring
-            .front()
-            .is_some_and(|f| f.state == FlightState::Acked)
-        {
+        while self.ring.front().is_some_and(|f| f.state == FlightState::Acked) {
             self.pop();
         }
     }
@@ -298,12 +288,7 @@ mod tests {
     fn an_ack_of_a_frame_never_sent_is_known_as_such() {
         let mut flights = Flights::new(7);
         flights.push(1, None, false, at(0));
-        let ack = HopAck {
-            link_tag: 0,
-            largest: 8,
-            bitmap: 0,
-            dwell_us: 0,
-        };
+        let ack = HopAck { link_tag: 0, largest: 8, bitmap: 0, dwell_us: 0 };
         assert!(!acked(&mut flights, ack, at(1)).0);
     }
 
@@ -313,12 +298,7 @@ mod tests {
         let seq = flights.push(10, None, false, at(0));
         assert!(flights.expire(seq) && !flights.expire(seq));
         assert_eq!(flights.unacked_bytes, 0);
-        let ack = HopAck {
-            link_tag: 0,
-            largest: seq,
-            bitmap: 0,
-            dwell_us: 0,
-        };
+        let ack = HopAck { link_tag: 0, largest: seq, bitmap: 0, dwell_us: 0 };
         assert_eq!(acked(&mut flights, ack, at(9)).1.len(), 1);
         assert_eq!(flights.unacked_bytes, 0);
     }
@@ -328,16 +308,8 @@ mod tests {
         let mut flights = Flights::new(0);
         let seq = flights.push(10, None, false, at(0));
         flights.set_written(seq, at(50));
-        let ack = HopAck {
-            link_tag: 0,
-            largest: seq,
-            bitmap: 0,
-            dwell_us: 1_000,
-        };
-        assert_eq!(
-            acked(&mut flights, ack, at(60)).1[0].rtt,
-            Some(Duration::from_millis(9))
-        );
+        let ack = HopAck { link_tag: 0, largest: seq, bitmap: 0, dwell_us: 1_000 };
+        assert_eq!(acked(&mut flights, ack, at(60)).1[0].rtt, Some(Duration::from_millis(9)));
     }
 
     #[test]
@@ -359,23 +331,14 @@ mod tests {
         let mut flights = Flights::new(0);
         let first = flights.push(1_000, None, false, at(0));
         let second = flights.push(100, None, false, at(5));
-        assert_eq!(
-            flights.oldest_outstanding().map(|(seq, _)| seq),
-            Some(first)
-        );
+        assert_eq!(flights.oldest_outstanding().map(|(seq, _)| seq), Some(first));
         flights.expire(first);
-        assert_eq!(
-            flights.oldest_outstanding().map(|(seq, _)| seq),
-            Some(second)
-        );
+        assert_eq!(flights.oldest_outstanding().map(|(seq, _)| seq), Some(second));
         flights.forget(at(0));
         assert!(flights.get(first).is_some(), "not older than its hand-over");
         flights.forget(at(1));
         assert!(flights.get(first).is_none());
-        assert_eq!(
-            flights.oldest_outstanding().map(|(seq, _)| seq),
-            Some(second)
-        );
+        assert_eq!(flights.oldest_outstanding().map(|(seq, _)| seq), Some(second));
         assert_eq!(flights.unacked_bytes, 100);
     }
 }

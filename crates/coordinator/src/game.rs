@@ -21,12 +21,8 @@ const STATE_SYNC_KEY: u64 = 0;
 
 impl GamePacketType {
     /// Every type.
-    pub const ALL: [Self; 4] = [
-        Self::DiceRoll,
-        Self::BetUpdate,
-        Self::ChatMessage,
-        Self::StateSync,
-    ];
+    pub const ALL: [Self; 4] =
+        [Self::DiceRoll, Self::BetUpdate, Self::ChatMessage, Self::StateSync];
 
     /// Its traffic class.
     pub const fn class(self) -> TrafficClass {

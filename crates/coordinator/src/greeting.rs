@@ -20,22 +20,13 @@ impl Core {
             return;
         }
         if facts.peer == self.config.local {
-            return self.command(Command::Close {
-                link,
-                why: CloseReason::OwnKey,
-            });
+            return self.command(Command::Close { link, why: CloseReason::OwnKey });
         }
         let Some(handle) = self.add_peer(facts.peer) else {
-            return self.command(Command::Close {
-                link,
-                why: CloseReason::TooManyPeers,
-            });
+            return self.command(Command::Close { link, why: CloseReason::TooManyPeers });
         };
         if self.peers[handle.0 as usize].links.len() >= LINKS_PER_PEER {
-            return self.command(Command::Close {
-                link,
-                why: CloseReason::TooManyLinks,
-            });
+            return self.command(Command::Close { link, why: CloseReason::TooManyLinks });
         }
         let tag = self.fresh_tag();
         let challenge = self.rng.u64(..);
@@ -68,11 +59,7 @@ impl Core {
         self.drop_link_timer(link, gone.timer);
         self.absorb(&gone);
         self.peers[peer as usize].damping[transport.index()] = gone.into_damping(now);
-        self.notice(Notice::LinkGone {
-            peer: id,
-            link,
-            transport,
-        });
+        self.notice(Notice::LinkGone { peer: id, link, transport });
         if was_ready && !reachable {
             self.notice(Notice::PeerUnreachable { peer: id });
         }
@@ -115,18 +102,8 @@ impl Core {
         entry.greeting.sent += 1;
         entry.greeting.last_sent = Some(now);
         entry.greeting.resend_at = (!entry.ready).then(|| now + wait.min(HELLO_WAIT_MAX));
-        let header = HopHeader {
-            ttl: 1,
-            deadline_ms: NO_DEADLINE,
-            link_seq: 0,
-            receiver_epoch,
-        };
-        let frame = Frame {
-            header,
-            hop_ack: None,
-            route: None,
-            body: Body::Hello(hello),
-        };
+        let header = HopHeader { ttl: 1, deadline_ms: NO_DEADLINE, link_seq: 0, receiver_epoch };
+        let frame = Frame { header, hop_ack: None, route: None, body: Body::Hello(hello) };
         self.transmit_unnumbered(peer, link, &frame, now);
         self.arm_link(peer, link, now);
     }
@@ -145,11 +122,7 @@ impl Core {
                 state.epoch = Some(hello.epoch);
                 let id = state.id;
                 let restarted = known.is_some();
-                self.notice(Notice::PeerIncarnation {
-                    peer: id,
-                    epoch: hello.epoch,
-                    restarted,
-                });
+                self.notice(Notice::PeerIncarnation { peer: id, epoch: hello.epoch, restarted });
                 if restarted {
                     self.forget_incarnation(peer, link, now);
                 }
@@ -170,21 +143,15 @@ impl Core {
             entry.greeting.resend_at = None;
             entry.probe_at = now;
             self.link_changed(peer, link, None);
-            self.notice(Notice::LinkReady {
-                peer: id,
-                link,
-                transport,
-            });
+            self.notice(Notice::LinkReady { peer: id, link, transport });
         }
         let Some(entry) = self.peers[peer as usize].link_mut(link) else {
             return;
         };
         // The other end may lack our answer as long as it sent nothing but hellos; but two ends
         // that are both ready must not answer each other for ever.
-        let just_answered = entry
-            .greeting
-            .last_sent
-            .is_some_and(|at| now.since(at) < HELLO_WAIT / 2);
+        let just_answered =
+            entry.greeting.last_sent.is_some_and(|at| now.since(at) < HELLO_WAIT / 2);
         let lacks_answer = !echoes || !entry.peer_ready;
         if lacks_answer && !(was_ready && just_answered) {
             self.send_hello(peer, link, now);

@@ -32,11 +32,8 @@ impl Core {
         if !was_full || self.reassembly.is_empty() {
             return;
         }
-        let waiting: Vec<_> = self
-            .reassembly
-            .complete()
-            .filter(|((_, c, _), _)| *c == class)
-            .collect();
+        let waiting: Vec<_> =
+            self.reassembly.complete().filter(|((_, c, _), _)| *c == class).collect();
         for ((source, class, sequence), payload) in waiting {
             let Some(handle) = self.peer(source) else {
                 continue;
@@ -45,14 +42,7 @@ impl Core {
             let Some(link) = state.links.iter().find(|l| l.ready).map(|l| l.id()) else {
                 continue;
             };
-            self.take(
-                handle.0,
-                class,
-                sequence,
-                AckLevel::PeerAcked,
-                payload,
-                link,
-            );
+            self.take(handle.0, class, sequence, AckLevel::PeerAcked, payload, link);
             self.pend(handle.0, link, class, sequence, 0);
         }
         self.end_turn(now);
@@ -70,16 +60,9 @@ impl Core {
         let Some(incoming) = &mut state.incoming[id.class.index()] else {
             return;
         };
-        let status = if applied {
-            Status::Applied
-        } else {
-            Status::Refused
-        };
+        let status = if applied { Status::Applied } else { Status::Refused };
         incoming.set_verdict(id.sequence, status);
-        let best = state
-            .acks
-            .link
-            .or_else(|| state.links.iter().find(|l| l.ready).map(|l| l.id()));
+        let best = state.acks.link.or_else(|| state.links.iter().find(|l| l.ready).map(|l| l.id()));
         if let Some(link) = best {
             self.pend_result(handle.0, link, id.class, id.sequence, 0, status);
         }
@@ -99,11 +82,8 @@ impl Core {
                 Err(_) => self.counters.undecodable += 1,
             }
             let state = &self.peers[peer as usize];
-            let unreported = state
-                .links
-                .iter()
-                .find(|l| l.id() == link)
-                .map(|l| l.arrivals.unreported);
+            let unreported =
+                state.links.iter().find(|l| l.id() == link).map(|l| l.arrivals.unreported);
             if unreported.is_some_and(|count| count >= ACK_EVERY) {
                 self.flush_acks(peer, now);
             }
@@ -113,12 +93,7 @@ impl Core {
     }
 
     fn on_frame(&mut self, peer: u32, link: LinkId, frame: Frame, now: Timestamp) {
-        let Frame {
-            header,
-            hop_ack,
-            route,
-            body,
-        } = frame;
+        let Frame { header, hop_ack, route, body } = frame;
         if let Body::Hello(hello) = &body {
             return self.on_hello(peer, link, *hello, now);
         }
@@ -180,9 +155,7 @@ impl Core {
             link.direct_ack();
         }
         let mut acked = std::mem::take(&mut self.scratch);
-        let known = link
-            .flights
-            .acknowledge(&ack, now, |flight| acked.push(flight));
+        let known = link.flights.acknowledge(&ack, now, |flight| acked.push(flight));
         if !known {
             self.counters.forged_acks += 1;
         }
@@ -209,10 +182,7 @@ impl Core {
         let incoming =
             state.incoming[class.index()].get_or_insert_with(|| Box::new(Incoming::new()));
         let lowest_live = data.lowest_live();
-        if incoming
-            .acked_alone
-            .is_some_and(|acked| lowest_live > acked)
-        {
+        if incoming.acked_alone.is_some_and(|acked| lowest_live > acked) {
             arrived_on.acks_proven = true;
             incoming.acked_alone = None;
         }
@@ -292,18 +262,8 @@ impl Core {
         let source = state.id;
         self.reassembly.remove(&(source, class, sequence));
         self.counters.delivered += 1;
-        let id = MessageId {
-            source,
-            epoch,
-            class,
-            sequence,
-        };
-        self.command(Command::Deliver(Delivery {
-            id,
-            payload,
-            ack,
-            link,
-        }));
+        let id = MessageId { source, epoch, class, sequence };
+        self.command(Command::Deliver(Delivery { id, payload, ack, link }));
         true
     }
 
@@ -323,11 +283,7 @@ impl Core {
     ) {
         let pending = self.pending(peer, link, class);
         pending.echo = (sequence, attempt);
-        pending.results.push(bitcraps_wire::ResultEntry {
-            sequence,
-            attempt,
-            status,
-        });
+        pending.results.push(bitcraps_wire::ResultEntry { sequence, attempt, status });
     }
 
     fn pend_partial(

@@ -59,16 +59,8 @@ impl Mailbox {
         });
         let empty = state.queues.iter().all(VecDeque::is_empty);
         let due = empty || state.taken.iter().sum::<usize>() >= TELL_EVERY;
-        let taken = if due {
-            std::mem::take(&mut state.taken)
-        } else {
-            Default::default()
-        };
-        Popped {
-            next,
-            taken,
-            closed: state.closed,
-        }
+        let taken = if due { std::mem::take(&mut state.taken) } else { Default::default() };
+        Popped { next, taken, closed: state.closed }
     }
 }
 

@@ -80,6 +80,12 @@ pub(crate) struct OutstandingProbe {
     pub(crate) due: Timestamp,
 }
 
+/// What drains from a driver's queue within [`QUEUE_TARGET`] at the nominal rate, in bytes.
+fn queue_base(capabilities: &LinkCapabilities) -> u64 {
+    let bits_per_ms = u64::from(capabilities.nominal_rate.get());
+    (bits_per_ms * QUEUE_TARGET.as_millis() as u64 / 8).min(QUEUE_LIMIT_MAX)
+}
+
 /// How a link's standing changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Change {
@@ -138,7 +144,10 @@ pub(crate) struct Link {
     unwritten: VecDeque<Unwritten>,
     written_total: u64,
     backlog: u64,
+    /// Bytes that the driver's queue may hold before traffic that can wait does so here.
     queue_limit: u64,
+    /// Least `queue_limit`: what drains within the target at the nominal rate.
+    queue_base: u64,
     active_at: Option<Timestamp>,
     load_bytes: f32,
     load_at: Timestamp,
@@ -161,13 +170,8 @@ impl Link {
     ) -> Self {
         let capabilities = facts.capabilities;
         let delivery = Delivery::new(capabilities.prior_reliability);
-        let bucket = Bucket {
-            rtt: RoundTrip::default(),
-            delivery,
-            expiries: 0,
-            suspect: false,
-            answers: 0,
-        };
+        let bucket =
+            Bucket { rtt: RoundTrip::default(), delivery, expiries: 0, suspect: false, answers: 0 };
         let mut link = Self {
             facts,
             since: now,
@@ -204,6 +208,7 @@ impl Link {
             written_total: 0,
             backlog: 0,
             queue_limit: 0,
+            queue_base: queue_base(&capabilities),
             active_at: None,
             load_bytes: 0.0,
             load_at: now,
@@ -223,11 +228,7 @@ impl Link {
     pub(crate) fn reconfigure(&mut self, config: TransportConfig, energy_aware: bool) {
         self.config = config;
         self.energy_aware = energy_aware;
-        self.max_frame = self
-            .facts
-            .capabilities
-            .max_frame
-            .min(config.max_packet_size);
+        self.max_frame = self.facts.capabilities.max_frame.min(config.max_packet_size);
     }
 
     pub(crate) fn written_total(&self) -> u64 {
@@ -281,8 +282,9 @@ impl Link {
             Tier::Suspect
         } else if self.one_way {
             Tier::OneWay
-        } else if f64::from(self.evidence(bucket).lower_bound())
-            < self.config.reliability_threshold.get()
+        } else if self.evidence(bucket).is_judged()
+            && f64::from(self.evidence(bucket).lower_bound())
+                < self.config.reliability_threshold.get()
         {
             Tier::BelowThreshold
         } else {
@@ -319,9 +321,7 @@ impl Link {
     }
 
     pub(crate) fn max_payload(&self) -> usize {
-        self.max_frame
-            .saturating_sub(bitcraps_wire::Frame::DATA_OVERHEAD)
-            .max(1)
+        self.max_frame.saturating_sub(bitcraps_wire::Frame::DATA_OVERHEAD).max(1)
     }
 
     fn expected_latency_us(&self, bucket: SizeBucket) -> u32 {
@@ -335,11 +335,7 @@ impl Link {
     /// A frame was handed to the driver.
     pub(crate) fn handed(&mut self, bytes: usize, seq: Option<u32>, now: Timestamp) {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        self.unwritten.push_back(Unwritten {
-            handed: now,
-            bytes,
-            seq,
-        });
+        self.unwritten.push_back(Unwritten { handed: now, bytes, seq });
         self.backlog += u64::from(bytes);
         let candidate_load = self.candidate_load(bytes as usize, now);
         self.load_bytes = candidate_load;
@@ -368,10 +364,9 @@ impl Link {
 
     /// `total` frames have left the driver's queue since the link came up. Frames leave in any
     /// order, but a batch has left by the time it is told; the oldest are taken as gone.
-    pub(crate) fn written(&mut self, total: u64, now: Timestamp) {
-        let count = total
-            .saturating_sub(self.written_total)
-            .min(self.unwritten.len() as u64);
+    /// `more_waits` when messages wait for room here.
+    pub(crate) fn written(&mut self, total: u64, more_waits: bool, now: Timestamp) {
+        let count = total.saturating_sub(self.written_total).min(self.unwritten.len() as u64);
         self.written_total = total.max(self.written_total);
         let mut slowest = Duration::ZERO;
         for gone in self.unwritten.drain(..count as usize) {
@@ -382,8 +377,9 @@ impl Link {
             }
         }
         if slowest > QUEUE_TARGET * 2 {
-            self.queue_limit = (self.queue_limit / 2).max(self.max_frame as u64);
-        } else if self.unwritten.is_empty() && slowest < QUEUE_TARGET {
+            self.queue_limit = (self.queue_limit / 2).max(self.queue_base);
+        } else if more_waits && self.unwritten.is_empty() && slowest < QUEUE_TARGET {
+            // The limit, not the link, held traffic back.
             let grown = (self.queue_limit * 2).clamp(self.max_frame as u64, QUEUE_LIMIT_MAX);
             self.queue_limit = grown;
         }
@@ -392,7 +388,7 @@ impl Link {
     /// Whether the driver's queue has room for another frame of a class that may be kept waiting:
     /// always for one frame, and for as much as drains within the queue target.
     pub(crate) fn has_room(&self) -> bool {
-        self.unwritten.is_empty() || self.backlog < self.queue_limit
+        self.unwritten.is_empty() || self.backlog < self.queue_limit.max(self.queue_base)
     }
 
     /// [`Self::has_room`] for traffic that cannot wait: two frames ahead of the limit.
@@ -408,21 +404,14 @@ impl Link {
 
     /// How long the oldest frame has been waiting in the driver's queue.
     pub(crate) fn queue_age(&self, now: Timestamp) -> Duration {
-        self.unwritten
-            .front()
-            .map_or(Duration::ZERO, |oldest| now.since(oldest.handed))
+        self.unwritten.front().map_or(Duration::ZERO, |oldest| now.since(oldest.handed))
     }
 
     /// How long a frame may wait in the driver's queue before the link becomes suspect: 3 srtt.
     pub(crate) fn queue_patience(&self) -> Duration {
         let rtt = self.smoothed(SizeBucket::Small).unwrap_or_default() * 3;
-        rtt.max(QUEUE_PATIENCE).max(
-            self.facts
-                .capabilities
-                .nominal_rate
-                .air_time(self.max_frame)
-                * 3,
-        )
+        rtt.max(QUEUE_PATIENCE)
+            .max(self.facts.capabilities.nominal_rate.air_time(self.max_frame) * 3)
     }
 
     /// A flight was acknowledged on the link itself, or on another (`detour`).
@@ -460,9 +449,7 @@ impl Link {
     /// Trusts the link again when it answered often enough for long enough.
     fn reconsider(&mut self, bucket: SizeBucket, now: Timestamp) -> Option<Change> {
         let hold = self.damping.hold();
-        let held = self
-            .suspect_since
-            .is_some_and(|since| now.since(since) >= hold);
+        let held = self.suspect_since.is_some_and(|since| now.since(since) >= hold);
         let index = bucket.index();
         if held && self.buckets[index].answers >= RECOVERY_ANSWERS {
             self.buckets[index].suspect = false;
@@ -531,11 +518,8 @@ impl Link {
                 Change::Down
             });
         }
-        self.probe_interval = if self.down {
-            (self.probe_interval * 2).min(PROBE_DOWN_MAX)
-        } else {
-            PROBE_FAST
-        };
+        self.probe_interval =
+            if self.down { (self.probe_interval * 2).min(PROBE_DOWN_MAX) } else { PROBE_FAST };
         self.probe_at = now;
         suspect
     }
@@ -550,9 +534,7 @@ impl Link {
 
     /// The size to probe now: the smallest that is suspect.
     pub(crate) fn probe_bucket(&self) -> SizeBucket {
-        let suspect = SizeBucket::ALL
-            .into_iter()
-            .find(|b| self.buckets[b.index()].suspect);
+        let suspect = SizeBucket::ALL.into_iter().find(|b| self.buckets[b.index()].suspect);
         suspect.unwrap_or(SizeBucket::Small)
     }
 
@@ -560,9 +542,7 @@ impl Link {
     /// would wake a radio that must not be woken for it.
     pub(crate) fn standby_interval_at(&self, now: Timestamp) -> Option<Duration> {
         let capabilities = &self.facts.capabilities;
-        let awake = self
-            .active_at
-            .is_some_and(|at| now.since(at) < capabilities.energy.tail);
+        let awake = self.active_at.is_some_and(|at| now.since(at) < capabilities.energy.tail);
         let sleeper = capabilities.metered || capabilities.energy.tail > LONG_TAIL;
         let interval = self.standby_interval();
         if sleeper && (capabilities.metered || self.energy_aware) && !awake {
@@ -573,11 +553,7 @@ impl Link {
 
     fn standby_interval(&self) -> Duration {
         let free = self.facts.capabilities.energy == bitcraps_types::EnergyProfile::MAINS;
-        if free || !self.energy_aware {
-            PROBE_MAINS
-        } else {
-            PROBE_BATTERY
-        }
+        if free || !self.energy_aware { PROBE_MAINS } else { PROBE_BATTERY }
     }
 
     /// When the next probe is due, if no answer comes before; `None` for never.
@@ -588,8 +564,7 @@ impl Link {
         if self.suspect_since.is_some() {
             return Some(self.probe_at);
         }
-        self.standby_interval_at(now)
-            .map(|_| self.probe_at.max(self.last_answer))
+        self.standby_interval_at(now).map(|_| self.probe_at.max(self.last_answer))
     }
 
     /// Sets the next probe after one was sent or an answer made it needless. `jitter` lies within

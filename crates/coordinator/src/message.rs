@@ -35,12 +35,7 @@ pub(crate) struct Fragments {
 impl Fragments {
     /// Marks `start..end` as arrived; tells whether that was news.
     pub(crate) fn acknowledge(&mut self, start: u32, end: u32) -> bool {
-        if self
-            .acked
-            .range(..=start)
-            .next_back()
-            .is_some_and(|(_, e)| *e >= end)
-        {
+        if self.acked.range(..=start).next_back().is_some_and(|(_, e)| *e >= end) {
             return false;
         }
         let (mut start, mut end) = (start, end);
@@ -108,6 +103,8 @@ pub(crate) struct Message {
     pub(crate) told: bool,
     /// When to try again, while it waits for a retry budget, a radio or a driver.
     pub(crate) retry_at: Option<Timestamp>,
+    /// A timeout is not paid for yet: the next transmission draws on the retry budget.
+    pub(crate) owes: bool,
     /// The link that its last copy went over.
     pub(crate) last_link: Option<LinkId>,
 }
@@ -142,6 +139,7 @@ impl Message {
             refused: Vec::new(),
             told: false,
             retry_at: None,
+            owes: false,
             last_link: None,
         }
     }
@@ -170,21 +168,12 @@ impl Message {
     /// Remembers a copy; the oldest gives way when there are too many.
     pub(crate) fn add_copy(&mut self, copy: Copy) {
         self.handed = self.handed.saturating_add(1);
-        let free = self
-            .copies
-            .iter()
-            .position(Option::is_none)
-            .unwrap_or_else(|| {
-                let oldest = self.copies.iter().enumerate();
-                oldest
-                    .min_by_key(|(_, c)| c.map(|c| c.handed))
-                    .map_or(0, |(i, _)| i)
-            });
+        let free = self.copies.iter().position(Option::is_none).unwrap_or_else(|| {
+            let oldest = self.copies.iter().enumerate();
+            oldest.min_by_key(|(_, c)| c.map(|c| c.handed)).map_or(0, |(i, _)| i)
+        });
         self.copies[free] = Some(copy);
-        let tried = TriedLink {
-            link: copy.link,
-            transport: copy.transport,
-        };
+        let tried = TriedLink { link: copy.link, transport: copy.transport };
         if !self.tried.contains(&Some(tried))
             && let Some(free) = self.tried.iter_mut().find(|t| t.is_none())
         {
@@ -235,19 +224,13 @@ impl Messages {
         });
         let entry = &mut self.entries[slot as usize];
         entry.1 = Some(message);
-        Ticket {
-            slot,
-            generation: entry.0,
-        }
+        Ticket { slot, generation: entry.0 }
     }
 
     pub(crate) fn remove(&mut self, slot: u32) -> Option<(Ticket, Message)> {
         let entry = self.entries.get_mut(slot as usize)?;
         let message = entry.1.take()?;
-        let ticket = Ticket {
-            slot,
-            generation: entry.0,
-        };
+        let ticket = Ticket { slot, generation: entry.0 };
         entry.0 = entry.0.wrapping_add(1);
         self.free.push(slot);
         Some((ticket, message))
@@ -263,25 +246,16 @@ impl Messages {
 
     pub(crate) fn ticket(&self, slot: u32) -> Option<Ticket> {
         let (generation, message) = self.entries.get(slot as usize)?;
-        message.as_ref().map(|_| Ticket {
-            slot,
-            generation: *generation,
-        })
+        message.as_ref().map(|_| Ticket { slot, generation: *generation })
     }
 
     pub(crate) fn by_ticket(&self, ticket: Ticket) -> Option<&Message> {
         let (generation, message) = self.entries.get(ticket.slot as usize)?;
-        message
-            .as_ref()
-            .filter(|_| *generation == ticket.generation)
+        message.as_ref().filter(|_| *generation == ticket.generation)
     }
 
     pub(crate) fn slots(&self) -> impl Iterator<Item = u32> + '_ {
-        let used = self
-            .entries
-            .iter()
-            .enumerate()
-            .filter(|(_, e)| e.1.is_some());
+        let used = self.entries.iter().enumerate().filter(|(_, e)| e.1.is_some());
         used.map(|(slot, _)| slot as u32)
     }
 }

@@ -74,8 +74,7 @@ impl LinkCounters {
     pub(crate) fn delivered(&mut self, latency: Duration) {
         self.successes += 1;
         let us = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
-        self.latency_us
-            .saturating_record(us.clamp(1, LATENCY_MAX_US));
+        self.latency_us.saturating_record(us.clamp(1, LATENCY_MAX_US));
     }
 
     /// Adds what `other` counted.

@@ -23,6 +23,11 @@ const PUMP_DEPTH: usize = 16;
 const RETRY_SOON: Duration = Duration::from_millis(10);
 /// How often a message under an energy cap looks whether a radio has woken up.
 const ENERGY_RETRY: Duration = Duration::from_millis(100);
+/// A driver whose oldest frame waits for less is draining.
+const PATIENT: Duration = Duration::from_millis(4);
+/// `LoadBalanced` waits for a draining link rather than load another one this much further ahead:
+/// 4 ms in its cost's nanoseconds. Longer would idle a fast link beside a slow one.
+const FAIR_SHARE_COST: u64 = 4_000_000;
 /// A message is hedged only within this time of its deadline: waiting for a timeout would put it
 /// at stake.
 const HEDGE_HORIZON: Duration = Duration::from_millis(200);
@@ -90,10 +95,7 @@ impl Core {
             return Err(SendError::ShutDown);
         }
         if payload.len() > MAX_MESSAGE {
-            return Err(SendError::TooLarge {
-                len: payload.len(),
-                max: MAX_MESSAGE,
-            });
+            return Err(SendError::TooLarge { len: payload.len(), max: MAX_MESSAGE });
         }
         if options.deadline > bounds::MAX_DEADLINE {
             return Err(SendError::DeadlineTooFar(options.deadline));
@@ -109,20 +111,10 @@ impl Core {
             || keys_full
         {
             let (messages, bytes) = (queue.messages, queue.bytes);
-            return Err(SendError::QueueFull {
-                class,
-                messages,
-                bytes,
-            });
+            return Err(SendError::QueueFull { class, messages, bytes });
         }
         if let Some(old) = replaced {
-            self.settle(
-                old.slot,
-                Outcome::Rejected {
-                    why: RejectReason::Superseded,
-                },
-                now,
-            );
+            self.settle(old.slot, Outcome::Rejected { why: RejectReason::Superseded }, now);
         }
         let len = payload.len();
         let policy = policy.unwrap_or(FailoverPolicy::of_class(class));
@@ -202,11 +194,7 @@ impl Core {
                 self.expire(ticket.slot, now);
                 continue;
             }
-            let reason = if message.attempts == 0 {
-                Reason::First
-            } else {
-                Reason::LocalError
-            };
+            let reason = if message.attempts == 0 { Reason::First } else { Reason::LocalError };
             match self.transmit(ticket.slot, None, reason, now) {
                 Ok(_) => {
                     // A fragmented message may have only begun; then it is still the head.
@@ -252,6 +240,7 @@ impl Core {
         let pinned = self.pinned(message);
         let mut blocked = Blocked::NoLink;
         let mut chosen = None;
+        let mut draining = None;
         // The excluded link is better than one that answers nothing, and than none.
         for pass in [false, true] {
             for index in ranking.iter() {
@@ -279,7 +268,19 @@ impl Core {
                     if class == TrafficClass::Background && !link.is_suspect() {
                         return Err(blocked);
                     }
+                    if link.queue_age(now) < PATIENT {
+                        let full = crate::policy::score(&state.candidates[index], &packet, now);
+                        draining = draining.or(Some(full));
+                    }
                     continue;
+                }
+                let score = crate::policy::score(&state.candidates[index], &packet, now);
+                if message.policy == FailoverPolicy::LoadBalanced
+                    && draining.is_some_and(|full| {
+                        full.tier == score.tier && score.cost > full.cost + FAIR_SHARE_COST
+                    })
+                {
+                    return Err(Blocked::NoRoom);
                 }
                 chosen = Some(index);
                 break;
@@ -293,20 +294,10 @@ impl Core {
         };
         let link = state.links[index].id();
         let attempt = message.attempts.saturating_add(1);
-        let continues = message
-            .fragments
-            .as_ref()
-            .is_some_and(|f| f.link == Some(link));
+        let continues = message.fragments.as_ref().is_some_and(|f| f.link == Some(link));
         if !continues {
-            let decision = Decision::new(
-                now,
-                class,
-                attempt,
-                packet,
-                &state.candidates,
-                ranking,
-                link,
-            );
+            let decision =
+                Decision::new(now, class, attempt, packet, &state.candidates, ranking, link);
             self.peers[peer as usize].remember(decision);
         }
         self.transmit_on(slot, index, reason, now).map(|()| link)
@@ -351,10 +342,7 @@ impl Core {
         };
         let max_payload = self.peers[peer as usize].links[index].max_payload();
         let whole = message.payload.len() <= max_payload && message.fragments.is_none();
-        let begins = message
-            .fragments
-            .as_ref()
-            .is_none_or(|f| f.link != Some(id));
+        let begins = message.fragments.as_ref().is_none_or(|f| f.link != Some(id));
         if begins {
             message.attempts = message.attempts.saturating_add(1);
             message.first_handed.get_or_insert(now);
@@ -372,10 +360,7 @@ impl Core {
             }
         }
         let last = if whole {
-            let len = self
-                .messages
-                .get(slot)
-                .map_or(0, |m| m.payload.len() as u32);
+            let len = self.messages.get(slot).map_or(0, |m| m.payload.len() as u32);
             Some(self.hand_over(slot, index, 0, len, now))
         } else {
             self.hand_over_fragments(slot, index, begins, max_payload as u32, now)
@@ -386,13 +371,7 @@ impl Core {
         if let Some(seq) = last {
             let attempt = message.attempts;
             message.queued = false;
-            message.add_copy(Copy {
-                link: id,
-                transport,
-                seq,
-                attempt,
-                handed: now,
-            });
+            message.add_copy(Copy { link: id, transport, seq, attempt, handed: now });
             if let Some(fragments) = &mut message.fragments {
                 fragments.link = None;
                 fragments.cursor = 0;
@@ -419,10 +398,7 @@ impl Core {
         };
         message.told = true;
         if let Some(ticket) = self.messages.ticket(slot) {
-            self.command(Command::Settle {
-                ticket,
-                outcome: Outcome::Sent { link },
-            });
+            self.command(Command::Settle { ticket, outcome: Outcome::Sent { link } });
         }
     }
 
@@ -436,9 +412,7 @@ impl Core {
         if reason == Reason::First {
             return;
         }
-        let after = message
-            .first_handed
-            .map_or(Duration::ZERO, |at| now.since(at));
+        let after = message.first_handed.map_or(Duration::ZERO, |at| now.since(at));
         let (peer, class) = (message.peer, message.options.class);
         self.counters.failovers += 1;
         let state = &mut self.peers[peer as usize];
@@ -446,13 +420,7 @@ impl Core {
             link.counters.failovers += 1;
         }
         let peer = state.id;
-        self.notice(Notice::Failover {
-            peer,
-            class,
-            from,
-            to,
-            after,
-        });
+        self.notice(Notice::Failover { peer, class, from, to, after });
     }
 
     /// Hands the byte range `start..end` to a link; returns the frame's number.
@@ -494,15 +462,9 @@ impl Core {
         };
         link.handed(bytes, Some(seq), now);
         let id = link.id();
-        let due = link
-            .timer
-            .is_none_or(|at| at > now + link.timeout(SizeBucket::of(bytes)));
+        let due = link.timer.is_none_or(|at| at > now + link.timeout(SizeBucket::of(bytes)));
         state.refresh(index);
-        self.command(Command::Transmit {
-            link: id,
-            seq: Some(seq),
-            frame: frame.encode(),
-        });
+        self.command(Command::Transmit { link: id, seq: Some(seq), frame: frame.encode() });
         if due {
             self.arm_link(peer, id, now);
         }
@@ -523,9 +485,7 @@ impl Core {
         let (peer, class) = (message.peer, message.options.class);
         let total = message.payload.len() as u32;
         let link = self.peers[peer as usize].links[index].id();
-        let fragments = message
-            .fragments
-            .get_or_insert_with(|| Box::new(Fragments::default()));
+        let fragments = message.fragments.get_or_insert_with(|| Box::new(Fragments::default()));
         if begins {
             fragments.cursor = 0;
             fragments.link = Some(link);
@@ -544,10 +504,7 @@ impl Core {
                 return None;
             }
             last = Some(self.hand_over(slot, index, start, end, now));
-            if let Some(fragments) = self
-                .messages
-                .get_mut(slot)
-                .and_then(|m| m.fragments.as_mut())
+            if let Some(fragments) = self.messages.get_mut(slot).and_then(|m| m.fragments.as_mut())
             {
                 fragments.cursor = end;
             }
@@ -573,10 +530,7 @@ impl Core {
         let Some(index) = self.uncorrelated(slot, first, len, now) else {
             return;
         };
-        if self.peers[peer as usize]
-            .copies
-            .take(len as f64 + 64.0, 0.0, now)
-        {
+        if self.peers[peer as usize].copies.take(len as f64 + 64.0, 0.0, now) {
             self.second_copy(slot, index, now);
         }
     }
@@ -587,11 +541,7 @@ impl Core {
         let message = self.messages.get(slot)?;
         let class = message.options.class;
         let state = &self.peers[message.peer as usize];
-        let kind = state
-            .links
-            .iter()
-            .find(|l| l.id() == first)
-            .map(|l| l.facts.transport);
+        let kind = state.links.iter().find(|l| l.id() == first).map(|l| l.facts.transport);
         let packet = self.packet(state, class, message.policy, len);
         let ranking = crate::policy::rank(&state.candidates, &packet, now);
         let bucket = SizeBucket::of(len + Frame::DATA_OVERHEAD);
@@ -608,17 +558,12 @@ impl Core {
         };
         let other_kind = |index: &usize| Some(state.links[*index].facts.transport) != kind;
         let usable: Vec<usize> = ranking.iter().filter(usable).collect();
-        usable
-            .iter()
-            .copied()
-            .find(other_kind)
-            .or_else(|| usable.first().copied())
+        usable.iter().copied().find(other_kind).or_else(|| usable.first().copied())
     }
 
     fn second_copy(&mut self, slot: u32, index: usize, now: Timestamp) {
         // The message is numbered already, so nothing can block it.
-        self.transmit_on(slot, index, Reason::SecondCopy, now)
-            .unwrap_or_default();
+        self.transmit_on(slot, index, Reason::SecondCopy, now).unwrap_or_default();
     }
 
     /// When the copy's answer is overdue.
@@ -629,12 +574,7 @@ impl Core {
         };
         let bytes = (message.payload.len() + Frame::DATA_OVERHEAD).min(link.max_frame);
         let timeout = link.timeout(SizeBucket::of(bytes));
-        let ready = state
-            .links
-            .iter()
-            .filter(|l| l.ready && !l.is_down())
-            .count()
-            .max(1) as u32;
+        let ready = state.links.iter().filter(|l| l.ready && !l.is_down()).count().max(1) as u32;
         let doublings = (message.timeouts / ready).min(16);
         let timeout = (timeout * (1 << doublings)).min(TIMEOUT_CAP.max(timeout));
         match link.flights.get(copy.seq) {
@@ -712,12 +652,7 @@ impl Core {
             return;
         };
         if message.has_copies() {
-            if self
-                .messages
-                .get(slot)
-                .and_then(|m| self.hedge_due(m))
-                .is_some_and(|at| at <= now)
-            {
+            if self.messages.get(slot).and_then(|m| self.hedge_due(m)).is_some_and(|at| at <= now) {
                 self.hedge(slot, now);
             }
             return self.arm(slot, now);
@@ -727,6 +662,7 @@ impl Core {
         }
         if expired.is_some() {
             message.timeouts = message.timeouts.saturating_add(1);
+            message.owes = true;
         }
         message.refused.clear();
         self.resend(slot, expired, now);
@@ -736,11 +672,8 @@ impl Core {
     fn expire_copies(&mut self, slot: u32, now: Timestamp) -> Option<LinkId> {
         let message = self.messages.get(slot)?;
         let peer = message.peer;
-        let overdue: Vec<Copy> = message
-            .copies()
-            .filter(|copy| self.due(message, copy) <= now)
-            .copied()
-            .collect();
+        let overdue: Vec<Copy> =
+            message.copies().filter(|copy| self.due(message, copy) <= now).copied().collect();
         for copy in &overdue {
             if let Some(message) = self.messages.get_mut(slot) {
                 message.remove_copies(|c| c.link == copy.link && c.seq == copy.seq);
@@ -751,10 +684,7 @@ impl Core {
             link.counters.failures += 1;
             let bytes = link.flights.get(copy.seq).map_or(0, |f| f.bytes as usize);
             let bucket = SizeBucket::of(bytes);
-            let waiting = link
-                .flights
-                .get(copy.seq)
-                .is_some_and(|f| f.written.is_none());
+            let waiting = link.flights.get(copy.seq).is_some_and(|f| f.written.is_none());
             let mut change = None;
             if link.flights.expire(copy.seq) {
                 change = link.expired(bucket, now);
@@ -774,12 +704,8 @@ impl Core {
             return;
         };
         let (peer, class) = (message.peer, message.options.class);
-        let credit = if class == TrafficClass::Critical {
-            CRITICAL_CREDIT
-        } else {
-            0.0
-        };
-        let costs = if message.attempts == 0 { 0.0 } else { 1.0 };
+        let credit = if class == TrafficClass::Critical { CRITICAL_CREDIT } else { 0.0 };
+        let costs = if message.owes { 1.0 } else { 0.0 };
         let own = &mut self.peers[peer as usize].retries;
         if !(own.has(costs, credit, now) && self.retries.take(costs, credit, now)) {
             self.counters.budget_waits += 1;
@@ -789,9 +715,11 @@ impl Core {
             return self.arm(slot, now);
         }
         own.take(costs, credit, now);
-        let exclude = exclude.or(self.messages.get(slot).and_then(|m| m.last_link));
-        let exclude = exclude.filter(|_| costs > 0.0);
-        self.move_on(slot, exclude, Reason::Timeout, now);
+        let Some(message) = self.messages.get_mut(slot) else { return };
+        let owed = std::mem::take(&mut message.owes);
+        let exclude = exclude.or(message.last_link).filter(|_| owed);
+        let reason = if owed { Reason::Timeout } else { Reason::LocalError };
+        self.move_on(slot, exclude, reason, now);
     }
 
     /// Transmits again now, or as soon as a link has room.
@@ -904,7 +832,8 @@ impl Core {
         let Some(index) = state.link_index(link) else {
             return;
         };
-        state.links[index].written(total, now);
+        let more_waits = state.outgoing.iter().any(|o| !o.queue.is_empty());
+        state.links[index].written(total, more_waits, now);
         state.refresh(index);
         self.pump(peer, now);
     }
@@ -915,11 +844,8 @@ impl Core {
             return;
         };
         let tried: Vec<TriedLink> = message.tried();
-        let outcome = if message.left() {
-            Outcome::Unknown { tried }
-        } else {
-            Outcome::Expired { tried }
-        };
+        let outcome =
+            if message.left() { Outcome::Unknown { tried } } else { Outcome::Expired { tried } };
         self.settle(slot, outcome, now);
     }
 }
@@ -949,7 +875,5 @@ fn has_room(link: &Link, class: TrafficClass) -> bool {
 
 fn remaining_ms(deadline: Timestamp, now: Timestamp) -> u32 {
     let ms = deadline.since(now).as_nanos().div_ceil(1_000_000);
-    u32::try_from(ms)
-        .unwrap_or(NO_DEADLINE)
-        .min(NO_DEADLINE - 1)
+    u32::try_from(ms).unwrap_or(NO_DEADLINE).min(NO_DEADLINE - 1)
 }

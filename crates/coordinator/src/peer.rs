@@ -67,9 +67,7 @@ impl Outgoing {
     }
 
     pub(crate) fn settle(&mut self, sequence: Sequence) {
-        let index = sequence
-            .checked_sub(self.lowest_live)
-            .and_then(|i| usize::try_from(i).ok());
+        let index = sequence.checked_sub(self.lowest_live).and_then(|i| usize::try_from(i).ok());
         if let Some(entry) = index.and_then(|i| self.ring.get_mut(i)) {
             *entry = None;
         }
@@ -92,11 +90,7 @@ pub(crate) struct Incoming {
 
 impl Incoming {
     pub(crate) fn new() -> Self {
-        Self {
-            window: Window::new(),
-            verdicts: BTreeMap::new(),
-            acked_alone: None,
-        }
+        Self { window: Window::new(), verdicts: BTreeMap::new(), acked_alone: None }
     }
 
     pub(crate) fn set_verdict(&mut self, sequence: Sequence, status: Status) {

@@ -28,12 +28,8 @@ pub enum FailoverPolicy {
 
 impl FailoverPolicy {
     /// Every policy.
-    pub const ALL: [Self; 4] = [
-        Self::FastestFirst,
-        Self::MostReliable,
-        Self::EnergyEfficient,
-        Self::LoadBalanced,
-    ];
+    pub const ALL: [Self; 4] =
+        [Self::FastestFirst, Self::MostReliable, Self::EnergyEfficient, Self::LoadBalanced];
 
     /// The policy that a class uses unless a send names another.
     pub const fn of_class(class: TrafficClass) -> Self {
@@ -239,12 +235,7 @@ pub fn score(candidate: &Candidate, packet: &Packet, now: Timestamp) -> Score {
         }
         FailoverPolicy::EnergyEfficient if packet.energy_aware => {
             let energy = candidate.marginal_energy(packet.bytes, now).0;
-            energy
-                - if sticks {
-                    energy / STICKY_ENERGY_SHARE
-                } else {
-                    0
-                }
+            energy - if sticks { energy / STICKY_ENERGY_SHARE } else { 0 }
         }
         FailoverPolicy::EnergyEfficient => {
             let preferred = match candidate.transport {
@@ -262,10 +253,7 @@ pub fn score(candidate: &Candidate, packet: &Packet, now: Timestamp) -> Score {
     };
     let tier = candidate.tier[bucket];
     let slow = candidate.latency_us[bucket] > packet.ceiling_us;
-    Score {
-        tier: if slow { tier.max(Tier::Suspect) } else { tier },
-        cost: cost.min(COST_MAX),
-    }
+    Score { tier: if slow { tier.max(Tier::Suspect) } else { tier }, cost: cost.min(COST_MAX) }
 }
 
 /// Candidates in order of preference, as indices into the slice that was ranked.
@@ -277,16 +265,11 @@ pub struct Ranking {
 
 impl Ranking {
     /// No candidate.
-    pub const EMPTY: Self = Self {
-        order: [0; LINKS_PER_PEER],
-        len: 0,
-    };
+    pub const EMPTY: Self = Self { order: [0; LINKS_PER_PEER], len: 0 };
 
     /// Indices, best first.
     pub fn iter(&self) -> impl Iterator<Item = usize> + '_ {
-        self.order[..usize::from(self.len)]
-            .iter()
-            .map(|i| usize::from(*i))
+        self.order[..usize::from(self.len)].iter().map(|i| usize::from(*i))
     }
 
     /// The best.

@@ -140,12 +140,8 @@ impl Reassembly {
     /// Gives up what rested too long. O(messages).
     pub(crate) fn sweep(&mut self, now: Timestamp) {
         let rested = |a: &Assembly| now.since(a.touched) >= REASSEMBLY_IDLE;
-        let keys: Vec<Key> = self
-            .messages
-            .iter()
-            .filter(|(_, a)| rested(a))
-            .map(|(k, _)| *k)
-            .collect();
+        let keys: Vec<Key> =
+            self.messages.iter().filter(|(_, a)| rested(a)).map(|(k, _)| *k).collect();
         keys.iter().for_each(|key| self.evict(key));
     }
 
@@ -156,24 +152,13 @@ impl Reassembly {
     /// What arrived of a message, for its sender.
     pub(crate) fn partial(&self, key: &Key) -> Option<Partial> {
         let message = self.messages.get(key)?;
-        let ranges = message
-            .ranges
-            .iter()
-            .map(|(s, e)| (*s, *e))
-            .take(MAX_RANGES)
-            .collect();
-        Some(Partial {
-            sequence: key.2,
-            generation: message.generation,
-            ranges,
-        })
+        let ranges = message.ranges.iter().map(|(s, e)| (*s, *e)).take(MAX_RANGES).collect();
+        Some(Partial { sequence: key.2, generation: message.generation, ranges })
     }
 
     /// Whole messages that nobody has taken yet.
     pub(crate) fn complete(&self) -> impl Iterator<Item = (Key, Bytes)> + '_ {
-        self.messages
-            .iter()
-            .filter_map(|(key, a)| whole(a).map(|bytes| (*key, bytes)))
+        self.messages.iter().filter_map(|(key, a)| whole(a).map(|bytes| (*key, bytes)))
     }
 }
 

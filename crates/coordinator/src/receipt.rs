@@ -29,11 +29,7 @@ impl Receipt {
         outcome: oneshot::Receiver<Outcome>,
         tickets: Arc<dyn Tickets>,
     ) -> Self {
-        Self {
-            ticket,
-            outcome,
-            tickets,
-        }
+        Self { ticket, outcome, tickets }
     }
 
     /// Where the message stands now; `None` once it has its outcome.
@@ -53,20 +49,14 @@ impl Future for Receipt {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
         // A driver that is gone settles nothing any more; what left before is not known here.
-        let lost = Outcome::Rejected {
-            why: RejectReason::ShutDown,
-        };
-        Pin::new(&mut self.outcome)
-            .poll(cx)
-            .map(|outcome| outcome.unwrap_or(lost))
+        let lost = Outcome::Rejected { why: RejectReason::ShutDown };
+        Pin::new(&mut self.outcome).poll(cx).map(|outcome| outcome.unwrap_or(lost))
     }
 }
 
 impl fmt::Debug for Receipt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Receipt")
-            .field("ticket", &self.ticket)
-            .finish_non_exhaustive()
+        f.debug_struct("Receipt").field("ticket", &self.ticket).finish_non_exhaustive()
     }
 }
 
@@ -116,17 +106,9 @@ impl Outcome {
     /// [`CoordinationError`] for everything else.
     pub fn confirmed(self) -> Result<Confirmed, CoordinationError> {
         match self {
-            Self::Delivered {
-                level,
-                link,
-                attempts,
-                latency,
-            } => Ok(Confirmed {
-                level,
-                link,
-                attempts,
-                latency,
-            }),
+            Self::Delivered { level, link, attempts, latency } => {
+                Ok(Confirmed { level, link, attempts, latency })
+            }
             Self::Sent { link } => Err(CoordinationError::NotConfirmed(link)),
             Self::Expired { tried } => Err(CoordinationError::Expired { tried }),
             Self::Rejected { why } => Err(CoordinationError::Rejected(why)),

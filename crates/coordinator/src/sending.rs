@@ -36,9 +36,7 @@ impl<M: Machine> Driver<M> {
         let known = shared.directory.get(&peer);
         let (ticket, outcome) = shared.run(|state, now| {
             let core = state.machine.core_mut();
-            let handle = known
-                .or_else(|| core.peer(peer))
-                .ok_or(SendError::NoRoute(peer))?;
+            let handle = known.or_else(|| core.peer(peer)).ok_or(SendError::NoRoute(peer))?;
             let ticket = core.send_to(handle, payload, options, policy, now)?;
             // Commands run after this, so the receipt is ready before any outcome.
             Ok::<_, SendError>((ticket, state.wait_for(ticket)))
@@ -57,9 +55,7 @@ impl<M: Machine> Driver<M> {
     ) -> GroupReceipt {
         let payload = payload.into();
         let receipt = |peer: &PeerId| (*peer, self.send(*peer, payload.clone(), options));
-        GroupReceipt {
-            receipts: peers.iter().map(receipt).collect(),
-        }
+        GroupReceipt { receipts: peers.iter().map(receipt).collect() }
     }
 
     /// Sends by the configured default policy and waits for the destination's confirmation.
@@ -88,9 +84,7 @@ impl<M: Machine> Driver<M> {
     ) -> Result<Confirmed, CoordinationError> {
         let payload = packet.payload.clone().unwrap_or_default();
         let options = SendOptions::new(policy.class());
-        self.send_by(Some(policy), peer, payload, options)?
-            .await
-            .confirmed()
+        self.send_by(Some(policy), peer, payload, options)?.await.confirmed()
     }
 
     /// Sends a game's packet the way its type asks for, and waits for the confirmation.
@@ -105,22 +99,14 @@ impl<M: Machine> Driver<M> {
     ) -> Result<Confirmed, CoordinationError> {
         let payload = packet.payload.clone().unwrap_or_default();
         let (policy, options) = (packet_type.policy(), packet_type.options());
-        self.send_by(Some(policy), peer, payload, options)?
-            .await
-            .confirmed()
+        self.send_by(Some(policy), peer, payload, options)?.await.confirmed()
     }
 
     /// Families of links that carry data to `peer` now.
     pub fn get_available_transports(&self, peer: PeerId) -> Vec<TransportType> {
         let peers = self.peers();
-        let links = peers
-            .iter()
-            .filter(|p| p.peer == peer)
-            .flat_map(|p| &p.links);
-        let mut found: Vec<_> = links
-            .filter(|l| l.ready)
-            .map(|l| l.facts.transport)
-            .collect();
+        let links = peers.iter().filter(|p| p.peer == peer).flat_map(|p| &p.links);
+        let mut found: Vec<_> = links.filter(|l| l.ready).map(|l| l.facts.transport).collect();
         found.sort_unstable();
         found.dedup();
         found
@@ -128,18 +114,14 @@ impl<M: Machine> Driver<M> {
 
     /// The family of the link that confirmed a message last.
     pub fn get_last_successful_transport(&self) -> Option<TransportType> {
-        self.with(|machine, _| machine.core().last_success())
-            .map(|success| success.transport)
+        self.with(|machine, _| machine.core().last_success()).map(|success| success.transport)
     }
 
     /// What happened over each family of links since the start.
     pub fn get_transport_stats(&self) -> BTreeMap<TransportType, TransportMetrics> {
         self.with(|machine, _| {
             let core = machine.core();
-            TransportType::ALL
-                .map(|t| (t, core.transport_metrics(t)))
-                .into_iter()
-                .collect()
+            TransportType::ALL.map(|t| (t, core.transport_metrics(t))).into_iter().collect()
         })
     }
 

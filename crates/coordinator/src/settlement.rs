@@ -8,10 +8,7 @@ use crate::{
 impl Core {
     /// Where an unsettled message stands; `None` once it is settled.
     pub fn progress(&self, ticket: Ticket) -> Option<Progress> {
-        self.messages
-            .by_ticket(ticket)
-            .filter(|m| !m.told)
-            .map(|m| m.progress())
+        self.messages.by_ticket(ticket).filter(|m| !m.told).map(|m| m.progress())
     }
 
     /// The sender is no longer interested. A message of which no copy left ends as cancelled; one
@@ -21,13 +18,9 @@ impl Core {
             return;
         };
         let outcome = if message.left() {
-            Outcome::Unknown {
-                tried: message.tried(),
-            }
+            Outcome::Unknown { tried: message.tried() }
         } else {
-            Outcome::Rejected {
-                why: RejectReason::Cancelled,
-            }
+            Outcome::Rejected { why: RejectReason::Cancelled }
         };
         let peer = message.peer;
         self.settle(ticket.slot, outcome, now);
@@ -43,13 +36,9 @@ impl Core {
                 continue;
             };
             let outcome = if message.left() {
-                Outcome::Unknown {
-                    tried: message.tried(),
-                }
+                Outcome::Unknown { tried: message.tried() }
             } else {
-                Outcome::Rejected {
-                    why: RejectReason::ShutDown,
-                }
+                Outcome::Rejected { why: RejectReason::ShutDown }
             };
             self.settle(slot, outcome, now);
         }
@@ -190,34 +179,19 @@ impl Core {
         };
         let by_echo = message.copies().find(|c| Some(c.attempt) == echoed);
         let copy = by_echo.or_else(|| message.copies().max_by_key(|c| c.handed));
-        let link = copy.map(|c| TriedLink {
-            link: c.link,
-            transport: c.transport,
-        });
+        let link = copy.map(|c| TriedLink { link: c.link, transport: c.transport });
         let Some(link) = link.or_else(|| message.last_tried()) else {
             return;
         };
         let latency = now.since(message.accepted);
         let attempts = message.attempts;
         let peer = message.peer;
-        self.last_success = Some(LastSuccess {
-            link: link.link,
-            transport: link.transport,
-            at: now,
-        });
+        self.last_success =
+            Some(LastSuccess { link: link.link, transport: link.transport, at: now });
         if let Some(state) = self.peers[peer as usize].link_mut(link.link) {
             state.counters.delivered(latency);
         }
-        self.settle(
-            slot,
-            Outcome::Delivered {
-                level,
-                link,
-                attempts,
-                latency,
-            },
-            now,
-        );
+        self.settle(slot, Outcome::Delivered { level, link, attempts, latency }, now);
     }
 
     fn on_verdict(
@@ -241,13 +215,7 @@ impl Core {
             }
             Status::Applied => self.delivered(slot, AckLevel::PeerAcked, None, now),
             Status::Refused => {
-                self.settle(
-                    slot,
-                    Outcome::Rejected {
-                        why: RejectReason::Refused,
-                    },
-                    now,
-                );
+                self.settle(slot, Outcome::Rejected { why: RejectReason::Refused }, now);
             }
             Status::Late => {
                 // Other copies may still be on their way, but all are at least as late.
@@ -255,13 +223,7 @@ impl Core {
                 self.settle(slot, Outcome::Expired { tried }, now);
             }
             Status::TooOld => {
-                self.settle(
-                    slot,
-                    Outcome::Rejected {
-                        why: RejectReason::TooOld,
-                    },
-                    now,
-                );
+                self.settle(slot, Outcome::Rejected { why: RejectReason::TooOld }, now);
             }
         }
     }

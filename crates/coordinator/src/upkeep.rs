@@ -40,10 +40,7 @@ impl Core {
         entry.timer = None;
         let patience = entry.connection_timeout();
         if !entry.ready && now.since(entry.since) >= patience {
-            return self.command(Command::Close {
-                link,
-                why: CloseReason::NoHello(patience),
-            });
+            return self.command(Command::Close { link, why: CloseReason::NoHello(patience) });
         }
         if entry.greeting.resend_at.is_some_and(|at| at <= now) {
             self.send_hello(peer, link, now);
@@ -87,10 +84,8 @@ impl Core {
         let Some(probe) = entry.probe.filter(|probe| probe.due <= now) else {
             return;
         };
-        let unanswered = entry
-            .flights
-            .get(probe.seq)
-            .is_some_and(|f| f.state != FlightState::Acked);
+        let unanswered =
+            entry.flights.get(probe.seq).is_some_and(|f| f.state != FlightState::Acked);
         let change = if unanswered {
             entry.flights.expire(probe.seq);
             entry.probe_lost(probe.bucket, now)
@@ -115,10 +110,7 @@ impl Core {
             return;
         }
         // Traffic that was answered lately says as much as a probe would.
-        let fresh = entry
-            .standby_interval_at(now)
-            .unwrap_or(PROBE_FAST)
-            .mul_f64(0.75);
+        let fresh = entry.standby_interval_at(now).unwrap_or(PROBE_FAST).mul_f64(0.75);
         if !entry.is_suspect() && now.since(entry.last_answer()) < fresh {
             let jitter = self.jitter();
             if let Some(entry) = self.peers[peer as usize].link_mut(link) {
@@ -148,38 +140,17 @@ impl Core {
         let bucket = entry.probe_bucket();
         let size = bucket.probe_size(entry.max_frame);
         let padding = size.saturating_sub(HopHeader::LEN + Probe::LEN);
-        let padding = u16::try_from(padding)
-            .unwrap_or(u16::MAX)
-            .max(Probe::MIN_PADDING);
+        let padding = u16::try_from(padding).unwrap_or(u16::MAX).max(Probe::MIN_PADDING);
         let bytes = HopHeader::LEN + Probe::LEN + usize::from(padding);
         let seq = entry.flights.push(bytes, None, true, now);
-        let header = HopHeader {
-            ttl: 1,
-            deadline_ms: NO_DEADLINE,
-            link_seq: seq,
-            receiver_epoch,
-        };
+        let header = HopHeader { ttl: 1, deadline_ms: NO_DEADLINE, link_seq: seq, receiver_epoch };
         let body = Body::Probe(Probe { nonce, padding });
-        let frame = Frame {
-            header,
-            hop_ack: None,
-            route: None,
-            body,
-        };
+        let frame = Frame { header, hop_ack: None, route: None, body };
         let due = now + entry.timeout(bucket);
-        entry.probe = Some(OutstandingProbe {
-            nonce,
-            seq,
-            bucket: SizeBucket::of(bytes),
-            due,
-        });
+        entry.probe = Some(OutstandingProbe { nonce, seq, bucket: SizeBucket::of(bytes), due });
         entry.handed(bytes, Some(seq), now);
         entry.schedule_probe(jitter, now);
-        self.command(Command::Transmit {
-            link,
-            seq: Some(seq),
-            frame: frame.encode(),
-        });
+        self.command(Command::Transmit { link, seq: Some(seq), frame: frame.encode() });
     }
 
     pub(crate) fn probe_not_taken(&mut self, peer: u32, link: LinkId, now: Timestamp) {
@@ -201,22 +172,9 @@ impl Core {
             self.counters.stray_probes += 1;
             return;
         }
-        let header = HopHeader {
-            ttl: 1,
-            deadline_ms: NO_DEADLINE,
-            link_seq: 0,
-            receiver_epoch,
-        };
-        let body = Body::ProbeReply(ProbeReply {
-            nonce: probe.nonce,
-            dwell_us: 0,
-        });
-        let frame = Frame {
-            header,
-            hop_ack: None,
-            route: None,
-            body,
-        };
+        let header = HopHeader { ttl: 1, deadline_ms: NO_DEADLINE, link_seq: 0, receiver_epoch };
+        let body = Body::ProbeReply(ProbeReply { nonce: probe.nonce, dwell_us: 0 });
+        let frame = Frame { header, hop_ack: None, route: None, body };
         self.transmit_unnumbered(peer, link, &frame, now);
         self.mark_dirty(peer);
     }

@@ -28,11 +28,7 @@ pub(crate) struct Window {
 
 impl Window {
     pub(crate) fn new() -> Self {
-        Self {
-            cumulative: 0,
-            end: 0,
-            bits: Box::new([0; WORDS]),
-        }
+        Self { cumulative: 0, end: 0, bits: Box::new([0; WORDS]) }
     }
 
     pub(crate) fn cumulative(&self) -> Sequence {
@@ -44,10 +40,7 @@ impl Window {
     }
 
     fn bit(sequence: Sequence) -> (usize, u64) {
-        (
-            ((sequence / 64) % WORDS as u64) as usize,
-            1 << (sequence % 64),
-        )
+        (((sequence / 64) % WORDS as u64) as usize, 1 << (sequence % 64))
     }
 
     fn contains(&self, sequence: Sequence) -> bool {
@@ -129,9 +122,8 @@ impl Window {
         }
         let last = (self.end - 1) / 64;
         let first = (self.cumulative / 64).max(last.saturating_sub(words as u64 - 1));
-        let mut bits: Vec<u64> = (first..=last)
-            .map(|w| self.bits[(w % WORDS as u64) as usize])
-            .collect();
+        let mut bits: Vec<u64> =
+            (first..=last).map(|w| self.bits[(w % WORDS as u64) as usize]).collect();
         // Beyond the end, the last word still holds the oldest numbers of the window.
         if let Some(newest) = bits.last_mut() {
             *newest &= u64::MAX >> (63 - (self.end - 1) % 64);

@@ -30,10 +30,7 @@ pub struct DialerConfig {
 
 impl Default for DialerConfig {
     fn default() -> Self {
-        Self {
-            grace: Duration::from_secs(3),
-            dial_discovered: true,
-        }
+        Self { grace: Duration::from_secs(3), dial_discovered: true }
     }
 }
 
@@ -96,11 +93,7 @@ impl Dialer {
         if hint.target.peer == self.local || !(fixed || self.config.dial_discovered) {
             return;
         }
-        let key = (
-            hint.target.peer,
-            hint.target.transport,
-            hint.target.address.clone(),
-        );
+        let key = (hint.target.peer, hint.target.transport, hint.target.address.clone());
         if let Some(known) = self.targets.get_mut(&key) {
             known.heard = now;
             if fixed {
@@ -112,19 +105,8 @@ impl Dialer {
             }
             let first = self.local < hint.target.peer;
             let due = if first { now } else { now + self.config.grace };
-            let link = self
-                .links
-                .iter()
-                .find(|(_, l)| **l == key)
-                .map(|(id, _)| *id);
-            let target = Target {
-                hint,
-                heard: now,
-                due,
-                dialling: false,
-                link,
-                failures: 0,
-            };
+            let link = self.links.iter().find(|(_, l)| **l == key).map(|(id, _)| *id);
+            let target = Target { hint, heard: now, due, dialling: false, link, failures: 0 };
             self.targets.insert(key, target);
         }
         self.dial_due(now);
@@ -134,9 +116,7 @@ impl Dialer {
         let idle = self.targets.iter().filter(|(_, t)| {
             t.link.is_none() && !t.dialling && t.hint.source != HintSource::Static
         });
-        let oldest = idle
-            .min_by_key(|(_, t)| t.heard)
-            .map(|(key, _)| key.clone());
+        let oldest = idle.min_by_key(|(_, t)| t.heard).map(|(key, _)| key.clone());
         oldest.is_some_and(|key| self.targets.remove(&key).is_some())
     }
 
@@ -182,11 +162,7 @@ impl Dialer {
             match link {
                 Some(link) => {
                     // The link may have come and gone before its dial was reported.
-                    known.link = self
-                        .links
-                        .contains_key(&link)
-                        .then_some(link)
-                        .or(known.link);
+                    known.link = self.links.contains_key(&link).then_some(link).or(known.link);
                     known.failures = 0;
                     known.due = now + wait;
                 }
@@ -223,10 +199,7 @@ impl Dialer {
         };
         let up = self.links.values().filter(|(p, t, _)| same(p, t)).count();
         let range = (target.peer, target.transport, Address::new(""))..;
-        let own = self
-            .targets
-            .range(range)
-            .take_while(|((p, t, _), _)| same(p, t));
+        let own = self.targets.range(range).take_while(|((p, t, _), _)| same(p, t));
         up + own.filter(|(_, t)| t.dialling).count()
     }
 
@@ -243,10 +216,7 @@ impl Dialer {
 
     fn dial_due(&mut self, now: Timestamp) {
         while self.dials < MAX_DIALS {
-            let due = self
-                .targets
-                .iter()
-                .filter(|(_, t)| t.due <= now && self.wants(t));
+            let due = self.targets.iter().filter(|(_, t)| t.due <= now && self.wants(t));
             let Some(key) = due.min_by_key(|(_, t)| t.due).map(|(key, _)| key.clone()) else {
                 return;
             };

@@ -22,10 +22,7 @@ impl Engine {
     /// A node that knows nobody.
     pub fn new(config: Config, dialer: DialerConfig) -> Self {
         let dialer = Dialer::new(config.local, config.seed, dialer);
-        Self {
-            core: Core::new(config),
-            dialer,
-        }
+        Self { core: Core::new(config), dialer }
     }
 
     /// Where peers may be reached, and how dialling them went.
@@ -44,8 +41,7 @@ impl Machine for Engine {
     }
 
     fn link_up(&mut self, facts: LinkUp, remote: Address, now: Timestamp) {
-        self.dialer
-            .link_up(facts.link, facts.transport, facts.peer, remote);
+        self.dialer.link_up(facts.link, facts.transport, facts.peer, remote);
         self.core.link_up(facts, now);
     }
 

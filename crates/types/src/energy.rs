@@ -89,10 +89,7 @@ mod tests {
     fn a_sleeping_cellular_radio_costs_four_orders_more_than_bluetooth() {
         let asleep = EnergyProfile::CELLULAR.marginal(64, 1, None);
         assert_eq!(asleep, Microjoules(315_000 + 12_270_560 + 224 + 1_000));
-        assert_eq!(
-            EnergyProfile::BLUETOOTH_LE.marginal(64, 1, None),
-            Microjoules(157)
-        );
+        assert_eq!(EnergyProfile::BLUETOOTH_LE.marginal(64, 1, None), Microjoules(157));
     }
 
     #[test]

@@ -77,9 +77,7 @@ impl FromStr for PeerId {
         }
         let mut bytes = [0; 32];
         for (at, found) in text.chars().enumerate() {
-            let digit = found
-                .to_digit(16)
-                .ok_or(ParsePeerIdError::Digit { found, at })?;
+            let digit = found.to_digit(16).ok_or(ParsePeerIdError::Digit { found, at })?;
             // A hexadecimal digit is below 16 and fits.
             bytes[at / 2] = (bytes[at / 2] << 4) | u8::try_from(digit).unwrap_or_default();
         }

@@ -12,8 +12,6 @@ pub struct Packet {
 impl Packet {
     /// A packet with this payload.
     pub fn new(payload: impl Into<Bytes>) -> Self {
-        Self {
-            payload: Some(payload.into()),
-        }
+        Self { payload: Some(payload.into()) }
     }
 }

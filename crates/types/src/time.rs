@@ -81,16 +81,8 @@ mod tests {
     fn arithmetic_saturates_at_both_ends() {
         assert_eq!(Timestamp::MAX + Duration::from_secs(1), Timestamp::MAX);
         assert_eq!(Timestamp::ZERO - Duration::from_secs(1), Timestamp::ZERO);
-        assert_eq!(
-            Timestamp::ZERO.since(Timestamp::from_millis(3)),
-            Duration::ZERO
-        );
+        assert_eq!(Timestamp::ZERO.since(Timestamp::from_millis(3)), Duration::ZERO);
         assert_eq!(Timestamp::from_millis(u64::MAX), Timestamp::MAX);
-        assert_eq!(
-            Timestamp::from_millis(5)
-                .since(Timestamp::from_millis(3))
-                .as_millis(),
-            2
-        );
+        assert_eq!(Timestamp::from_millis(5).since(Timestamp::from_millis(3)).as_millis(), 2);
     }
 }

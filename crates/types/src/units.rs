@@ -37,11 +37,7 @@ impl Ratio {
 
     /// The nearest ratio to `value`; NaN becomes 0.
     pub fn clamped(value: f64) -> Self {
-        Self(if value.is_nan() {
-            0.0
-        } else {
-            value.clamp(0.0, 1.0)
-        })
+        Self(if value.is_nan() { 0.0 } else { value.clamp(0.0, 1.0) })
     }
 
     /// The number.
@@ -69,11 +65,7 @@ impl Kbps {
     /// # Errors
     /// [`UnitError::ZeroRate`] for zero.
     pub const fn new(kbps: u32) -> Result<Self, UnitError> {
-        if kbps == 0 {
-            Err(UnitError::ZeroRate)
-        } else {
-            Ok(Self(kbps))
-        }
+        if kbps == 0 { Err(UnitError::ZeroRate) } else { Ok(Self(kbps)) }
     }
 
     /// The rate, with zero raised to 1 kbit/s.
@@ -89,11 +81,7 @@ impl Kbps {
     /// Time that `bytes` take at this rate. Saturates at about 584 years.
     pub const fn air_time(self, bytes: usize) -> Duration {
         let nanos = (bytes as u128 * 8_000_000) / self.0 as u128;
-        Duration::from_nanos(if nanos > u64::MAX as u128 {
-            u64::MAX
-        } else {
-            nanos as u64
-        })
+        Duration::from_nanos(if nanos > u64::MAX as u128 { u64::MAX } else { nanos as u64 })
     }
 }
 
@@ -140,10 +128,7 @@ mod tests {
     #[test]
     fn ratio_takes_the_closed_interval_and_nothing_else() {
         for good in [0.0, -0.0, 0.5, 1.0] {
-            assert_eq!(
-                Ratio::new(good).unwrap().get().to_bits(),
-                (good + 0.0).to_bits()
-            );
+            assert_eq!(Ratio::new(good).unwrap().get().to_bits(), (good + 0.0).to_bits());
         }
         for bad in [-f64::MIN_POSITIVE, 1.0 + f64::EPSILON, f64::INFINITY] {
             assert_eq!(Ratio::new(bad), Err(UnitError::Ratio(bad)));
@@ -156,13 +141,7 @@ mod tests {
     #[test]
     fn air_time_is_bits_over_rate() {
         assert_eq!(Kbps::new(0), Err(UnitError::ZeroRate));
-        assert_eq!(
-            Kbps::new(300).unwrap().air_time(244),
-            Duration::from_nanos(6_506_666)
-        );
-        assert_eq!(
-            Kbps::new(1).unwrap().air_time(usize::MAX),
-            Duration::from_nanos(u64::MAX)
-        );
+        assert_eq!(Kbps::new(300).unwrap().air_time(244), Duration::from_nanos(6_506_666));
+        assert_eq!(Kbps::new(1).unwrap().air_time(usize::MAX), Duration::from_nanos(u64::MAX));
     }
 }

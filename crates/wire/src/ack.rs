@@ -137,11 +137,7 @@ impl StreamAck {
             + 1
             + self.results.len() * 11
             + 1
-            + self
-                .partials
-                .iter()
-                .map(|p| 10 + p.ranges.len() * 8)
-                .sum::<usize>()
+            + self.partials.iter().map(|p| 10 + p.ranges.len() * 8).sum::<usize>()
     }
 
     fn encode(&self, out: &mut BytesMut) {
@@ -181,21 +177,15 @@ impl StreamAck {
         let words = reader.count("ack bitmap", MAX_ACK_WORDS)?;
         let bitmap = (0..words).map(|_| reader.u64()).collect::<Result<_, _>>()?;
         if base.checked_add(64 * words as u64).is_none() {
-            return Err(DecodeError::Inconsistent(
-                "ack bitmap reaches beyond the last sequence",
-            ));
+            return Err(DecodeError::Inconsistent("ack bitmap reaches beyond the last sequence"));
         }
         let echo_sequence = reader.u64()?;
         let echo_attempt = reader.u16()?;
         let dwell_us = reader.u32()?;
         let results = reader.count("ack results", MAX_RESULTS)?;
-        let results = (0..results)
-            .map(|_| decode_result(reader))
-            .collect::<Result<_, _>>()?;
+        let results = (0..results).map(|_| decode_result(reader)).collect::<Result<_, _>>()?;
         let partials = reader.count("ack partials", MAX_PARTIALS)?;
-        let partials = (0..partials)
-            .map(|_| decode_partial(reader))
-            .collect::<Result<_, _>>()?;
+        let partials = (0..partials).map(|_| decode_partial(reader)).collect::<Result<_, _>>()?;
         Ok(Self {
             class,
             source_epoch,
@@ -216,11 +206,7 @@ fn decode_result(reader: &mut Reader) -> Result<ResultEntry, DecodeError> {
     let attempt = reader.u16()?;
     let status = reader.u8()?;
     let status = Status::from_wire(status).ok_or(DecodeError::Ack(status))?;
-    Ok(ResultEntry {
-        sequence,
-        attempt,
-        status,
-    })
+    Ok(ResultEntry { sequence, attempt, status })
 }
 
 fn decode_partial(reader: &mut Reader) -> Result<Partial, DecodeError> {
@@ -232,18 +218,12 @@ fn decode_partial(reader: &mut Reader) -> Result<Partial, DecodeError> {
     for _ in 0..count {
         let (start, end) = (reader.u32()?, reader.u32()?);
         if start >= end || (start <= least && !ranges.is_empty()) {
-            return Err(DecodeError::Inconsistent(
-                "received ranges are not ascending and apart",
-            ));
+            return Err(DecodeError::Inconsistent("received ranges are not ascending and apart"));
         }
         least = end;
         ranges.push((start, end));
     }
-    Ok(Partial {
-        sequence,
-        generation,
-        ranges,
-    })
+    Ok(Partial { sequence, generation, ranges })
 }
 
 fn put_count(out: &mut BytesMut, count: usize, bound: usize) {
@@ -260,11 +240,7 @@ pub struct EndAck {
 
 impl EndAck {
     pub(crate) fn encoded_len(&self) -> usize {
-        1 + self
-            .streams
-            .iter()
-            .map(StreamAck::encoded_len)
-            .sum::<usize>()
+        1 + self.streams.iter().map(StreamAck::encoded_len).sum::<usize>()
     }
 
     pub(crate) fn encode(&self, out: &mut BytesMut) {
@@ -275,9 +251,7 @@ impl EndAck {
     pub(crate) fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
         let count = reader.count("acked streams", MAX_ACK_BLOCKS)?;
         if count == 0 {
-            return Err(DecodeError::Inconsistent(
-                "an end ack names at least one stream",
-            ));
+            return Err(DecodeError::Inconsistent("an end ack names at least one stream"));
         }
         let mut streams = Vec::<StreamAck>::with_capacity(count);
         for _ in 0..count {

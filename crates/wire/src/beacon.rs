@@ -86,22 +86,13 @@ impl SignedBeacon {
                 4 => Ipv4Addr::from(reader.array::<4>()?).into(),
                 6 => Ipv6Addr::from(reader.array::<16>()?).into(),
                 _ => {
-                    return Err(DecodeError::Inconsistent(
-                        "address family is neither 4 nor 6",
-                    ));
+                    return Err(DecodeError::Inconsistent("address family is neither 4 nor 6"));
                 }
             };
             addresses.push(SocketAddr::new(ip, reader.u16()?));
         }
         let signature = reader.array()?;
         reader.finish()?;
-        Ok(Self {
-            beacon: Beacon {
-                peer,
-                sequence,
-                addresses,
-            },
-            signature,
-        })
+        Ok(Self { beacon: Beacon { peer, sequence, addresses }, signature })
     }
 }

@@ -39,8 +39,7 @@ impl Data {
 
     /// Lowest number that the sender may still send.
     pub fn lowest_live(&self) -> Sequence {
-        self.sequence
-            .saturating_sub(u64::from(self.behind_lowest_live))
+        self.sequence.saturating_sub(u64::from(self.behind_lowest_live))
     }
 
     pub(crate) fn encode(&self, out: &mut BytesMut) {
@@ -70,16 +69,10 @@ impl Data {
         };
         if data.total as usize > MAX_MESSAGE {
             let (value, bound) = (u64::from(data.total), MAX_MESSAGE as u64);
-            return Err(DecodeError::TooMany {
-                what: "message length",
-                value,
-                bound,
-            });
+            return Err(DecodeError::TooMany { what: "message length", value, bound });
         }
         if u64::from(data.behind_lowest_live) > data.sequence {
-            return Err(DecodeError::Inconsistent(
-                "lowest live sequence lies below zero",
-            ));
+            return Err(DecodeError::Inconsistent("lowest live sequence lies below zero"));
         }
         let end = u64::from(data.offset) + data.payload.len() as u64;
         let empty_part = data.payload.is_empty() && data.total > 0;

@@ -186,11 +186,6 @@ impl Frame {
             unknown => return Err(DecodeError::Kind(unknown)),
         };
         reader.finish()?;
-        Ok(Self {
-            header,
-            hop_ack,
-            route,
-            body,
-        })
+        Ok(Self { header, hop_ack, route, body })
     }
 }

@@ -39,11 +39,7 @@ fn explained<T>(decoded: Result<T, DecodeError>, len: usize) -> Result<T, Decode
         let right = match *error {
             DecodeError::Truncated { needed, left } => left < needed && left <= len,
             DecodeError::TooMany { value, bound, .. } => value > bound,
-            DecodeError::Range {
-                offset,
-                len: part,
-                total,
-            } => {
+            DecodeError::Range { offset, len: part, total } => {
                 let end = u64::from(offset) + part as u64;
                 part <= len && (end > u64::from(total) || (part == 0 && total > 0))
             }

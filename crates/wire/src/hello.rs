@@ -41,19 +41,12 @@ impl Hello {
             (0, 0) => None,
             (1, echo) => Some(echo),
             _ => {
-                return Err(DecodeError::Inconsistent(
-                    "a hello without echo carries one",
-                ));
+                return Err(DecodeError::Inconsistent("a hello without echo carries one"));
             }
         };
         if link_tag == 0 {
             return Err(DecodeError::Inconsistent("link tag 0 means no link"));
         }
-        Ok(Self {
-            epoch,
-            link_tag,
-            challenge,
-            echo,
-        })
+        Ok(Self { epoch, link_tag, challenge, echo })
     }
 }

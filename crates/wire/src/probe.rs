@@ -43,9 +43,7 @@ impl Probe {
             bound,
         })?;
         if padding < Self::MIN_PADDING {
-            return Err(DecodeError::Inconsistent(
-                "a probe is smaller than its reply",
-            ));
+            return Err(DecodeError::Inconsistent("a probe is smaller than its reply"));
         }
         Ok(Self { nonce, padding })
     }
@@ -70,9 +68,6 @@ impl ProbeReply {
     }
 
     pub(crate) fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
-        Ok(Self {
-            nonce: reader.u64()?,
-            dwell_us: reader.u32()?,
-        })
+        Ok(Self { nonce: reader.u64()?, dwell_us: reader.u32()? })
     }
 }

@@ -42,11 +42,7 @@ impl Reader {
     pub(crate) fn count(&mut self, what: &'static str, bound: usize) -> Result<usize, DecodeError> {
         let value = usize::from(self.u8()?);
         if value > bound {
-            return Err(DecodeError::TooMany {
-                what,
-                value: value as u64,
-                bound: bound as u64,
-            });
+            return Err(DecodeError::TooMany { what, value: value as u64, bound: bound as u64 });
         }
         Ok(value)
     }

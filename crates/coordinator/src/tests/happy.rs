@@ -14,28 +14,13 @@ fn a_message_is_delivered_once_and_acknowledged_after_one_round_trip() {
         let sent = pair.now;
         let ticket = pair.send(0, &b"seven"[..], SendOptions::new(class));
         pair.drive_for(ms(100));
-        let link = TriedLink {
-            link: pair.link(0, 0),
-            transport: pair.wires[0].profile.transport,
-        };
+        let link = TriedLink { link: pair.link(0, 0), transport: pair.wires[0].profile.transport };
         let (level, attempts, latency) = (AckLevel::PeerAcked, 1, ms(6));
-        let expected = Outcome::Delivered {
-            level,
-            link,
-            attempts,
-            latency,
-        };
-        assert_eq!(
-            pair.settled(0, ticket),
-            Some((sent + ms(6), &expected)),
-            "{class}"
-        );
+        let expected = Outcome::Delivered { level, link, attempts, latency };
+        assert_eq!(pair.settled(0, ticket), Some((sent + ms(6), &expected)), "{class}");
         assert_eq!(pair.payloads(1), [Bytes::from_static(b"seven")]);
         let (at, delivery) = &pair.nodes[1].delivered[0];
-        assert_eq!(
-            (*at, delivery.class(), delivery.source()),
-            (sent + ms(3), class, pair.id(0))
-        );
+        assert_eq!((*at, delivery.class(), delivery.source()), (sent + ms(3), class, pair.id(0)));
         assert_eq!(data_of(pair.log(0, 0)).len(), 1);
         assert_eq!(pair.nodes[0].core.unsettled(), 0);
     }
@@ -46,10 +31,7 @@ fn an_empty_message_is_a_message() {
     let mut pair = Pair::new(&[Profile::wifi(ms(3))]);
     let ticket = pair.send(0, Bytes::new(), SendOptions::new(TrafficClass::Background));
     pair.drive_for(ms(10));
-    assert!(matches!(
-        pair.outcome(0, ticket),
-        Some(Outcome::Delivered { .. })
-    ));
+    assert!(matches!(pair.outcome(0, ticket), Some(Outcome::Delivered { .. })));
     assert_eq!(pair.payloads(1), [Bytes::new()]);
 }
 
@@ -65,9 +47,8 @@ fn a_thousand_messages_both_ways_arrive_in_order_on_one_wire() {
     }
     pair.drive_for(ms(1_000));
     for side in [0, 1] {
-        let expected: Vec<Bytes> = (0..1_000u32)
-            .map(|i| Bytes::copy_from_slice(&i.to_be_bytes()))
-            .collect();
+        let expected: Vec<Bytes> =
+            (0..1_000u32).map(|i| Bytes::copy_from_slice(&i.to_be_bytes())).collect();
         assert_eq!(pair.payloads(side), expected);
         assert_eq!(pair.nodes[side].outcomes.len(), 1_000);
         assert_eq!(pair.nodes[side].core.counters().duplicates, 0);

@@ -175,15 +175,8 @@ pub(super) struct Node {
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
-    Written {
-        side: usize,
-        wire: usize,
-    },
-    Arrive {
-        side: usize,
-        link: LinkId,
-        frame: Bytes,
-    },
+    Written { side: usize, wire: usize },
+    Arrive { side: usize, link: LinkId, frame: Bytes },
 }
 
 /// Room that the application of a node in these tests has for each class.
@@ -357,9 +350,7 @@ impl Pair {
         policy: Option<FailoverPolicy>,
     ) -> Result<Ticket, SendError> {
         let peer = self.id(1 - side);
-        let sent = self.nodes[side]
-            .core
-            .send(peer, payload.into(), options, policy, self.now);
+        let sent = self.nodes[side].core.send(peer, payload.into(), options, policy, self.now);
         self.obey(side);
         sent
     }
@@ -384,9 +375,7 @@ impl Pair {
     pub(super) fn inject(&mut self, side: usize, wire: usize, frames: &[Frame]) {
         let link = self.link(side, wire);
         let mut frames: Vec<Bytes> = frames.iter().map(Frame::encode).collect();
-        self.with(side, |core, now| {
-            core.frames_received(link, &mut frames, now)
-        });
+        self.with(side, |core, now| core.frames_received(link, &mut frames, now));
     }
 
     fn event(&mut self, at: Timestamp, event: Event) {
@@ -446,9 +435,7 @@ impl Pair {
             None => None,
         };
         if let Some(refusal) = refusal {
-            return self.nodes[side]
-                .core
-                .transmit_failed(link, seq, refusal, now);
+            return self.nodes[side].core.transmit_failed(link, seq, refusal, now);
         }
         lane.taken += 1;
         let decoded = Frame::decode(frame.clone()).expect("a core sends valid frames");
@@ -456,9 +443,7 @@ impl Pair {
         if lane.stalled {
             return;
         }
-        let air = profile
-            .rate
-            .map_or(Duration::ZERO, |rate| rate.air_time(frame.len()));
+        let air = profile.rate.map_or(Duration::ZERO, |rate| rate.air_time(frame.len()));
         let gone = now.max(lane.free_at) + air;
         lane.free_at = gone;
         lane.waiting.push_back(gone);
@@ -541,9 +526,7 @@ impl Pair {
         }
         for (side, link, mut frames) in arrivals {
             if self.wires.iter().any(|w| w.ends[side] == Some(link)) {
-                self.with(side, |core, now| {
-                    core.frames_received(link, &mut frames, now)
-                });
+                self.with(side, |core, now| core.frames_received(link, &mut frames, now));
             }
         }
         for side in [0, 1] {
@@ -576,10 +559,7 @@ impl Pair {
 
     /// When and how a ticket was settled.
     pub(super) fn settled(&self, side: usize, ticket: Ticket) -> Option<(Timestamp, &Outcome)> {
-        let mut all = self.nodes[side]
-            .outcomes
-            .iter()
-            .filter(|(_, t, _)| *t == ticket);
+        let mut all = self.nodes[side].outcomes.iter().filter(|(_, t, _)| *t == ticket);
         let first = all.next().map(|(at, _, outcome)| (*at, outcome));
         assert!(all.next().is_none(), "{ticket:?} was settled twice");
         first
@@ -596,9 +576,7 @@ impl Pair {
         let notices = self.nodes[side].notices.iter();
         notices
             .filter_map(|(_, n)| match n {
-                Notice::LinkChanged {
-                    link: of, change, ..
-                } if *of == link => Some(*change),
+                Notice::LinkChanged { link: of, change, .. } if *of == link => Some(*change),
                 _ => None,
             })
             .collect()
@@ -608,9 +586,7 @@ impl Pair {
         let link = self.link(side, wire);
         let peers = self.nodes[side].core.peers(self.now);
         let mut links = peers.into_iter().flat_map(|p| p.links);
-        links
-            .find(|l| l.facts.link == link)
-            .expect("the core knows the link")
+        links.find(|l| l.facts.link == link).expect("the core knows the link")
     }
 
     pub(super) fn tier(&self, side: usize, wire: usize) -> Tier {
@@ -620,10 +596,7 @@ impl Pair {
     pub(super) fn link_state(&mut self, side: usize, wire: usize) -> &mut crate::link::Link {
         let link = self.link(side, wire);
         let peers = self.nodes[side].core.peers.iter_mut();
-        peers
-            .flat_map(|p| &mut p.links)
-            .find(|l| l.id() == link)
-            .expect("the core knows the link")
+        peers.flat_map(|p| &mut p.links).find(|l| l.id() == link).expect("the core knows the link")
     }
 }
 

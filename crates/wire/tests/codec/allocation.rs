@@ -26,12 +26,7 @@ fn decode_beacon(bytes: &Bytes) -> AllocationInfo {
 }
 
 fn data(total: u32, payload: Bytes) -> Bytes {
-    let header = HopHeader {
-        ttl: 1,
-        deadline_ms: 0,
-        link_seq: 1,
-        receiver_epoch: Epoch(1),
-    };
+    let header = HopHeader { ttl: 1, deadline_ms: 0, link_seq: 1, receiver_epoch: Epoch(1) };
     let body = Body::Data(Data {
         class: TrafficClass::Bulk,
         ack: AckLevel::PeerAcked,
@@ -44,13 +39,7 @@ fn data(total: u32, payload: Bytes) -> Bytes {
         offset: 0,
         payload,
     });
-    Frame {
-        header,
-        hop_ack: None,
-        route: None,
-        body,
-    }
-    .encode()
+    Frame { header, hop_ack: None, route: None, body }.encode()
 }
 
 #[test]
@@ -59,11 +48,7 @@ fn data_is_decoded_without_an_allocation_whatever_its_length() {
     assert_eq!(decode_frame(&whole).count_total, 0);
     for total in [1, 1 << 30, u32::MAX] {
         let small = data(total, Bytes::from_static(b"x"));
-        assert_eq!(
-            decode_frame(&small).count_total,
-            0,
-            "a message of {total} bytes is announced"
-        );
+        assert_eq!(decode_frame(&small).count_total, 0, "a message of {total} bytes is announced");
     }
 }
 

@@ -9,18 +9,9 @@ use bitcraps_wire::{
 use bytes::Bytes;
 
 fn framed(body: Body) -> Frame {
-    let header = HopHeader {
-        ttl: 1,
-        deadline_ms: NO_DEADLINE,
-        link_seq: 7,
-        receiver_epoch: Epoch(3),
-    };
-    Frame {
-        header,
-        hop_ack: None,
-        route: None,
-        body,
-    }
+    let header =
+        HopHeader { ttl: 1, deadline_ms: NO_DEADLINE, link_seq: 7, receiver_epoch: Epoch(3) };
+    Frame { header, hop_ack: None, route: None, body }
 }
 
 fn data(total: u32, offset: u32, payload: &'static [u8]) -> Data {
@@ -52,27 +43,14 @@ fn stream(class: TrafficClass) -> StreamAck {
         echo_sequence: 6,
         echo_attempt: 1,
         dwell_us: 40,
-        results: vec![
-            ResultEntry {
-                sequence: 6,
-                attempt: 1,
-                status: Status::Late
-            };
-            MAX_RESULTS
-        ],
+        results: vec![ResultEntry { sequence: 6, attempt: 1, status: Status::Late }; MAX_RESULTS],
         partials: vec![partial(MAX_RANGES); MAX_PARTIALS],
     }
 }
 
 fn partial(ranges: usize) -> Partial {
-    let ranges = (0..ranges as u32)
-        .map(|nth| (10 * nth, 10 * nth + 9))
-        .collect();
-    Partial {
-        sequence: 7,
-        generation: 2,
-        ranges,
-    }
+    let ranges = (0..ranges as u32).map(|nth| (10 * nth, 10 * nth + 9)).collect();
+    Partial { sequence: 7, generation: 2, ranges }
 }
 
 fn acked(streams: Vec<StreamAck>) -> Vec<u8> {
@@ -80,11 +58,7 @@ fn acked(streams: Vec<StreamAck>) -> Vec<u8> {
 }
 
 fn too_many(what: &'static str, bound: usize) -> DecodeError {
-    DecodeError::TooMany {
-        what,
-        value: bound as u64 + 1,
-        bound: bound as u64,
-    }
+    DecodeError::TooMany { what, value: bound as u64 + 1, bound: bound as u64 }
 }
 
 /// Where the parts of a frame with the one full `stream` begin.
@@ -119,10 +93,7 @@ fn counts_of_an_end_ack_end_at_their_bounds() {
         assert_eq!(fuzz::frame(&bytes), Err(too_many(what, bound)));
         bytes[at] = u8::MAX;
         let (value, bound) = (255, bound as u64);
-        assert_eq!(
-            fuzz::frame(&bytes),
-            Err(DecodeError::TooMany { what, value, bound })
-        );
+        assert_eq!(fuzz::frame(&bytes), Err(DecodeError::TooMany { what, value, bound }));
     }
 }
 
@@ -147,34 +118,21 @@ fn an_ack_bitmap_ends_at_the_last_sequence() {
     for words in 0..=MAX_ACK_WORDS {
         let bitmap = vec![0; words];
         let last = u64::MAX - 64 * words as u64;
-        let fits = StreamAck {
-            base: last,
-            bitmap,
-            ..stream(TrafficClass::Bulk)
-        };
+        let fits = StreamAck { base: last, bitmap, ..stream(TrafficClass::Bulk) };
         let mut bytes = acked(vec![fits]);
         assert_eq!(fuzz::frame(&bytes).map(drop), Ok(()), "{words}");
         if words > 0 {
             bytes[at::BASE..at::WORDS].copy_from_slice(&(last + 1).to_be_bytes());
             let why = "ack bitmap reaches beyond the last sequence";
-            assert_eq!(
-                fuzz::frame(&bytes),
-                Err(DecodeError::Inconsistent(why)),
-                "{words}"
-            );
+            assert_eq!(fuzz::frame(&bytes), Err(DecodeError::Inconsistent(why)), "{words}");
         }
     }
 }
 
 #[test]
 fn received_ranges_are_ascending_apart_and_not_empty() {
-    let good: [&[(u32, u32)]; 5] = [
-        &[],
-        &[(0, 1)],
-        &[(0, u32::MAX)],
-        &[(0, 5), (6, 7)],
-        &[(1, 5), (u32::MAX - 1, u32::MAX)],
-    ];
+    let good: [&[(u32, u32)]; 5] =
+        [&[], &[(0, 1)], &[(0, u32::MAX)], &[(0, 5), (6, 7)], &[(1, 5), (u32::MAX - 1, u32::MAX)]];
     let bad: [&[(u32, u32)]; 6] = [
         &[(0, 0)],
         &[(5, 4)],
@@ -184,14 +142,8 @@ fn received_ranges_are_ascending_apart_and_not_empty() {
         &[(0, 5), (6, 6)],
     ];
     let read = |ranges: &[(u32, u32)]| {
-        let partials = vec![Partial {
-            ranges: ranges.to_vec(),
-            ..partial(0)
-        }];
-        let bytes = acked(vec![StreamAck {
-            partials,
-            ..stream(TrafficClass::Bulk)
-        }]);
+        let partials = vec![Partial { ranges: ranges.to_vec(), ..partial(0) }];
+        let bytes = acked(vec![StreamAck { partials, ..stream(TrafficClass::Bulk) }]);
         fuzz::frame(&bytes).map(drop)
     };
     for ranges in good {
@@ -199,11 +151,7 @@ fn received_ranges_are_ascending_apart_and_not_empty() {
     }
     for ranges in bad {
         let why = "received ranges are not ascending and apart";
-        assert_eq!(
-            read(ranges),
-            Err(DecodeError::Inconsistent(why)),
-            "{ranges:?}"
-        );
+        assert_eq!(read(ranges), Err(DecodeError::Inconsistent(why)), "{ranges:?}");
     }
 }
 
@@ -211,10 +159,7 @@ fn received_ranges_are_ascending_apart_and_not_empty() {
 fn a_message_ends_at_its_largest_length() {
     let most = MAX_MESSAGE as u32;
     assert_eq!(decoded(data(most, 0, b"x")), Ok(()));
-    assert_eq!(
-        decoded(data(most + 1, 0, b"x")),
-        Err(too_many("message length", MAX_MESSAGE))
-    );
+    assert_eq!(decoded(data(most + 1, 0, b"x")), Err(too_many("message length", MAX_MESSAGE)));
     let (value, bound) = (1 << 30, MAX_MESSAGE as u64);
     let what = "message length";
     let refused = Err(DecodeError::TooMany { what, value, bound });
@@ -238,22 +183,14 @@ fn a_fragment_lies_within_its_message() {
         (most, most - 2, b"abc", range(most, most - 2, 3)),
         (most, u32::MAX, b"abc", range(most, u32::MAX, 3)),
     ] {
-        assert_eq!(
-            decoded(data(total, offset, payload)),
-            expected,
-            "{total} {offset} {payload:?}"
-        );
+        assert_eq!(decoded(data(total, offset, payload)), expected, "{total} {offset} {payload:?}");
     }
 }
 
 #[test]
 fn the_lowest_live_sequence_is_a_sequence() {
     let behind = |sequence, behind_lowest_live| {
-        decoded(Data {
-            sequence,
-            behind_lowest_live,
-            ..data(1, 0, b"x")
-        })
+        decoded(Data { sequence, behind_lowest_live, ..data(1, 0, b"x") })
     };
     let why = DecodeError::Inconsistent("lowest live sequence lies below zero");
     assert_eq!(behind(0, 0), Ok(()));
@@ -282,20 +219,12 @@ fn codes_without_a_meaning_are_refused() {
     }
     for class in 0..=u8::MAX {
         let known = class < 4;
-        let expected = if known {
-            Ok(())
-        } else {
-            Err(DecodeError::Class(class))
-        };
+        let expected = if known { Ok(()) } else { Err(DecodeError::Class(class)) };
         assert_eq!(with(HopHeader::LEN, class), expected);
     }
     for ack in 0..=u8::MAX {
         let known = ack < 3;
-        let expected = if known {
-            Ok(())
-        } else {
-            Err(DecodeError::Ack(ack))
-        };
+        let expected = if known { Ok(()) } else { Err(DecodeError::Ack(ack)) };
         assert_eq!(with(HopHeader::LEN + 1, ack), expected);
     }
 }
@@ -303,45 +232,23 @@ fn codes_without_a_meaning_are_refused() {
 #[test]
 fn a_probe_is_no_smaller_than_its_reply_and_its_padding_is_counted() {
     let probe = |padding: usize| {
-        let mut bytes = framed(Body::Probe(Probe {
-            nonce: 1,
-            padding: 0,
-        }))
-        .encode()
-        .to_vec();
+        let mut bytes = framed(Body::Probe(Probe { nonce: 1, padding: 0 })).encode().to_vec();
         bytes.resize(bytes.len() + padding, 0);
         fuzz::frame(&bytes).map(|frame| frame.body)
     };
     let small = DecodeError::Inconsistent("a probe is smaller than its reply");
     let least = usize::from(Probe::MIN_PADDING);
     assert_eq!(probe(least - 1), Err(small));
-    assert_eq!(
-        probe(least),
-        Ok(Body::Probe(Probe {
-            nonce: 1,
-            padding: Probe::MIN_PADDING
-        }))
-    );
+    assert_eq!(probe(least), Ok(Body::Probe(Probe { nonce: 1, padding: Probe::MIN_PADDING })));
     assert_eq!(Probe::LEN + least, ProbeReply::LEN);
     let most = usize::from(u16::MAX);
-    assert_eq!(
-        probe(most),
-        Ok(Body::Probe(Probe {
-            nonce: 1,
-            padding: u16::MAX
-        }))
-    );
+    assert_eq!(probe(most), Ok(Body::Probe(Probe { nonce: 1, padding: u16::MAX })));
     assert_eq!(probe(most + 1), Err(too_many("probe padding", most)));
 }
 
 #[test]
 fn a_hello_names_its_link_and_echoes_or_does_not() {
-    let hello = Hello {
-        epoch: Epoch(1),
-        link_tag: 1,
-        challenge: 5,
-        echo: None,
-    };
+    let hello = Hello { epoch: Epoch(1), link_tag: 1, challenge: 5, echo: None };
     let bytes = framed(Body::Hello(hello)).encode();
     let tag = HopHeader::LEN + 8;
     let flag = tag + 4 + 8;
@@ -354,9 +261,7 @@ fn a_hello_names_its_link_and_echoes_or_does_not() {
     assert_eq!(with(&[]), echoed(None));
     assert_eq!(with(&[(flag, 1)]), echoed(Some(0)));
     assert_eq!(with(&[(flag, 1), (flag + 8, 9)]), echoed(Some(9)));
-    let why = Err(DecodeError::Inconsistent(
-        "a hello without echo carries one",
-    ));
+    let why = Err(DecodeError::Inconsistent("a hello without echo carries one"));
     assert_eq!(with(&[(flag + 8, 9)]), why);
     assert_eq!(with(&[(flag, 2)]), why);
     let why = Err(DecodeError::Inconsistent("link tag 0 means no link"));
@@ -372,32 +277,20 @@ fn a_beacon_holds_its_most_addresses_and_no_more() {
             sequence: 1,
             addresses: (0..count).map(port).collect(),
         };
-        SignedBeacon {
-            beacon,
-            signature: [9; 64],
-        }
+        SignedBeacon { beacon, signature: [9; 64] }
     };
     let full = addresses(MAX_BEACON_ADDRESSES);
     let bytes = full.encode().to_vec();
     assert_eq!(fuzz::beacon(&bytes), Ok(full));
-    assert_eq!(
-        addresses(MAX_BEACON_ADDRESSES + 1).encode(),
-        bytes,
-        "the ninth is left out"
-    );
+    assert_eq!(addresses(MAX_BEACON_ADDRESSES + 1).encode(), bytes, "the ninth is left out");
     let count = 4 + 32 + 8;
     let with = |at: usize, value: u8| {
         let mut bytes = bytes.clone();
         bytes[at] = value;
         fuzz::beacon(&bytes).map(drop)
     };
-    assert_eq!(
-        with(count, 9),
-        Err(too_many("beacon addresses", MAX_BEACON_ADDRESSES))
-    );
-    let why = Err(DecodeError::Inconsistent(
-        "address family is neither 4 nor 6",
-    ));
+    assert_eq!(with(count, 9), Err(too_many("beacon addresses", MAX_BEACON_ADDRESSES)));
+    let why = Err(DecodeError::Inconsistent("address family is neither 4 nor 6"));
     assert_eq!(with(count + 1, 5), why);
     assert_eq!(with(0, b'B'), Err(DecodeError::Magic));
 }

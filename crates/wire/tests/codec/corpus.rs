@@ -18,12 +18,7 @@ const EDGES: [u8; 10] = [0, 1, 2, 3, 4, 5, 0x7F, 0x80, 0xFE, 0xFF];
 
 fn seeds<S: Strategy>(strategy: &S, encode: impl Fn(S::Value) -> Vec<u8>) -> Vec<Vec<u8>> {
     let mut runner = TestRunner::deterministic();
-    let mut seed = || {
-        strategy
-            .new_tree(&mut runner)
-            .expect("no strategy here rejects")
-            .current()
-    };
+    let mut seed = || strategy.new_tree(&mut runner).expect("no strategy here rejects").current();
     (0..SEEDS).map(|_| encode(seed())).collect()
 }
 
@@ -32,11 +27,7 @@ fn mutated(rng: &mut Rng, seeds: &[Vec<u8>]) -> Vec<u8> {
     let mut bytes = rng.choice(seeds).cloned().unwrap_or_default();
     for _ in 0..rng.usize(0..=4) {
         // The head decides what is decoded; half of all changes go there.
-        let reach = if rng.bool() {
-            bytes.len()
-        } else {
-            bytes.len().min(64)
-        };
+        let reach = if rng.bool() { bytes.len() } else { bytes.len().min(64) };
         let at = rng.usize(..=reach);
         match rng.u8(..8) {
             0 => bytes.truncate(at),
@@ -126,9 +117,7 @@ fn mutated_frames_reach_every_decoder_and_every_refusal() {
 
 #[test]
 fn mutated_beacons_reach_every_refusal() {
-    let seeds = seeds(&strategies::signed_beacon(), |signed| {
-        signed.encode().to_vec()
-    });
+    let seeds = seeds(&strategies::signed_beacon(), |signed| signed.encode().to_vec());
     let mut rng = Rng::with_seed(2);
     let mut seen = BTreeSet::new();
     for _ in 0..INPUTS {

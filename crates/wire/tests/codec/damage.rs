@@ -9,10 +9,7 @@ use crate::strategies;
 /// What decoding says about the first `len` bytes of `frame`. Only the bodies whose length is that
 /// of the frame can be shorter and still make sense.
 fn cut(frame: &Frame, len: usize) -> Result<Frame, Option<DecodeError>> {
-    let with = |body| Frame {
-        body,
-        ..frame.clone()
-    };
+    let with = |body| Frame { body, ..frame.clone() };
     match &frame.body {
         Body::Data(data) => {
             let head = frame.encoded_len() - data.payload.len();
@@ -20,18 +17,11 @@ fn cut(frame: &Frame, len: usize) -> Result<Frame, Option<DecodeError>> {
                 None => Err(None),
                 Some(0) => {
                     let (offset, total) = (data.offset, data.total);
-                    Err(Some(DecodeError::Range {
-                        offset,
-                        len: 0,
-                        total,
-                    }))
+                    Err(Some(DecodeError::Range { offset, len: 0, total }))
                 }
                 Some(kept) => {
                     let payload = data.payload.slice(..kept);
-                    Ok(with(Body::Data(Data {
-                        payload,
-                        ..data.clone()
-                    })))
+                    Ok(with(Body::Data(Data { payload, ..data.clone() })))
                 }
             }
         }

@@ -14,12 +14,7 @@ fn frame(body: Body) -> Frame {
         link_seq: 0x1112_1314,
         receiver_epoch: Epoch(0x2122_2324_2526_2728),
     };
-    Frame {
-        header,
-        hop_ack: None,
-        route: None,
-        body,
-    }
+    Frame { header, hop_ack: None, route: None, body }
 }
 
 const HEAD: &str = "0a 0b0c0d0e 11121314 2122232425262728";
@@ -35,16 +30,8 @@ fn expected(parts: &[&str]) -> String {
 #[test]
 fn the_header_is_followed_by_hop_ack_and_route() {
     assert_eq!(VERSION, 1);
-    assert_eq!(
-        hex(&frame(Body::Empty).encode()),
-        expected(&["01 00 00", HEAD])
-    );
-    let hop_ack = HopAck {
-        link_tag: 1,
-        largest: 2,
-        bitmap: 3,
-        dwell_us: 4,
-    };
+    assert_eq!(hex(&frame(Body::Empty).encode()), expected(&["01 00 00", HEAD]));
+    let hop_ack = HopAck { link_tag: 1, largest: 2, bitmap: 3, dwell_us: 4 };
     let route = Route {
         source: PeerId::from_bytes([0xAA; 32]),
         destination: PeerId::from_bytes([0xBB; 32]),
@@ -53,29 +40,14 @@ fn the_header_is_followed_by_hop_ack_and_route() {
     let ack = "00000001 00000002 0000000000000003 00000004";
     let way = [&"aa".repeat(32), &"bb".repeat(32), "0000000000000005"].concat();
     let empty = frame(Body::Empty);
-    let acking = Frame {
-        hop_ack: Some(hop_ack),
-        ..empty.clone()
-    };
+    let acking = Frame { hop_ack: Some(hop_ack), ..empty.clone() };
     assert_eq!(hex(&acking.encode()), expected(&["01 01 00", HEAD, ack]));
-    let routed = Frame {
-        route: Some(route),
-        ..empty
-    };
+    let routed = Frame { route: Some(route), ..empty };
     assert_eq!(hex(&routed.encode()), expected(&["01 02 00", HEAD, &way]));
-    let both = Frame {
-        route: Some(route),
-        ..acking
-    };
-    assert_eq!(
-        hex(&both.encode()),
-        expected(&["01 03 00", HEAD, ack, &way])
-    );
+    let both = Frame { route: Some(route), ..acking };
+    assert_eq!(hex(&both.encode()), expected(&["01 03 00", HEAD, ack, &way]));
     let lens = [HopHeader::LEN, HopHeader::LEN + HopAck::LEN + Route::LEN];
-    assert_eq!(
-        [frame(Body::Empty).encode().len(), both.encode().len()],
-        lens
-    );
+    assert_eq!([frame(Body::Empty).encode().len(), both.encode().len()], lens);
 }
 
 #[test]
@@ -109,67 +81,35 @@ fn an_end_ack_is_laid_out_as_ever() {
         echo_sequence: 5,
         echo_attempt: 6,
         dwell_us: 7,
-        results: vec![ResultEntry {
-            sequence: 8,
-            attempt: 9,
-            status: Status::TooOld,
-        }],
-        partials: vec![Partial {
-            sequence: 10,
-            generation: 11,
-            ranges: vec![(12, 13), (14, 15)],
-        }],
+        results: vec![ResultEntry { sequence: 8, attempt: 9, status: Status::TooOld }],
+        partials: vec![Partial { sequence: 10, generation: 11, ranges: vec![(12, 13), (14, 15)] }],
     };
     let body = "01 01 0000000000000002 0000000000000003 0000000000000004 \
                 02 00000000000000f0 000000000000000f 0000000000000005 0006 00000007 \
                 01 0000000000000008 0009 03 \
                 01 000000000000000a 0b 02 0000000c 0000000d 0000000e 0000000f";
-    let bytes = frame(Body::EndAck(EndAck {
-        streams: vec![stream],
-    }))
-    .encode();
+    let bytes = frame(Body::EndAck(EndAck { streams: vec![stream] })).encode();
     assert_eq!(hex(&bytes), expected(&["01 00 02", HEAD, body]));
 }
 
 #[test]
 fn probes_and_hellos_are_laid_out_as_ever() {
-    let probe = Body::Probe(Probe {
-        nonce: 1,
-        padding: 5,
-    });
-    let reply = Body::ProbeReply(ProbeReply {
-        nonce: 1,
-        dwell_us: 2,
-    });
-    let hello = Hello {
-        epoch: Epoch(1),
-        link_tag: 2,
-        challenge: 3,
-        echo: None,
-    };
+    let probe = Body::Probe(Probe { nonce: 1, padding: 5 });
+    let reply = Body::ProbeReply(ProbeReply { nonce: 1, dwell_us: 2 });
+    let hello = Hello { epoch: Epoch(1), link_tag: 2, challenge: 3, echo: None };
     let known = "0000000000000001 00000002 0000000000000003";
     for (body, kind, expected_body) in [
         (probe, "03", "0000000000000001 0000000000".to_owned()),
         (reply, "04", "0000000000000001 00000002".to_owned()),
+        (Body::Hello(hello), "05", format!("{known} 00 0000000000000000")),
         (
-            Body::Hello(hello),
-            "05",
-            format!("{known} 00 0000000000000000"),
-        ),
-        (
-            Body::Hello(Hello {
-                echo: Some(4),
-                ..hello
-            }),
+            Body::Hello(Hello { echo: Some(4), ..hello }),
             "05",
             format!("{known} 01 0000000000000004"),
         ),
     ] {
         let bytes = frame(body).encode();
-        assert_eq!(
-            hex(&bytes),
-            expected(&["01 00", kind, HEAD, &expected_body])
-        );
+        assert_eq!(hex(&bytes), expected(&["01 00", kind, HEAD, &expected_body]));
     }
 }
 
@@ -177,20 +117,14 @@ fn probes_and_hellos_are_laid_out_as_ever() {
 fn a_beacon_is_laid_out_as_ever() {
     let v4 = ([192, 0, 2, 1], 0x1234).into();
     let v6 = ([0x2001, 0xDB8, 0, 0, 0, 0, 0, 1], 0x5678).into();
-    let beacon = Beacon {
-        peer: PeerId::from_bytes([0xCC; 32]),
-        sequence: 3,
-        addresses: vec![v4, v6],
-    };
+    let beacon =
+        Beacon { peer: PeerId::from_bytes([0xCC; 32]), sequence: 3, addresses: vec![v4, v6] };
     let said = expected(&[
         "62636231",
         &"cc".repeat(32),
         "0000000000000003 02 04 c0000201 1234 06 20010db8000000000000000000000001 5678",
     ]);
     assert_eq!(hex(&beacon.signed_bytes()), said);
-    let signed = SignedBeacon {
-        beacon,
-        signature: [0xDD; 64],
-    };
+    let signed = SignedBeacon { beacon, signature: [0xDD; 64] };
     assert_eq!(hex(&signed.encode()), said + &"dd".repeat(64));
 }

@@ -62,27 +62,13 @@ pub(crate) fn data() -> impl Strategy<Value = Data> {
     let sequence = prop_oneof![0..100_000_u64, any::<u64>()];
     let numbers = (any::<(u8, u16, u16)>(), epoch(), sequence);
     let levels = [AckLevel::Accepted, AckLevel::PeerAcked, AckLevel::Applied];
-    (
-        select(TrafficClass::ALL.to_vec()),
-        select(levels.to_vec()),
-        numbers,
-        place,
-        payload(),
-    )
+    (select(TrafficClass::ALL.to_vec()), select(levels.to_vec()), numbers, place, payload())
         .prop_map(|(class, ack, numbers, (before, after), payload)| {
             let ((generation, attempt, behind), source_epoch, sequence) = numbers;
             // An empty payload is an empty message; any other lies within its message.
             let room = (MAX_MESSAGE - payload.len()) as u32;
-            let offset = if payload.is_empty() {
-                0
-            } else {
-                before % (room + 1)
-            };
-            let rest = if payload.is_empty() {
-                0
-            } else {
-                after % (room - offset + 1)
-            };
+            let offset = if payload.is_empty() { 0 } else { before % (room + 1) };
+            let rest = if payload.is_empty() { 0 } else { after % (room - offset + 1) };
             Data {
                 class,
                 ack,
@@ -99,19 +85,9 @@ pub(crate) fn data() -> impl Strategy<Value = Data> {
 }
 
 fn result_entry() -> impl Strategy<Value = ResultEntry> {
-    let statuses = [
-        Status::Applied,
-        Status::Refused,
-        Status::Late,
-        Status::TooOld,
-    ];
-    (any::<u64>(), any::<u16>(), select(statuses.to_vec())).prop_map(
-        |(sequence, attempt, status)| ResultEntry {
-            sequence,
-            attempt,
-            status,
-        },
-    )
+    let statuses = [Status::Applied, Status::Refused, Status::Late, Status::TooOld];
+    (any::<u64>(), any::<u16>(), select(statuses.to_vec()))
+        .prop_map(|(sequence, attempt, status)| ResultEntry { sequence, attempt, status })
 }
 
 fn partial() -> impl Strategy<Value = Partial> {
@@ -124,11 +100,7 @@ fn partial() -> impl Strategy<Value = Partial> {
                 at = start + len;
                 (start, at)
             });
-            Partial {
-                sequence,
-                generation,
-                ranges: ranges.collect(),
-            }
+            Partial { sequence, generation, ranges: ranges.collect() }
         },
     )
 }
@@ -137,11 +109,7 @@ fn stream_ack() -> impl Strategy<Value = StreamAck> {
     let heard = (any::<u64>(), any::<u16>(), any::<u32>());
     let results = vec(result_entry(), 0..=MAX_RESULTS);
     let partials = vec(partial(), 0..=MAX_PARTIALS);
-    let window = (
-        any::<u64>(),
-        any::<u64>(),
-        vec(any::<u64>(), 0..=MAX_ACK_WORDS),
-    );
+    let window = (any::<u64>(), any::<u64>(), vec(any::<u64>(), 0..=MAX_ACK_WORDS));
     (epoch(), window, heard, results, partials).prop_map(
         |(source_epoch, (cumulative, base, bitmap), heard, results, partials)| {
             let (echo_sequence, echo_attempt, dwell_us) = heard;
@@ -166,9 +134,7 @@ pub(crate) fn end_ack() -> impl Strategy<Value = EndAck> {
     (classes, vec(stream_ack(), MAX_ACK_BLOCKS)).prop_map(|(classes, streams)| {
         let streams = classes.into_iter().zip(streams);
         let streams = streams.map(|(class, stream)| StreamAck { class, ..stream });
-        EndAck {
-            streams: streams.collect(),
-        }
+        EndAck { streams: streams.collect() }
     })
 }
 
@@ -182,14 +148,8 @@ pub(crate) fn probe_reply() -> impl Strategy<Value = ProbeReply> {
 }
 
 pub(crate) fn hello() -> impl Strategy<Value = Hello> {
-    (epoch(), 1..=u32::MAX, any::<u64>(), any::<Option<u64>>()).prop_map(
-        |(epoch, link_tag, challenge, echo)| Hello {
-            epoch,
-            link_tag,
-            challenge,
-            echo,
-        },
-    )
+    (epoch(), 1..=u32::MAX, any::<u64>(), any::<Option<u64>>())
+        .prop_map(|(epoch, link_tag, challenge, echo)| Hello { epoch, link_tag, challenge, echo })
 }
 
 fn body() -> impl Strategy<Value = Body> {
@@ -205,18 +165,8 @@ fn body() -> impl Strategy<Value = Body> {
 
 /// Every shape of frame, one sixth of each body.
 pub(crate) fn frame() -> impl Strategy<Value = Frame> {
-    let parts = (
-        header(),
-        proptest::option::of(hop_ack()),
-        proptest::option::of(route()),
-        body(),
-    );
-    parts.prop_map(|(header, hop_ack, route, body)| Frame {
-        header,
-        hop_ack,
-        route,
-        body,
-    })
+    let parts = (header(), proptest::option::of(hop_ack()), proptest::option::of(route()), body());
+    parts.prop_map(|(header, hop_ack, route, body)| Frame { header, hop_ack, route, body })
 }
 
 pub(crate) fn signed_beacon() -> impl Strategy<Value = SignedBeacon> {
@@ -227,13 +177,6 @@ pub(crate) fn signed_beacon() -> impl Strategy<Value = SignedBeacon> {
         let mut signature = [0; 64];
         signature[..32].copy_from_slice(&r);
         signature[32..].copy_from_slice(&s);
-        SignedBeacon {
-            beacon: Beacon {
-                peer,
-                sequence,
-                addresses,
-            },
-            signature,
-        }
+        SignedBeacon { beacon: Beacon { peer, sequence, addresses }, signature }
     })
 }
