@@ -149,7 +149,10 @@ impl Ether {
     }
 
     /// The next datagram and where it came from.
-    pub(crate) async fn hear(&self, buffer: &mut [u8; MAX_DATAGRAM]) -> io::Result<(Bytes, IpAddr)> {
+    pub(crate) async fn hear(
+        &self,
+        buffer: &mut [u8; MAX_DATAGRAM],
+    ) -> io::Result<(Bytes, IpAddr)> {
         let (length, from) = self.hear.recv_from(buffer).await?;
         Ok((Bytes::copy_from_slice(&buffer[..length]), from.ip()))
     }

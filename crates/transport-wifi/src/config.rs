@@ -118,9 +118,8 @@ impl WifiConfig {
             return Err(ConfigError::BeaconInterval(beacon.interval));
         }
         let may_go_to = |to: &SocketAddr| {
-            let listens = |l: &SocketAddr| {
-                l.is_ipv4() && l.ip().is_loopback() == to.ip().is_loopback()
-            };
+            let listens =
+                |l: &SocketAddr| l.is_ipv4() && l.ip().is_loopback() == to.ip().is_loopback();
             to.is_ipv4() && to.port() != 0 && self.listen.iter().any(listens)
         };
         match beacon.destinations.iter().find(|to| !may_go_to(to)) {
@@ -144,7 +143,12 @@ fn count(what: &'static str, got: usize, min: usize, max: usize) -> Result<(), C
     if (min..=max).contains(&got) {
         Ok(())
     } else {
-        Err(ConfigError::Count { what, got, min, max })
+        Err(ConfigError::Count {
+            what,
+            got,
+            min,
+            max,
+        })
     }
 }
 
@@ -273,7 +277,12 @@ mod tests {
             change(&mut config);
             assert_eq!(config.check(), Ok(()), "row {row}");
         }
-        let count = |what, got, min, max| ConfigError::Count { what, got, min, max };
+        let count = |what, got, min, max| ConfigError::Count {
+            what,
+            got,
+            min,
+            max,
+        };
         let bad: &[(Change, ConfigError)] = &[
             (|c| c.listen.clear(), count("listen", 0, 1, 8)),
             (
@@ -309,9 +318,13 @@ mod tests {
         }
 
         let mut config = WifiConfig::new(vec![address("127.0.0.1:0")]);
-        beacon(&mut config, |b| b.destinations = vec![address("127.0.0.2:9")]);
+        beacon(&mut config, |b| {
+            b.destinations = vec![address("127.0.0.2:9")]
+        });
         assert_eq!(config.check(), Ok(()));
-        beacon(&mut config, |b| b.destinations = vec![address("192.0.2.1:9")]);
+        beacon(&mut config, |b| {
+            b.destinations = vec![address("192.0.2.1:9")]
+        });
         let leaves = ConfigError::BeaconDestination(address("192.0.2.1:9"));
         assert_eq!(config.check(), Err(leaves));
         beacon(&mut config, |b| b.port = 0);

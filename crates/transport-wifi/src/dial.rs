@@ -84,7 +84,9 @@ impl Call<'_> {
             Path::Free(dial) => dial,
         };
         let expected = Arc::new(Expected::new(self.key.peer));
-        let call = self.endpoint.call(self.remote, &self.lan.tls, expected.clone());
+        let call = self
+            .endpoint
+            .call(self.remote, &self.lan.tls, expected.clone());
         let call = call.map_err(|error| match error {
             CallError::Quic(quinn::ConnectError::EndpointStopping) => ConnectError::NotStarted,
             CallError::Quic(error) => self.unreachable(error),
@@ -118,8 +120,7 @@ impl Call<'_> {
             tag,
         };
         let lan = self.lan;
-        let (id, admission) =
-            lan.establish(connection.clone(), self.key, claim, dial.replaces);
+        let (id, admission) = lan.establish(connection.clone(), self.key, claim, dial.replaces);
         let refuse = |code: CloseCode| connection.close(code.into(), b"");
         match admission {
             Admission::Up => Ok(id),

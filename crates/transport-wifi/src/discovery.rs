@@ -42,10 +42,12 @@ pub(crate) fn open_ethers(
         why: error.to_string(),
     })?;
     let broadcast_of = |ip: Ipv4Addr| {
-        interfaces.iter().find_map(|interface| match &interface.addr {
-            if_addrs::IfAddr::V4(v4) if v4.ip == ip => v4.broadcast,
-            if_addrs::IfAddr::V4(_) | if_addrs::IfAddr::V6(_) => None,
-        })
+        interfaces
+            .iter()
+            .find_map(|interface| match &interface.addr {
+                if_addrs::IfAddr::V4(v4) if v4.ip == ip => v4.broadcast,
+                if_addrs::IfAddr::V4(_) | if_addrs::IfAddr::V6(_) => None,
+            })
     };
     scopes(listening, config, broadcast_of)
         .into_iter()

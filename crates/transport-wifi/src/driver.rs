@@ -18,6 +18,7 @@ use quinn::{Connection, ConnectionError, VarInt};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
+use crate::endpoint::send_window;
 use crate::inbound::{Inbound, Violation, read_stream};
 use crate::link::WifiLink;
 use crate::outbound::{Outbound, OutboundEnd};
@@ -182,7 +183,10 @@ impl Driver<'_> {
                 progress = self.outbound.progress() => progress?,
                 () = queue.woken() => {}
                 () = std::future::ready(()), if more => {}
-                _ = tick.tick() => self.listen(),
+                _ = tick.tick() => {
+                    self.measure();
+                    self.outbound.tick();
+                }
             }
             tokio::task::coop::consume_budget().await;
         }
@@ -197,8 +201,12 @@ impl Driver<'_> {
         }
     }
 
-    fn listen(&mut self) {
-        let heard = self.connection.stats().udp_rx.datagrams;
+    /// Notes whether anything arrived, and fits QUIC's buffer to the path.
+    fn measure(&mut self) {
+        let stats = self.connection.stats();
+        self.connection
+            .set_send_window(send_window(stats.path.cwnd));
+        let heard = stats.udp_rx.datagrams;
         let quiet = &self.link.quiet_ticks;
         if std::mem::replace(&mut self.heard, heard) == heard {
             quiet.fetch_add(1, Ordering::Relaxed);

@@ -43,9 +43,17 @@ const DATAGRAM_SEND_BUFFER: usize = 256 * 1024;
 /// is not scheduled for 10 ms at 400 MB/s still loses none.
 const DATAGRAM_RECEIVE_BUFFER: usize = 4 * 1024 * 1024;
 
-/// Bytes that QUIC holds of streams not yet acknowledged, for the same reason as
-/// [`DATAGRAM_SEND_BUFFER`], and above what gigabit Ethernet has on the way.
-const SEND_WINDOW: u64 = 2 * 1024 * 1024;
+/// Bytes that QUIC holds of streams not yet acknowledged, to begin with; see [`send_window`].
+const SEND_WINDOW: u64 = 1024 * 1024;
+
+/// Bytes that QUIC should hold of streams not yet acknowledged, when the path carries `congestion`
+/// bytes at a time: as much again, so that it never runs dry, and no more, because what is in there
+/// counts as written and waits unseen.
+pub(crate) fn send_window(congestion: u64) -> u64 {
+    const LEAST: u64 = 256 * 1024;
+    const MOST: u64 = 4 * 1024 * 1024;
+    congestion.saturating_mul(2).clamp(LEAST, MOST)
+}
 
 /// Bytes of one stream that the peer may send ahead: the streams of this crate whole.
 const STREAM_WINDOW: u32 = 2 * 1024 * 1024;
@@ -135,7 +143,10 @@ impl EndpointFactory<'_> {
     /// their connections are gone. They differ by address, or one endpoint could be made to reset
     /// the connections of another.
     fn config(&self, address: SocketAddr) -> Result<EndpointConfig, StartError> {
-        let secret = |what| self.identity.derive(&format!("bitcraps/1 {what} {address}"));
+        let secret = |what| {
+            self.identity
+                .derive(&format!("bitcraps/1 {what} {address}"))
+        };
         let reset = hmac::Key::new(hmac::HMAC_SHA256, &secret("stateless reset"));
         let mut config = EndpointConfig::new(Arc::new(reset));
         let [a, b, c, d, e, f, g, h, ..] = secret("connection id");

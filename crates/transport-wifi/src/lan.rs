@@ -2,7 +2,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Weak};
 
-use bitcraps_transport_api::{Address, ConnectError, ConnectTarget, LinkPath, Sink, TransportEvent};
+use bitcraps_transport_api::{
+    Address, ConnectError, ConnectTarget, LinkPath, Sink, TransportEvent,
+};
 use bitcraps_transport_api::{Hint, HintSource};
 use bitcraps_types::{EnergyProfile, LinkCapabilities, LinkId, Medium, PeerId, TransportType};
 use quinn::Connection;
@@ -136,16 +138,25 @@ impl Lan {
         }
         let via = match &target.via {
             None => None,
-            Some(via) => Some(Via::parse(via.as_str()).ok_or_else(|| {
-                bad(via, "via: expected a local ip or ip:port".to_owned())
-            })?),
+            Some(via) => Some(
+                Via::parse(via.as_str())
+                    .ok_or_else(|| bad(via, "via: expected a local ip or ip:port".to_owned()))?,
+            ),
         };
         let local = self.endpoints.iter().map(|e| e.address);
         let Some(at) = choose(local, remote, via) else {
-            let listening: Vec<_> = self.endpoints.iter().map(|e| e.address.to_string()).collect();
+            let listening: Vec<_> = self
+                .endpoints
+                .iter()
+                .map(|e| e.address.to_string())
+                .collect();
             let why = format!(
                 "no endpoint here reaches it{}; this node listens on {}",
-                if via.is_some() { " as asked by via" } else { "" },
+                if via.is_some() {
+                    " as asked by via"
+                } else {
+                    ""
+                },
                 listening.join(", ")
             );
             return Err(bad(target.via.as_ref().unwrap_or(&target.address), why));
@@ -223,14 +234,24 @@ mod tests {
             "[::1]:5",
         ];
         let rows = [
-            ("127.0.2.9:9", None, Some(1), "longest prefix, the first of equals"),
+            (
+                "127.0.2.9:9",
+                None,
+                Some(1),
+                "longest prefix, the first of equals",
+            ),
             ("127.0.1.9:9", None, Some(0), "longest prefix"),
             ("127.9.9.9:9", None, Some(0), "all equally far"),
             ("198.51.100.1:9", None, Some(3), "not from loopback"),
             ("[::1]:9", None, Some(4), "same family"),
             ("[2001:db8::1]:9", None, None, "only loopback speaks IPv6"),
             ("127.0.1.9:9", Some("127.0.2.1:3"), Some(2), "asked for"),
-            ("127.0.1.9:9", Some("127.0.2.1"), Some(1), "first with the ip"),
+            (
+                "127.0.1.9:9",
+                Some("127.0.2.1"),
+                Some(1),
+                "first with the ip",
+            ),
             ("127.0.1.9:9", Some("127.0.3.1"), None, "not ours"),
             ("127.0.1.9:9", Some("192.0.2.1:4"), None, "cannot reach it"),
         ];

@@ -34,6 +34,8 @@ mod outbound;
 mod precedence;
 mod queue;
 mod tasks;
+#[cfg(test)]
+mod testing;
 mod tls;
 mod transport;
 

@@ -171,3 +171,6 @@ impl Drop for Dial<'_> {
         self.links.changed.notify_waiters();
     }
 }
+
+#[cfg(test)]
+mod tests;

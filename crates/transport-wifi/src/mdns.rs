@@ -73,7 +73,10 @@ impl Mdns {
     pub(crate) async fn shut_down(self) {
         match self.daemon.shutdown() {
             Ok(done) => {
-                if tokio::time::timeout(GOODBYE, done.recv_async()).await.is_err() {
+                if tokio::time::timeout(GOODBYE, done.recv_async())
+                    .await
+                    .is_err()
+                {
                     tracing::warn!("mDNS did not end within {GOODBYE:?}");
                 }
             }
@@ -93,7 +96,10 @@ fn interface(ip: IpAddr) -> IfKind {
 
 /// Whom an answer is about and where it claims to listen; addresses that cannot be dialled from
 /// where this node listens are left out.
-pub(crate) fn answer(service: &ResolvedService, loopback: bool) -> Option<(PeerId, Vec<SocketAddr>)> {
+pub(crate) fn answer(
+    service: &ResolvedService,
+    loopback: bool,
+) -> Option<(PeerId, Vec<SocketAddr>)> {
     let peer = service.get_property_val_str(PEER_KEY)?.parse().ok()?;
     let port = service.get_port();
     let mut addresses: Vec<_> = service
@@ -105,4 +111,35 @@ pub(crate) fn answer(service: &ResolvedService, loopback: bool) -> Option<(PeerI
         .collect();
     addresses.sort_unstable();
     Some((peer, addresses))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolved(text: &[(&str, &str)], ip: &str) -> ResolvedService {
+        let service = ServiceInfo::new(SERVICE, "name", "host.local.", ip, 7, text);
+        service.unwrap().as_resolved_service()
+    }
+
+    #[test]
+    fn an_answer_names_a_peer_and_where_it_can_be_dialled() {
+        let peer = PeerId::from_bytes([0xab; 32]);
+        let key = peer.to_string();
+        let service = resolved(&[(PEER_KEY, &key)], "127.0.0.5,192.0.2.7,127.0.0.4");
+        let at = |text: &str| text.parse::<SocketAddr>().unwrap();
+        let on_loopback = vec![at("127.0.0.4:7"), at("127.0.0.5:7")];
+        assert_eq!(answer(&service, true), Some((peer, on_loopback)));
+        assert_eq!(
+            answer(&service, false),
+            Some((peer, vec![at("192.0.2.7:7")]))
+        );
+    }
+
+    #[test]
+    fn an_answer_without_a_key_is_none() {
+        for text in [&[][..], &[(PEER_KEY, "ab")], &[("pear", "ab")]] {
+            assert_eq!(answer(&resolved(text, "127.0.0.1"), true), None);
+        }
+    }
 }

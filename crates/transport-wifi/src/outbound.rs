@@ -5,7 +5,9 @@
 //! a backlog of them -> one stream carries it all
 //! large frames      -> streams, as many frames in one as wait
 //! ```
-//! A stream that stalls holds what is on it and one of [`MAX_STREAMS`] places; datagrams pass by.
+//! A stream that stalls holds what is on it and one of [`MAX_STREAMS`] places; datagrams pass by. A
+//! backlog waits for a place, since as datagrams it would overrun the receiver; unless no stream has
+//! moved for a whole tick.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -73,6 +75,10 @@ pub(crate) struct Outbound {
     /// Datagrams that became too large when the path's MTU shrank.
     misfits: VecDeque<Packed>,
     streams: JoinSet<Result<QueueState, WriteError>>,
+    /// No place has become free since the tick before last.
+    stalled: bool,
+    /// A place has become free since the last tick, or there was one.
+    moved: bool,
     written: QueueState,
 }
 
@@ -97,6 +103,8 @@ impl Outbound {
             blocked: None,
             misfits: VecDeque::new(),
             streams: JoinSet::new(),
+            stalled: false,
+            moved: true,
             written: QueueState::default(),
         }
     }
@@ -112,7 +120,9 @@ impl Outbound {
             let datagram = self.connection.max_datagram_size().unwrap_or(0);
             self.sort(datagram);
             self.write_streams()?;
-            self.write_datagrams(datagram)?;
+            if self.small_bytes <= BACKLOG_BYTES || self.stalled {
+                self.write_datagrams(datagram)?;
+            }
             if taken == Taken::Nothing {
                 return Ok(false);
             }
@@ -130,7 +140,11 @@ impl Outbound {
     pub(crate) async fn progress(&mut self) -> Result<(), OutboundEnd> {
         let blocked = async {
             match &self.blocked {
-                Some(packed) => self.connection.send_datagram_wait(packed.bytes.clone()).await,
+                Some(packed) => {
+                    self.connection
+                        .send_datagram_wait(packed.bytes.clone())
+                        .await
+                }
                 None => std::future::pending().await,
             }
         };
@@ -153,6 +167,12 @@ impl Outbound {
             },
         }
         Ok(())
+    }
+
+    /// Called at regular intervals, to see streams that do not move.
+    pub(crate) fn tick(&mut self) {
+        self.stalled = !self.moved;
+        self.moved = self.streams.len() < MAX_STREAMS;
     }
 
     /// Ends every stream that is being written.
@@ -230,13 +250,14 @@ impl Outbound {
     fn stream_written(&mut self, done: Result<QueueState, WriteError>) -> Result<(), OutboundEnd> {
         match done {
             Ok(counts) => {
+                (self.moved, self.stalled) = (true, false);
                 self.add_written(counts);
                 Ok(())
             }
             Err(WriteError::ConnectionLost(why)) => Err(OutboundEnd::Lost(why)),
-            Err(WriteError::Stopped(_) | WriteError::ClosedStream | WriteError::ZeroRttRejected) => {
-                Err(OutboundEnd::Refused)
-            }
+            Err(
+                WriteError::Stopped(_) | WriteError::ClosedStream | WriteError::ZeroRttRejected,
+            ) => Err(OutboundEnd::Refused),
         }
     }
 
@@ -353,3 +374,6 @@ impl<'a> Batch<'a> {
         (self.pieces, self.counts)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -66,7 +66,11 @@ mod tests {
             let own = if smaller { 1 } else { 2 };
             for first in [1, 2] {
                 let at = |tag: u8| {
-                    let dialler = if tag == own { Dialler::Us } else { Dialler::Peer };
+                    let dialler = if tag == own {
+                        Dialler::Us
+                    } else {
+                        Dialler::Peer
+                    };
                     claim(dialler, HERE, tag)
                 };
                 let (standing, newcomer) = (at(first), at(3 - first));
@@ -82,13 +86,18 @@ mod tests {
         // We are the smaller and dialled the standing one: a crossing newcomer would lose.
         let standing = claim(Dialler::Us, HERE, 1);
         let newcomer = claim(Dialler::Peer, HERE, 2);
-        let wins = |quiet, newcomer, replaces| {
-            newcomer_wins(&standing, quiet, &newcomer, replaces, true)
-        };
+        let wins =
+            |quiet, newcomer, replaces| newcomer_wins(&standing, quiet, &newcomer, replaces, true);
         assert!(!wins(false, newcomer, None));
         assert!(wins(true, newcomer, None), "quiet");
-        assert!(wins(false, claim(Dialler::Peer, OTHER, 2), None), "restarted");
-        assert!(wins(false, claim(Dialler::Us, HERE, 2), None), "dialled again");
+        assert!(
+            wins(false, claim(Dialler::Peer, OTHER, 2), None),
+            "restarted"
+        );
+        assert!(
+            wins(false, claim(Dialler::Us, HERE, 2), None),
+            "dialled again"
+        );
         assert!(wins(false, newcomer, Some([1; 8])), "given up by the peer");
         assert!(!wins(false, newcomer, Some([3; 8])), "another was given up");
     }

@@ -210,3 +210,6 @@ impl Transport for WifiTransport {
         run.quic_tasks.abort().await;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -47,7 +47,7 @@ fn a_forged_beacon_leaves_no_trace() {
         forged[bit / 8] ^= 1 << (bit % 8);
         let judged = heard(&forged.into(), &mut hearing);
         assert!(judged.is_err(), "bit {bit}: {judged:?}");
-        // A new second for each, or the ration of verifications would answer in place of the key.
+        // Or the ration of verifications would answer in place of the key.
         hearing = Hearing::default();
     }
     let mut forged = good.to_vec();
@@ -130,10 +130,7 @@ fn loopback_has_one_scope_and_each_lan_address_its_own() {
                 listening[2..3].to_vec(),
                 format!("192.0.2.255:9 {group} 192.0.2.200:8")
             ),
-            (
-                listening[3..4].to_vec(),
-                format!("{group} 192.0.2.200:8")
-            ),
+            (listening[3..4].to_vec(), format!("{group} 192.0.2.200:8")),
         ]
     );
 }

@@ -117,8 +117,14 @@ async fn forged_and_replayed_beacons_give_no_hint() {
         let to = (EVERYBODY, port);
         attacker.send_to(&datagram, to).await.unwrap();
     };
-    let by_beacon =
-        |seed, port| hint(seed, address(&format!("127.0.0.1:{port}")), Some(node.address()), HintSource::Beacon);
+    let by_beacon = |seed, port| {
+        hint(
+            seed,
+            address(&format!("127.0.0.1:{port}")),
+            Some(node.address()),
+            HintSource::Beacon,
+        )
+    };
 
     // Signed by 4 in the name of 3; a beacon of 3 with another address in place; noise.
     let mut forged = beacon(3, 1, 1_003);
@@ -150,7 +156,8 @@ async fn a_beacon_says_who_and_where_with_growing_numbers() {
     ear.set_reuse_address(true).unwrap();
     ear.set_reuse_port(true).unwrap();
     ear.set_nonblocking(true).unwrap();
-    ear.bind(&SocketAddr::from((EVERYBODY, port)).into()).unwrap();
+    ear.bind(&SocketAddr::from((EVERYBODY, port)).into())
+        .unwrap();
     let ear = UdpSocket::from_std(ear.into()).unwrap();
     let mut config = with_beacon("127.0.0.1:0", port);
     if let Some(beacon) = &mut config.beacon {

@@ -116,8 +116,13 @@ async fn an_address_in_use_is_told_and_a_shutdown_frees_it() {
 #[tokio::test]
 async fn an_address_of_another_machine_is_not_available() {
     let other = WifiTransport::new(config("192.0.2.199:0"), identity(3)).unwrap();
-    let refused = other.start(std::sync::Arc::new(crate::told::Told::default())).await;
-    assert!(matches!(refused, Err(StartError::Unavailable { .. })), "{refused:?}");
+    let refused = other
+        .start(std::sync::Arc::new(crate::told::Told::default()))
+        .await;
+    assert!(
+        matches!(refused, Err(StartError::Unavailable { .. })),
+        "{refused:?}"
+    );
 }
 
 #[tokio::test]

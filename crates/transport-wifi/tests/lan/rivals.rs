@@ -49,7 +49,8 @@ async fn settled_and_used(one: &Node, two: &Node) -> [Arc<dyn Link>; 2] {
 async fn exchange(one: &Node, two: &Node, [near, far]: &[Arc<dyn Link>; 2]) {
     for (link, to, there) in [(near, two, far), (far, one, near)] {
         let before = to.told.log().frames.get(&there.id()).map_or(0, Vec::len);
-        link.try_send(Bytes::from_static(b"over this link")).unwrap();
+        link.try_send(Bytes::from_static(b"over this link"))
+            .unwrap();
         to.told.arrived(there.id(), before + 1).await;
     }
 }
@@ -69,7 +70,10 @@ async fn dials_that_cross_leave_one_link_at_both_ends() {
         for (node, link, told) in [(&one, &links[0], told[0]), (&two, &links[1], told[1])] {
             let log = node.told.log();
             assert_eq!(log.standing(), [link.id()], "round {round}");
-            let replaced = log.downs.iter().all(|(_, why)| *why == DownReason::Replaced);
+            let replaced = log
+                .downs
+                .iter()
+                .all(|(_, why)| *why == DownReason::Replaced);
             assert!(replaced, "round {round}: {:?}", log.downs);
             // A dial may return a link that its rival has replaced since, but no third.
             assert!(log.ups.iter().any(|l| l.id() == told), "round {round}");
@@ -148,7 +152,9 @@ impl Node {
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(10), free).await.unwrap();
+        tokio::time::timeout(Duration::from_secs(10), free)
+            .await
+            .unwrap();
         Self::start(seed, config(&at.to_string())).await
     }
 }
