@@ -44,7 +44,7 @@ impl Damping {
         };
         self.last = Some(now);
         match self.falls {
-            0 | 1 | 2 => Fall::Single,
+            0..=2 => Fall::Single,
             REPORT_AT if recent => Fall::FlappingBegins,
             _ => Fall::Flapping,
         }
