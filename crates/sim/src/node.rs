@@ -1,0 +1,116 @@
+use std::collections::BTreeMap;
+
+use bitcraps_coordinator::{Config, Machine, Notice, Ticket};
+use bitcraps_engine::{DialerConfig, Engine};
+use bitcraps_types::{Epoch, PeerId, Timestamp};
+use std::time::Duration;
+
+use crate::{App, SendId};
+
+/// A node of the simulation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(pub(crate) u32);
+
+impl NodeId {
+    /// Its position among the nodes, in the order they were added.
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Notices kept of one node; later ones are only counted.
+const NOTICES: usize = 1 << 20;
+
+/// How a node is made.
+#[derive(Debug)]
+pub struct NodeSetup {
+    /// What steers its core. Key, epoch and seed are set already.
+    pub config: Config,
+    /// What steers its dialer.
+    pub dialer: DialerConfig,
+    /// Granularity of its timers: they fire at the first multiple that is not too early. Zero for
+    /// exact timers; the production driver's are of 1 ms.
+    pub tick: Duration,
+    /// What its clock shows when the simulation begins.
+    pub clock: Timestamp,
+    /// Its application.
+    pub app: App,
+}
+
+/// A node: the production engine, and around it what a shell would do.
+pub(crate) struct Node {
+    pub(crate) peer: PeerId,
+    pub(crate) config: Config,
+    pub(crate) dialer: DialerConfig,
+    tick: Duration,
+    clock: Timestamp,
+    /// `None` while it is dead.
+    pub(crate) engine: Option<Engine>,
+    /// How often it was started, less one.
+    pub(crate) life: u32,
+    /// The timer that is scheduled.
+    pub(crate) timer: Option<Timestamp>,
+    pub(crate) suspended_until: Timestamp,
+    pub(crate) app: App,
+    pub(crate) open: BTreeMap<Ticket, SendId>,
+    pub(crate) peak_open: usize,
+    pub(crate) notices: Vec<(Timestamp, Notice)>,
+    pub(crate) notices_dropped: u64,
+}
+
+impl Node {
+    pub(crate) fn new(setup: NodeSetup) -> Self {
+        Self {
+            peer: setup.config.local,
+            engine: Some(Engine::new(setup.config.clone(), setup.dialer)),
+            config: setup.config,
+            dialer: setup.dialer,
+            tick: setup.tick,
+            clock: setup.clock,
+            life: 0,
+            timer: None,
+            suspended_until: Timestamp::ZERO,
+            app: setup.app,
+            open: BTreeMap::new(),
+            peak_open: 0,
+            notices: Vec::new(),
+            notices_dropped: 0,
+        }
+    }
+
+    /// What its clock shows at `now`.
+    pub(crate) fn clock(&self, now: Timestamp) -> Timestamp {
+        self.clock + now.since(Timestamp::ZERO)
+    }
+
+    /// When its engine's next timer fires, in the simulation's time.
+    pub(crate) fn deadline(&self) -> Option<Timestamp> {
+        let due = self.engine.as_ref()?.next_deadline()?;
+        if due == Timestamp::MAX {
+            return None;
+        }
+        let nanos = due.since(self.clock).as_nanos();
+        let tick = self.tick.as_nanos().max(1);
+        let nanos = nanos.div_ceil(tick) * tick;
+        Some(Timestamp::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
+    }
+
+    pub(crate) fn notice(&mut self, now: Timestamp, notice: Notice) {
+        if self.notices.len() < NOTICES {
+            self.notices.push((now, notice));
+        } else {
+            self.notices_dropped += 1;
+        }
+    }
+
+    /// The next life begins, with the next epoch.
+    pub(crate) fn restart(&mut self) {
+        self.life += 1;
+        self.config.epoch = Epoch(self.config.epoch.0 + 1);
+        self.config.seed = self.config.seed.wrapping_add(1);
+        self.engine = Some(Engine::new(self.config.clone(), self.dialer));
+        self.timer = None;
+        self.app.inbox.clear();
+        self.app.taking = false;
+    }
+}

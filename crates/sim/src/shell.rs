@@ -1,0 +1,384 @@
+use bitcraps_coordinator::{Command, Delivery, Machine};
+use bitcraps_types::{AckLevel, DownReason, LinkId, MessageId, Timestamp, TrafficClass};
+
+use crate::app::{Delivered, Pace, Verdict};
+use crate::event::{Event, LaneId, Told};
+use crate::{Death, Fortune, NodeId, Return, SendId, SimLink, Simulation};
+
+/// What a shell does around an engine: it hands in events and does what the engine says.
+impl Simulation {
+    /// Does something with a node's engine at the present moment of its clock, and what the engine
+    /// wants done after it. `None` when the node is dead.
+    pub fn with_engine<T>(
+        &mut self,
+        node: NodeId,
+        act: impl FnOnce(&mut bitcraps_engine::Engine, Timestamp) -> T,
+    ) -> Option<T> {
+        let now = self.now;
+        let state = &mut self.nodes[node.index()];
+        let clock = state.clock(now);
+        let result = state.engine.as_mut().map(|engine| act(engine, clock));
+        if result.is_some() {
+            self.obey(node);
+        }
+        result
+    }
+
+    /// Does everything that a node's engine wants done, and sets its timer.
+    fn obey(&mut self, node: NodeId) {
+        loop {
+            let engine = self.nodes[node.index()].engine.as_mut();
+            let Some(command) = engine.and_then(Machine::poll_command) else {
+                break;
+            };
+            self.digest.word(u64::from(node.0));
+            self.do_command(node, command);
+        }
+        let state = &mut self.nodes[node.index()];
+        if let Some(at) = state.deadline()
+            && state.timer.is_none_or(|set| at < set)
+        {
+            let at = at.max(self.now);
+            state.timer = Some(at);
+            self.queue.push(at, Event::Timer { node });
+        }
+    }
+
+    fn do_command(&mut self, node: NodeId, command: Command) {
+        match command {
+            Command::Transmit { link, seq, frame } => {
+                self.digest.word(link.0);
+                self.digest.bytes(&frame);
+                let failed = self.transmit(link, frame);
+                if let Err(failure) = failed {
+                    self.digest.shown(&failure);
+                    let now = self.now;
+                    let state = &mut self.nodes[node.index()];
+                    let clock = state.clock(now);
+                    if let Some(engine) = &mut state.engine {
+                        engine.core_mut().transmit_failed(link, seq, failure, clock);
+                    }
+                }
+            }
+            Command::Deliver(delivery) => self.deliver(node, delivery),
+            Command::Settle { ticket, outcome } => {
+                self.digest.shown(&outcome);
+                let state = &mut self.nodes[node.index()];
+                let open = state.open.remove(&ticket);
+                match open.map(|id| &mut self.messages[id.0 as usize]) {
+                    Some(message) => {
+                        message.outcome = Some((self.now, outcome));
+                        self.unsettled -= 1;
+                    }
+                    None => self.stray_outcomes += 1,
+                }
+            }
+            Command::Close { link, why } => {
+                self.digest.shown(&why);
+                self.close_end(link, DownReason::ClosedHere);
+            }
+            Command::Connect(target) => {
+                self.digest.shown(&target);
+                self.dial(node, target);
+            }
+            Command::Notice(notice) => {
+                self.digest.shown(&notice);
+                self.nodes[node.index()].notice(self.now, notice);
+            }
+        }
+    }
+
+    /// When a node that is suspended will hear of an event; `None` when it hears it now.
+    fn suspended(&self, node: NodeId) -> Option<Timestamp> {
+        let until = self.nodes[node.index()].suspended_until;
+        (until > self.now).then_some(until)
+    }
+
+    pub(crate) fn timer(&mut self, node: NodeId) {
+        let suspended = self.suspended(node);
+        let now = self.now;
+        let state = &mut self.nodes[node.index()];
+        if state.timer != Some(now) {
+            return;
+        }
+        if let Some(until) = suspended {
+            state.timer = Some(until);
+            return self.queue.push(until, Event::Timer { node });
+        }
+        state.timer = None;
+        let due = state.deadline().is_some_and(|at| at <= now);
+        if due {
+            self.trace(1, u64::from(node.0));
+            self.with_engine(node, |engine, now| engine.on_timer(now));
+        } else {
+            self.obey(node);
+        }
+    }
+
+    /// Has an adapter tell a node something, as the next thing that happens.
+    pub(crate) fn tell(&mut self, node: NodeId, told: Told) {
+        let life = self.nodes[node.index()].life;
+        self.queue.push(self.now, Event::Told { node, life, told });
+    }
+
+    pub(crate) fn told(&mut self, node: NodeId, life: u32, told: Told) {
+        if let Some(until) = self.suspended(node) {
+            return self.queue.push(until, Event::Told { node, life, told });
+        }
+        if self.nodes[node.index()].life != life {
+            return;
+        }
+        self.trace(2, u64::from(node.0));
+        self.with_engine(node, |engine, now| match told {
+            Told::Up(facts, remote) => engine.link_up(facts, remote, now),
+            Told::Down(link, reason) => engine.link_down(link, &reason, now),
+            Told::Written(link, total) => engine.core_mut().written(link, total, now),
+            Told::Discovered(hint) => engine.discovered(hint, now),
+            Told::Connected(target, link) => engine.connected(&target, link, now),
+        });
+    }
+
+    /// Tells a node at once that frames of it have left, if it can hear.
+    pub(crate) fn tell_written(&mut self, node: NodeId, link: LinkId, total: u64) {
+        if self.suspended(node).is_some() {
+            return self.tell(node, Told::Written(link, total));
+        }
+        self.with_engine(node, |engine, now| {
+            engine.core_mut().written(link, total, now);
+        });
+    }
+
+    /// Hands frames to a node, unless it sleeps: then they are lost.
+    pub(crate) fn hand_in(
+        &mut self,
+        node: NodeId,
+        link: LinkId,
+        frames: &mut Vec<bytes::Bytes>,
+    ) -> bool {
+        if self.suspended(node).is_some() {
+            return false;
+        }
+        self.with_engine(node, |engine, now| {
+            engine.core_mut().frames_received(link, frames, now);
+        })
+        .is_some()
+    }
+
+    pub(crate) fn send_message(&mut self, id: SendId) {
+        let message = &self.messages[id.0 as usize];
+        let (from, to) = (message.from, message.to);
+        if let Some(until) = self.suspended(from) {
+            return self.queue.push(until, Event::Send(id));
+        }
+        self.trace(3, u64::from(id.0));
+        let message = &self.messages[id.0 as usize];
+        let (payload, options) = (message.payload.clone(), message.options);
+        let policy = message.policy;
+        let peer = self.nodes[to.index()].peer;
+        let now = self.now;
+        let state = &mut self.nodes[from.index()];
+        let clock = state.clock(now);
+        let fortune = match &mut state.engine {
+            None => Fortune::SenderDead,
+            Some(engine) => {
+                let core = engine.core_mut();
+                match core.send(peer, payload, options, policy, clock) {
+                    Ok(ticket) => {
+                        state.open.insert(ticket, id);
+                        state.peak_open = state.peak_open.max(state.open.len());
+                        Fortune::Taken(ticket)
+                    }
+                    Err(error) => Fortune::Refused(error),
+                }
+            }
+        };
+        if !matches!(fortune, Fortune::Taken(_)) {
+            self.digest.shown(&fortune);
+            self.unsettled -= 1;
+        }
+        let message = &mut self.messages[id.0 as usize];
+        message.fortune = fortune;
+        message.at = now;
+        self.obey(from);
+    }
+
+    /// The sender is no longer interested in a message.
+    pub fn cancel(&mut self, id: SendId) {
+        self.trace(4, u64::from(id.0));
+        let message = self.message(id);
+        if let Fortune::Taken(ticket) = message.fortune
+            && message.outcome.is_none()
+            && !message.orphaned
+        {
+            let from = message.from;
+            self.with_engine(from, |engine, now| engine.core_mut().cancel(ticket, now));
+        }
+    }
+
+    fn deliver(&mut self, node: NodeId, delivery: Delivery) {
+        self.digest.shown(&delivery.id);
+        self.digest.bytes(&delivery.payload);
+        let now = self.now;
+        let state = &mut self.nodes[node.index()];
+        let (life, clock) = (state.life, state.clock(now));
+        let (id, asked) = (delivery.id, delivery.ack == AckLevel::Applied);
+        state.app.delivered.push(Delivered { at: now, life, delivery });
+        match state.app.pace {
+            Pace::AtOnce => {
+                if let (Some(engine), true) = (&mut state.engine, state.app.attached) {
+                    engine.core_mut().inbox_taken(id.class, 1, clock);
+                }
+            }
+            Pace::Every(pause) => {
+                state.app.inbox.push_back(id.class);
+                state.app.peak_inbox = state.app.peak_inbox.max(state.app.inbox.len());
+                if !std::mem::replace(&mut state.app.taking, true) {
+                    let class = id.class;
+                    let event = Event::Take { node, life, class };
+                    self.queue.push(now + pause, event);
+                }
+            }
+        }
+        if !asked {
+            return;
+        }
+        let state = &mut self.nodes[node.index()];
+        let applied = state.app.verdict != Verdict::Refuses;
+        match state.app.verdict {
+            Verdict::Silent => {}
+            Verdict::Applies | Verdict::Refuses => {
+                if let Some(engine) = &mut state.engine {
+                    engine.core_mut().answer(id, applied, clock);
+                }
+            }
+            Verdict::AppliesAfter(pause) => {
+                let event = Event::Verdict { node, life, id, applied };
+                self.queue.push(now + pause, event);
+            }
+        }
+    }
+
+    pub(crate) fn take(&mut self, node: NodeId, life: u32, class: TrafficClass) {
+        if let Some(until) = self.suspended(node) {
+            return self.queue.push(until, Event::Take { node, life, class });
+        }
+        let now = self.now;
+        let state = &mut self.nodes[node.index()];
+        if state.life != life || state.engine.is_none() {
+            return;
+        }
+        state.app.inbox.pop_front();
+        state.app.taking = false;
+        let attached = state.app.attached;
+        if let (Pace::Every(pause), Some(class)) =
+            (state.app.pace, state.app.inbox.front().copied())
+        {
+            state.app.taking = true;
+            let event = Event::Take { node, life, class };
+            self.queue.push(now + pause, event);
+        }
+        self.trace(5, u64::from(node.0));
+        if attached {
+            self.with_engine(node, |engine, now| {
+                engine.core_mut().inbox_taken(class, 1, now);
+            });
+        }
+    }
+
+    pub(crate) fn verdict(&mut self, node: NodeId, life: u32, id: MessageId, applied: bool) {
+        if let Some(until) = self.suspended(node) {
+            let event = Event::Verdict { node, life, id, applied };
+            return self.queue.push(until, event);
+        }
+        if self.nodes[node.index()].life != life {
+            return;
+        }
+        self.trace(6, u64::from(node.0));
+        self.with_engine(node, |engine, now| {
+            engine.core_mut().answer(id, applied, now);
+        });
+    }
+
+    pub(crate) fn attach_if_present(&mut self, node: NodeId) {
+        let app = &self.nodes[node.index()].app;
+        if app.attached {
+            let room = app.room;
+            self.with_engine(node, |engine, now| engine.core_mut().attach(room, now));
+        }
+    }
+
+    /// The application of a node is there from now on.
+    pub fn attach(&mut self, node: NodeId) {
+        if !std::mem::replace(&mut self.nodes[node.index()].app.attached, true) {
+            self.attach_if_present(node);
+        }
+    }
+
+    /// The application of a node is gone until it is attached again; what waits in its inbox stays
+    /// there.
+    pub fn detach(&mut self, node: NodeId) {
+        self.nodes[node.index()].app.attached = false;
+        self.with_engine(node, |engine, _| engine.core_mut().detach());
+    }
+
+    /// A node dies at once: its engine is dropped, and with it what it had not sent.
+    pub fn kill(&mut self, node: NodeId, death: Death) {
+        self.trace(9, u64::from(node.0));
+        let state = &mut self.nodes[node.index()];
+        if state.engine.take().is_none() {
+            return;
+        }
+        state.suspended_until = Timestamp::ZERO;
+        state.app.inbox.clear();
+        let orphans = std::mem::take(&mut state.open);
+        self.unsettled -= orphans.len();
+        for id in orphans.into_values() {
+            self.messages[id.0 as usize].orphaned = true;
+        }
+        for link in self.links_of(node) {
+            self.strand(link, node, death);
+        }
+    }
+
+    /// A dead node comes back with the next epoch and an empty memory.
+    pub fn restart(&mut self, node: NodeId, way: Return) {
+        if self.nodes[node.index()].engine.is_some() {
+            return;
+        }
+        self.trace(10, u64::from(node.0));
+        self.nodes[node.index()].restart();
+        self.attach_if_present(node);
+        for link in self.links_of(node) {
+            match way {
+                Return::NoLinks => {}
+                Return::NewLinks => {
+                    self.take_down(link, DownReason::Replaced);
+                    self.bring_up(link);
+                }
+                Return::SameLinks => self.rejoin(link, node),
+            }
+        }
+    }
+
+    /// A node sleeps for that long: frames that come meanwhile are lost, every other event waits.
+    /// Its clock goes on.
+    pub fn suspend(&mut self, node: NodeId, duration: std::time::Duration) {
+        self.trace(11, u64::from(node.0));
+        self.nodes[node.index()].suspended_until = self.now + duration;
+    }
+
+    fn links_of(&self, node: NodeId) -> Vec<SimLink> {
+        let with = |l: &(usize, &crate::link::Duplex)| l.1.nodes.contains(&node);
+        let links = self.links.iter().enumerate().filter(with);
+        links.map(|(at, _)| SimLink(at as u32)).collect()
+    }
+
+    /// Which lane carries frames that are sent under a link id, if the link is up.
+    pub(crate) fn lane_of(&self, id: LinkId) -> Option<LaneId> {
+        let at = usize::try_from(id.0.checked_sub(1)?).ok()?;
+        let (link, side) = *self.ends.get(at)?;
+        let up = self.links[link as usize].ids[side] == Some(id);
+        let link = SimLink(link);
+        up.then_some(LaneId { link, side })
+    }
+}

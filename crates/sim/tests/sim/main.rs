@@ -1,0 +1,3 @@
+//! The simulator itself: links, faults, applications, determinism.
+
+mod basics;
