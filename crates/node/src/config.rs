@@ -68,14 +68,9 @@ impl Config {
         };
         let mut text = String::new();
         let file = File::open(path).map_err(failed)?;
-        file.take(MAX_FILE + 1)
-            .read_to_string(&mut text)
-            .map_err(failed)?;
+        file.take(MAX_FILE + 1).read_to_string(&mut text).map_err(failed)?;
         if text.len() as u64 > MAX_FILE {
-            return Err(ConfigError::TooLarge {
-                path: path.to_owned(),
-                limit: MAX_FILE,
-            });
+            return Err(ConfigError::TooLarge { path: path.to_owned(), limit: MAX_FILE });
         }
         Self::parse(&text, path, environment)
     }
@@ -96,11 +91,7 @@ impl Config {
             at: Location::of(name, text, 0),
             message: e.to_string(),
         })?;
-        Ok(Self {
-            sections,
-            effective,
-            origins,
-        })
+        Ok(Self { sections, effective, origins })
     }
 
     /// `[coordination.network_monitor]`; kept for the network monitor.

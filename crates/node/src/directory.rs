@@ -13,15 +13,11 @@ pub(crate) fn of(file: &Path) -> &Path {
 
 /// Creates `directory` and what is missing above it with mode 0700; one that exists is left as is.
 pub(crate) fn create_private(directory: &Path) -> io::Result<()> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(directory)
-        .map_err(|e| match e.kind() {
-            // Something that is no directory has the name: "exists" would mislead.
-            io::ErrorKind::AlreadyExists => io::ErrorKind::NotADirectory.into(),
-            _ => e,
-        })
+    DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(|e| match e.kind() {
+        // Something that is no directory has the name: "exists" would mislead.
+        io::ErrorKind::AlreadyExists => io::ErrorKind::NotADirectory.into(),
+        _ => e,
+    })
 }
 
 /// Makes creations and renames in `directory` durable.

@@ -50,10 +50,7 @@ impl EpochFile {
             .open(&lock_path)
             .map_err(|e| failed(&e))?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self {
-                path: path.to_owned(),
-                _lock: lock,
-            }),
+            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
             Err(Errno::WOULDBLOCK) => Err(EpochError::Locked(lock_path)),
             Err(errno) => Err(failed(&errno.into())),
         }
@@ -106,9 +103,7 @@ impl EpochFile {
             Err(e) => return Err(failed(&e)),
         };
         let mut bytes = Vec::with_capacity(MAX_EPOCH_FILE as usize + 1);
-        file.take(MAX_EPOCH_FILE + 1)
-            .read_to_end(&mut bytes)
-            .map_err(|e| failed(&e))?;
+        file.take(MAX_EPOCH_FILE + 1).read_to_end(&mut bytes).map_err(|e| failed(&e))?;
         let corrupt = || EpochError::Corrupt {
             path: self.path.clone(),
             content: String::from_utf8_lossy(&bytes).into_owned(),
@@ -205,11 +200,7 @@ pub enum EpochError {
 
 impl EpochError {
     fn write(path: &Path, error: &io::Error) -> Self {
-        Self::Write {
-            path: path.to_owned(),
-            kind: error.kind(),
-            reason: error.to_string(),
-        }
+        Self::Write { path: path.to_owned(), kind: error.kind(), reason: error.to_string() }
     }
 }
 
@@ -274,21 +265,9 @@ mod tests {
     fn what_is_no_epoch_stops_the_node_and_stays_as_it_is() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("epoch");
-        for content in [
-            "",
-            "\n",
-            "x",
-            "-1",
-            "+1",
-            " 1",
-            "1\n\n",
-            "18446744073709551616",
-        ] {
+        for content in ["", "\n", "x", "-1", "+1", " 1", "1\n\n", "18446744073709551616"] {
             fs::write(&path, content).unwrap();
-            let expected = EpochError::Corrupt {
-                path: path.clone(),
-                content: content.to_owned(),
-            };
+            let expected = EpochError::Corrupt { path: path.clone(), content: content.to_owned() };
             let mut file = EpochFile::open(&path).unwrap();
             assert_eq!(file.advance(), Err(expected.clone()), "{content:?}");
             assert_eq!(file.raise_above(Epoch(9)), Err(expected), "{content:?}");
@@ -332,10 +311,9 @@ mod tests {
         let plain = home.path().join("plain");
         fs::write(&plain, "").unwrap();
         match EpochFile::open(&plain.join("epoch")).unwrap_err() {
-            EpochError::Write { path, kind, .. } => assert_eq!(
-                (path, kind),
-                (plain.join("epoch.lock"), io::ErrorKind::NotADirectory)
-            ),
+            EpochError::Write { path, kind, .. } => {
+                assert_eq!((path, kind), (plain.join("epoch.lock"), io::ErrorKind::NotADirectory))
+            }
             other => panic!("{other:?}"),
         }
 
@@ -345,9 +323,9 @@ mod tests {
         fs::write(&path, "6\n").unwrap();
         fs::create_dir(home.path().join("epoch.new")).unwrap();
         match EpochFile::open(&path).unwrap().advance().unwrap_err() {
-            EpochError::Write {
-                path: named, kind, ..
-            } => assert_eq!((named, kind), (path.clone(), io::ErrorKind::IsADirectory)),
+            EpochError::Write { path: named, kind, .. } => {
+                assert_eq!((named, kind), (path.clone(), io::ErrorKind::IsADirectory))
+            }
             other => panic!("{other:?}"),
         }
         assert_eq!(stored(&path), "6\n");

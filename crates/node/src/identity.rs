@@ -28,9 +28,7 @@ pub struct Identity {
 impl Identity {
     /// The identity of a seed, for keys that live elsewhere than in a file.
     pub fn from_seed(seed: &[u8; 32]) -> Self {
-        Self {
-            signing_key: SigningKey::from_bytes(seed),
-        }
+        Self { signing_key: SigningKey::from_bytes(seed) }
     }
 
     /// A new identity from the operating system's randomness, not stored anywhere.
@@ -54,15 +52,13 @@ impl Identity {
         let identity = Self::generate()?;
         let parent = directory::of(path);
         directory::create_private(parent).map_err(|e| IdentityError::write(path, &e))?;
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(MODE_PRIVATE)
-            .open(path)
-            .map_err(|e| match e.kind() {
-                io::ErrorKind::AlreadyExists => IdentityError::Exists(path.to_owned()),
-                _ => IdentityError::write(path, &e),
-            })?;
+        let mut file =
+            OpenOptions::new().write(true).create_new(true).mode(MODE_PRIVATE).open(path).map_err(
+                |e| match e.kind() {
+                    io::ErrorKind::AlreadyExists => IdentityError::Exists(path.to_owned()),
+                    _ => IdentityError::write(path, &e),
+                },
+            )?;
         let written = file
             .write_all(identity.key_file().as_bytes())
             .and_then(|()| file.sync_all())
@@ -107,10 +103,8 @@ impl Identity {
         file.take(MAX_KEY_FILE + 1)
             .read_to_string(&mut text)
             .map_err(|e| IdentityError::read(path, &e))?;
-        let seed = seed_in(&text).map_err(|problem| IdentityError::Content {
-            path: path.to_owned(),
-            problem,
-        })?;
+        let seed = seed_in(&text)
+            .map_err(|problem| IdentityError::Content { path: path.to_owned(), problem })?;
         Ok(Self::from_seed(&seed))
     }
 
@@ -160,10 +154,8 @@ fn seed_in(text: &str) -> Result<Zeroizing<[u8; 32]>, KeyProblem> {
     if text.len() as u64 > MAX_KEY_FILE {
         return Err(KeyProblem::TooLong);
     }
-    let mut keys = text
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let mut keys =
+        text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     let key = keys.next().ok_or(KeyProblem::Empty)?;
     if keys.next().is_some() {
         return Err(KeyProblem::SeveralLines);
@@ -242,19 +234,11 @@ pub enum IdentityError {
 
 impl IdentityError {
     fn read(path: &Path, error: &io::Error) -> Self {
-        Self::Read {
-            path: path.to_owned(),
-            kind: error.kind(),
-            reason: error.to_string(),
-        }
+        Self::Read { path: path.to_owned(), kind: error.kind(), reason: error.to_string() }
     }
 
     fn write(path: &Path, error: &io::Error) -> Self {
-        Self::Write {
-            path: path.to_owned(),
-            kind: error.kind(),
-            reason: error.to_string(),
-        }
+        Self::Write { path: path.to_owned(), kind: error.kind(), reason: error.to_string() }
     }
 }
 
@@ -313,14 +297,8 @@ mod tests {
         let loaded = Identity::load(&path).unwrap();
         assert_eq!(loaded.peer_id(), created.peer_id());
         assert_eq!(loaded.signing_key(), created.signing_key());
-        assert_eq!(
-            Identity::load_or_create(&path).unwrap().peer_id(),
-            created.peer_id()
-        );
-        assert_eq!(
-            Identity::create(&path).unwrap_err(),
-            IdentityError::Exists(path.clone())
-        );
+        assert_eq!(Identity::load_or_create(&path).unwrap().peer_id(), created.peer_id());
+        assert_eq!(Identity::create(&path).unwrap_err(), IdentityError::Exists(path.clone()));
         assert_eq!(Identity::load(&path).unwrap().peer_id(), created.peer_id());
     }
 
@@ -351,20 +329,14 @@ mod tests {
         let path = home.path().join("key");
         for mode in [0o640, 0o604, 0o620, 0o602, 0o610, 0o601, 0o644, 0o777] {
             write(&path, SEED_TEXT, mode);
-            let expected = IdentityError::Exposed {
-                path: path.clone(),
-                mode,
-            };
+            let expected = IdentityError::Exposed { path: path.clone(), mode };
             assert_eq!(Identity::load(&path).unwrap_err(), expected, "{mode:o}");
         }
         for mode in [0o600, 0o400] {
             write(&path, SEED_TEXT, mode);
             assert_eq!(Identity::load(&path).unwrap().peer_id().to_string(), PUBLIC);
         }
-        let exposed = IdentityError::Exposed {
-            path: PathBuf::from("/d/key"),
-            mode: 0o644,
-        };
+        let exposed = IdentityError::Exposed { path: PathBuf::from("/d/key"), mode: 0o644 };
         assert_eq!(
             exposed.to_string(),
             "key file /d/key has mode 0644, so others than its owner can reach it; run `chmod 600 \
@@ -384,17 +356,11 @@ mod tests {
             (format!("{SEED_TEXT}0"), KeyProblem::Length(65)),
             (format!("{}g", &SEED_TEXT[1..]), KeyProblem::Digit(63)),
             (format!("ü{}", &SEED_TEXT[2..]), KeyProblem::Digit(0)),
-            (
-                format!("{SEED_TEXT}\n{SEED_TEXT}"),
-                KeyProblem::SeveralLines,
-            ),
+            (format!("{SEED_TEXT}\n{SEED_TEXT}"), KeyProblem::SeveralLines),
             (padded(4097), KeyProblem::TooLong),
         ] {
             write(&path, &text, 0o600);
-            let expected = IdentityError::Content {
-                path: path.clone(),
-                problem,
-            };
+            let expected = IdentityError::Content { path: path.clone(), problem };
             assert_eq!(Identity::load(&path).unwrap_err(), expected, "{text:?}");
         }
         write(&path, &padded(4096), 0o600);
@@ -405,27 +371,18 @@ mod tests {
     fn missing_and_unwritable_places_are_told_apart() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("key");
-        assert_eq!(
-            Identity::load(&path).unwrap_err(),
-            IdentityError::Missing(path.clone())
-        );
+        assert_eq!(Identity::load(&path).unwrap_err(), IdentityError::Missing(path.clone()));
         // A directory below a file cannot be made, whoever asks.
         fs::write(&path, "").unwrap();
         match Identity::create(&path.join("key")).unwrap_err() {
-            IdentityError::Write {
-                path: named, kind, ..
-            } => assert_eq!(
-                (named, kind),
-                (path.join("key"), io::ErrorKind::NotADirectory)
-            ),
+            IdentityError::Write { path: named, kind, .. } => {
+                assert_eq!((named, kind), (path.join("key"), io::ErrorKind::NotADirectory))
+            }
             other => panic!("{other:?}"),
         }
         assert_eq!(
             Identity::load(home.path()).unwrap_err(),
-            IdentityError::Content {
-                path: home.path().to_owned(),
-                problem: KeyProblem::NoFile,
-            }
+            IdentityError::Content { path: home.path().to_owned(), problem: KeyProblem::NoFile }
         );
     }
 }

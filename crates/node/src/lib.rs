@@ -9,8 +9,20 @@ pub mod config;
 mod directory;
 mod epoch;
 mod identity;
+#[cfg(feature = "wifi")]
+mod lan;
+mod node;
 
 pub use clock::BootClock;
 pub use config::{Config, ConfigError, Environment};
 pub use epoch::{EpochError, EpochFile};
 pub use identity::{Identity, IdentityError, KeyProblem};
+#[cfg(feature = "wifi")]
+pub use lan::LanError;
+pub use node::{Node, NodeBuilder, StartNodeError};
+
+pub use bitcraps_coordinator as coordinator;
+pub use bitcraps_engine as engine;
+pub use bitcraps_transport_api as transport_api;
+#[cfg(feature = "wifi")]
+pub use bitcraps_transport_wifi as transport_wifi;

@@ -38,10 +38,7 @@ pub(super) fn checked(
     origins: &Origins,
     environment: &Environment,
 ) -> Result<(Sections, RawConfig), ConfigError> {
-    let check = Check {
-        origins,
-        environment,
-    };
+    let check = Check { origins, environment };
     let network_monitor = check.network_monitor(&raw.coordination.network_monitor)?;
     let transport = check.transports(&raw.coordination.transport)?;
     let node = check.node(&raw.node)?;
@@ -52,15 +49,7 @@ pub(super) fn checked(
     // Built from text, and joined with text: both are Unicode.
     raw.node.data_dir = node.data_dir.to_string_lossy().into_owned();
     raw.admin.socket = admin.socket.to_string_lossy().into_owned();
-    let sections = Sections {
-        network_monitor,
-        transport,
-        node,
-        lan,
-        peers,
-        admin,
-        log,
-    };
+    let sections = Sections { network_monitor, transport, node, lan, peers, admin, log };
     Ok((sections, raw))
 }
 
@@ -174,10 +163,7 @@ impl Check<'_> {
                 "it holds a control character; use plain text",
             ));
         }
-        Ok(NodeSettings {
-            data_dir,
-            name: (!name.is_empty()).then(|| name.to_owned()),
-        })
+        Ok(NodeSettings { data_dir, name: (!name.is_empty()).then(|| name.to_owned()) })
     }
 
     fn lan(&self, raw: &RawLan) -> Result<LanSettings, ConfigError> {
@@ -238,10 +224,8 @@ impl Check<'_> {
         let mut seen = BTreeSet::new();
         let mut peers = Vec::with_capacity(raw.len());
         for peer in raw {
-            let id: PeerId = peer
-                .id
-                .parse()
-                .map_err(|e| self.unfit("peers", &peer.id, &format!("id: {e}")))?;
+            let id: PeerId =
+                peer.id.parse().map_err(|e| self.unfit("peers", &peer.id, &format!("id: {e}")))?;
             if !seen.insert(id) {
                 let problem = "the peer is listed twice; list all its addresses once";
                 return Err(self.unfit("peers", &peer.id, problem));
@@ -253,10 +237,7 @@ impl Check<'_> {
             let count = peer.addresses.len();
             self.at_most("peers", count, "addresses in one peer", MAX_ADDRESSES)?;
             let addresses = peer.addresses.iter().map(|text| self.address(text));
-            peers.push(StaticPeer {
-                id,
-                addresses: addresses.collect::<Result<_, _>>()?,
-            });
+            peers.push(StaticPeer { id, addresses: addresses.collect::<Result<_, _>>()? });
         }
         Ok(peers)
     }
@@ -288,16 +269,9 @@ impl Check<'_> {
         let filter = raw.filter.trim();
         self.at_most("log.filter", filter.len(), "bytes", MAX_LOG_FILTER)?;
         if filter.is_empty() {
-            return Err(self.unfit(
-                "log.filter",
-                "",
-                "it is empty; write a level, as info or off",
-            ));
+            return Err(self.unfit("log.filter", "", "it is empty; write a level, as info or off"));
         }
-        Ok(LogSettings {
-            filter: filter.to_owned(),
-            format: raw.format,
-        })
+        Ok(LogSettings { filter: filter.to_owned(), format: raw.format })
     }
 
     fn path(&self, key: &'static str, text: &str) -> Result<PathBuf, ConfigError> {
@@ -307,10 +281,7 @@ impl Check<'_> {
         if let Some(rest) = text.strip_prefix("~/") {
             let home = self.environment.text("HOME");
             let origin = || self.origin(key);
-            let home = home.ok_or_else(|| ConfigError::NoHome {
-                origin: origin(),
-                key,
-            })?;
+            let home = home.ok_or_else(|| ConfigError::NoHome { origin: origin(), key })?;
             return Ok(PathBuf::from(home).join(rest));
         }
         if !text.starts_with('/') {
@@ -373,13 +344,7 @@ impl Check<'_> {
         if length <= limit {
             return Ok(());
         }
-        Err(ConfigError::TooLong {
-            origin: self.origin(key),
-            key,
-            length,
-            unit,
-            limit,
-        })
+        Err(ConfigError::TooLong { origin: self.origin(key), key, length, unit, limit })
     }
 
     fn unfit(&self, key: &'static str, value: &str, problem: &str) -> ConfigError {

@@ -10,17 +10,11 @@ pub(super) struct Key {
 }
 
 const fn live(path: &'static str) -> Key {
-    Key {
-        path,
-        needs_restart: false,
-    }
+    Key { path, needs_restart: false }
 }
 
 const fn restart(path: &'static str) -> Key {
-    Key {
-        path,
-        needs_restart: true,
-    }
+    Key { path, needs_restart: true }
 }
 
 /// The static peers are one key: they are compared and overridden as a whole.
@@ -87,16 +81,11 @@ pub(super) fn place(path: &str) -> Place {
     if PEER_KEYS.contains(&path) {
         return Place::OfPeer;
     }
-    if KEYS.iter().any(|key| is_within(key.path, path)) {
-        Place::Section
-    } else {
-        Place::Unknown
-    }
+    if KEYS.iter().any(|key| is_within(key.path, path)) { Place::Section } else { Place::Unknown }
 }
 
 fn is_within(path: &str, section: &str) -> bool {
-    path.strip_prefix(section)
-        .is_some_and(|rest| rest.starts_with('.'))
+    path.strip_prefix(section).is_some_and(|rest| rest.starts_with('.'))
 }
 
 /// The known key or table that somebody may have meant by `unknown`: in the same table, one whose last
@@ -125,9 +114,8 @@ fn split(path: &str) -> (&str, &str) {
 
 /// Every key and every table on the way to one; tables repeat.
 fn known_paths() -> impl Iterator<Item = &'static str> {
-    let tables = KEYS
-        .iter()
-        .flat_map(|key| key.path.match_indices('.').map(|(dot, _)| &key.path[..dot]));
+    let tables =
+        KEYS.iter().flat_map(|key| key.path.match_indices('.').map(|(dot, _)| &key.path[..dot]));
     let keys = KEYS.iter().map(|key| key.path);
     keys.chain(PEER_KEYS).chain(tables)
 }
@@ -152,10 +140,7 @@ mod tests {
                 "coordination.transport.wifi_direkt.max_packet_size",
                 Some("coordination.transport.wifi_direct.max_packet_size"),
             ),
-            (
-                "coordination.transport.wifi",
-                Some("coordination.transport.wifi_direct"),
-            ),
+            ("coordination.transport.wifi", Some("coordination.transport.wifi_direct")),
             ("lan.disc", Some("lan.discovery_port")),
             ("lan.di", None),
             ("lan.foo", None),

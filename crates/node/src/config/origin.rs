@@ -78,13 +78,8 @@ impl Spans {
 
     /// The innermost key whose value covers the byte at `offset`.
     pub(super) fn covering(&self, offset: usize) -> Option<&str> {
-        let covering = self
-            .0
-            .iter()
-            .filter(|(_, span)| span.value.contains(&offset));
-        covering
-            .min_by_key(|(_, span)| span.value.len())
-            .map(|(path, _)| path.as_str())
+        let covering = self.0.iter().filter(|(_, span)| span.value.contains(&offset));
+        covering.min_by_key(|(_, span)| span.value.len()).map(|(path, _)| path.as_str())
     }
 }
 
@@ -129,10 +124,7 @@ impl Search {
             }
             self.value(&path, value);
             // The first of several `[[peers]]` stands for all.
-            self.spans.0.entry(path).or_insert(Span {
-                key: at,
-                value: value.span(),
-            });
+            self.spans.0.entry(path).or_insert(Span { key: at, value: value.span() });
         }
     }
 

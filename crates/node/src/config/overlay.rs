@@ -74,10 +74,7 @@ pub(super) fn lay_over(
 /// The variable that sets what is at `path`, if that takes a value.
 fn variable_for(path: &str) -> Option<String> {
     match place(path) {
-        Place::Value(_) => Some(format!(
-            "{PREFIX}{}",
-            path.to_uppercase().replace('.', "__")
-        )),
+        Place::Value(_) => Some(format!("{PREFIX}{}", path.to_uppercase().replace('.', "__"))),
         Place::Section | Place::OfPeer | Place::Unknown => None,
     }
 }
@@ -107,9 +104,7 @@ fn with(table: &Table, path: &str, value: Value) -> Result<Table, String> {
             inner.insert(word.to_owned(), value);
             break;
         }
-        let next = inner
-            .entry(word)
-            .or_insert_with(|| Value::Table(Table::new()));
+        let next = inner.entry(word).or_insert_with(|| Value::Table(Table::new()));
         let Value::Table(next) = next else {
             return Err(format!("{word} is no table"));
         };

@@ -97,11 +97,7 @@ fn the_seed_is_read_unchanged() {
             default_policy: Policy::FastestFirst,
             energy_aware_mode: true,
             auto_failover_enabled: true,
-            limits: [
-                limits(1024, 10, 0.8),
-                limits(65_536, 5, 0.9),
-                limits(1_048_576, 15, 0.95)
-            ],
+            limits: [limits(1024, 10, 0.8), limits(65_536, 5, 0.9), limits(1_048_576, 15, 0.95)],
         }
     );
     let transport = config.transport();
@@ -150,11 +146,7 @@ fn the_template_documents_every_key_with_its_default() {
     let absent = config.entries().filter(|e| *e.origin == Origin::Default);
     assert_eq!(absent.map(|e| e.key).collect::<Vec<_>>(), [""; 0]);
     let changed = Config::diff(&defaults(), &config);
-    assert_eq!(
-        changed.iter().map(|c| c.key).collect::<Vec<_>>(),
-        [PEERS],
-        "{changed:?}"
-    );
+    assert_eq!(changed.iter().map(|c| c.key).collect::<Vec<_>>(), [PEERS], "{changed:?}");
     assert_eq!(config.peers().len(), 1);
 }
 
@@ -170,10 +162,7 @@ fn schema_paths(root: &Json, at: &Json, prefix: &str, found: &mut BTreeSet<Strin
     };
     assert_eq!(at["additionalProperties"], Json::Bool(false), "{prefix}");
     for (name, property) in properties {
-        assert!(
-            property.get("description").is_some(),
-            "{prefix}.{name} has no description"
-        );
+        assert!(property.get("description").is_some(), "{prefix}.{name} has no description");
         let path = format!("{prefix}.{name}");
         schema_paths(root, property, path.trim_start_matches('.'), found);
     }
@@ -224,30 +213,12 @@ fn every_number_has_two_sides() {
         table.push((key("reliability_threshold"), ratio));
     }
     for (name, row) in [
-        (
-            "health_check_interval_seconds",
-            ("1", "3600", "0", "3601", "1 to 3600"),
-        ),
-        (
-            "anomaly_threshold_multiplier",
-            ("1", "100.0", "0.999", "100.001", "1 to 100"),
-        ),
-        (
-            "partition_risk_alert_threshold",
-            ("0.0", "1", "-0.1", "nan", "0 to 1"),
-        ),
-        (
-            "max_diameter_alert",
-            ("1", "1000", "0", "1001", "1 to 1000"),
-        ),
-        (
-            "min_clustering_coefficient",
-            ("0.0", "1", "-0.1", "1.1", "0 to 1"),
-        ),
-        (
-            "bridge_node_load_threshold",
-            ("0.0", "1", "-0.1", "inf", "0 to 1"),
-        ),
+        ("health_check_interval_seconds", ("1", "3600", "0", "3601", "1 to 3600")),
+        ("anomaly_threshold_multiplier", ("1", "100.0", "0.999", "100.001", "1 to 100")),
+        ("partition_risk_alert_threshold", ("0.0", "1", "-0.1", "nan", "0 to 1")),
+        ("max_diameter_alert", ("1", "1000", "0", "1001", "1 to 1000")),
+        ("min_clustering_coefficient", ("0.0", "1", "-0.1", "1.1", "0 to 1")),
+        ("bridge_node_load_threshold", ("0.0", "1", "-0.1", "inf", "0 to 1")),
     ] {
         table.push((format!("coordination.network_monitor.{name}"), row));
     }
@@ -287,10 +258,7 @@ fn a_mistake_in_the_file_is_told_with_its_place_and_its_cure() {
     let peer = |addresses: &str| format!("[[peers]]\nid = \"{PEER}\"\naddresses = {addresses}");
     for (text, message) in [
         // Keys.
-        (
-            "\n\n  port = 1",
-            "b.toml:3:3: unknown key `port`; did you mean `lan.port`?",
-        ),
+        ("\n\n  port = 1", "b.toml:3:3: unknown key `port`; did you mean `lan.port`?"),
         (
             "[lan]\n# ü\nmdns = true\ndiscover_port = 1",
             "b.toml:4:1: unknown key `lan.discover_port`; did you mean `lan.discovery_port`?",
@@ -300,10 +268,7 @@ fn a_mistake_in_the_file_is_told_with_its_place_and_its_cure() {
             "b.toml:1:25: unknown key `coordination.transport.wifi`; did you mean \
              `coordination.transport.wifi_direct`?",
         ),
-        (
-            "lan = { prot = 1 }",
-            "b.toml:1:9: unknown key `lan.prot`; did you mean `lan.port`?",
-        ),
+        ("lan = { prot = 1 }", "b.toml:1:9: unknown key `lan.prot`; did you mean `lan.port`?"),
         (
             "[[peers]]\nadresses = []",
             "b.toml:2:1: unknown key `peers.adresses`; did you mean `peers.addresses`?",
@@ -327,14 +292,8 @@ fn a_mistake_in_the_file_is_told_with_its_place_and_its_cure() {
             "[log]\nformat = \"xml\"",
             "b.toml:2:10: log.format: unknown variant `xml`, expected `text` or `json`",
         ),
-        (
-            "lan = 3",
-            "b.toml:1:7: lan: invalid type: integer `3`, expected a table",
-        ),
-        (
-            "[[peers]]\naddresses = []",
-            "b.toml:1:1: peers: missing field `id`",
-        ),
+        ("lan = 3", "b.toml:1:7: lan: invalid type: integer `3`, expected a table"),
+        ("[[peers]]\naddresses = []", "b.toml:1:1: peers: missing field `id`"),
         // Texts.
         (
             "[node]\ndata_dir = \"data\"",
@@ -400,11 +359,7 @@ fn a_mistake_in_the_file_is_told_with_its_place_and_its_cure() {
              the peer listens at",
         ),
         (
-            &format!(
-                "{}\n{}",
-                peer("[\"127.0.0.1:1\"]"),
-                peer("[\"127.0.0.1:2\"]")
-            ),
+            &format!("{}\n{}", peer("[\"127.0.0.1:1\"]"), peer("[\"127.0.0.1:2\"]")),
             &format!(
                 "b.toml:1:3: peers = \"{PEER}\": the peer is listed twice; list all its addresses once"
             ),
@@ -440,9 +395,7 @@ fn a_mistake_in_the_file_is_told_with_its_place_and_its_cure() {
 
 #[test]
 fn a_file_cut_short_anywhere_is_read_or_told_with_its_place() {
-    let text = opened_template()
-        .replace("node", "nöde")
-        .replace("[nöde]", "[node]");
+    let text = opened_template().replace("node", "nöde").replace("[nöde]", "[node]");
     let cuts = (0..text.len()).filter(|at| text.is_char_boundary(*at));
     let refused = cuts.filter_map(|at| parse(&text[..at], &[]).err());
     let mut count = 0;
@@ -468,10 +421,7 @@ fn lengths_have_two_sides() {
             .map(|i| format!("[[peers]]\nid = \"{i:064x}\"\naddresses = [\"127.0.0.1:1\"]\n"))
             .collect()
     };
-    assert_eq!(
-        parse(&interfaces(16), &[]).unwrap().lan().interfaces.len(),
-        16
-    );
+    assert_eq!(parse(&interfaces(16), &[]).unwrap().lan().interfaces.len(), 16);
     assert_eq!(
         refused(&interfaces(17)),
         "b.toml:1:5: lan.interfaces has 17 interfaces, it takes at most 16"
@@ -483,10 +433,7 @@ fn lengths_have_two_sides() {
         "b.toml:1:3: peers has 17 addresses in one peer, it takes at most 16"
     );
     assert_eq!(parse(&peers(1024), &[]).unwrap().peers().len(), 1024);
-    assert_eq!(
-        refused(&peers(1025)),
-        "b.toml:1:3: peers has 1025 peers, it takes at most 1024"
-    );
+    assert_eq!(refused(&peers(1025)), "b.toml:1:3: peers has 1025 peers, it takes at most 1024");
     let name = |n: usize| document("node.name", &format!("{:?}", "x".repeat(n)));
     let config = parse(&name(64), &[]).unwrap();
     assert_eq!(config.node().name, Some("x".repeat(64)));
@@ -561,16 +508,10 @@ format = "json"
     assert_eq!(config.admin().socket, Path::new("/s"));
     assert_eq!(
         *config.log(),
-        LogSettings {
-            filter: "debug,quinn=info".to_owned(),
-            format: LogFormat::Json,
-        }
+        LogSettings { filter: "debug,quinn=info".to_owned(), format: LogFormat::Json }
     );
     for name in ["MostReliable", "EnergyEfficient"] {
-        let text = document(
-            "coordination.transport.default_policy",
-            &format!("{name:?}"),
-        );
+        let text = document("coordination.transport.default_policy", &format!("{name:?}"));
         let config = parse(&text, &[]).unwrap();
         assert_eq!(format!("{:?}", config.transport().default_policy), name);
     }
@@ -584,15 +525,9 @@ fn the_data_directory_follows_the_environment() {
     };
     let home = PathBuf::from("/h/.local/share/bitcraps");
     assert_eq!(at(&[("HOME", "/h")]), Ok(home.clone()));
-    assert_eq!(
-        at(&[("HOME", "/h"), ("XDG_DATA_HOME", "")]),
-        Ok(home.clone())
-    );
+    assert_eq!(at(&[("HOME", "/h"), ("XDG_DATA_HOME", "")]), Ok(home.clone()));
     assert_eq!(at(&[("HOME", "/h"), ("XDG_DATA_HOME", "rel")]), Ok(home));
-    assert_eq!(
-        at(&[("XDG_DATA_HOME", "/x")]),
-        Ok(PathBuf::from("/x/bitcraps"))
-    );
+    assert_eq!(at(&[("XDG_DATA_HOME", "/x")]), Ok(PathBuf::from("/x/bitcraps")));
     let error = at(&[]).unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -602,9 +537,7 @@ fn the_data_directory_follows_the_environment() {
     let deep = format!("/{}", "x".repeat(107 - "//bitcraps/admin.sock".len()));
     assert!(at(&[("XDG_DATA_HOME", &deep)]).is_ok());
     assert_eq!(
-        at(&[("XDG_DATA_HOME", &format!("{deep}x"))])
-            .unwrap_err()
-            .to_string(),
+        at(&[("XDG_DATA_HOME", &format!("{deep}x"))]).unwrap_err().to_string(),
         "default: admin.socket has 108 bytes, it takes at most 107"
     );
 }
@@ -613,10 +546,7 @@ fn the_data_directory_follows_the_environment() {
 fn the_environment_wins_over_the_file() {
     let text = "[coordination.transport]\ndefault_policy = \"FastestFirst\"\n[lan]\nport = 5";
     let variables = [
-        (
-            "BITCRAPS__COORDINATION__TRANSPORT__DEFAULT_POLICY",
-            "MostReliable",
-        ),
+        ("BITCRAPS__COORDINATION__TRANSPORT__DEFAULT_POLICY", "MostReliable"),
         ("BITCRAPS__LAN__PORT", "7"),
         ("BITCRAPS__LAN__INTERFACES", "[\"lo\", \"127.0.0.2\"]"),
         ("BITCRAPS__LAN__MDNS", "false"),
@@ -650,16 +580,8 @@ fn a_mistake_in_the_environment_names_its_variable() {
             "environment variable BITCRAPS__LAN__PROT sets no known key; did you mean \
              `BITCRAPS__LAN__PORT`?",
         ),
-        (
-            "BITCRAPS__LAN",
-            "{}",
-            "environment variable BITCRAPS__LAN sets no known key",
-        ),
-        (
-            "BITCRAPS__QUUXQUUX",
-            "1",
-            "environment variable BITCRAPS__QUUXQUUX sets no known key",
-        ),
+        ("BITCRAPS__LAN", "{}", "environment variable BITCRAPS__LAN sets no known key"),
+        ("BITCRAPS__QUUXQUUX", "1", "environment variable BITCRAPS__QUUXQUUX sets no known key"),
         (
             "BITCRAPS__LAN__PORT",
             "seven",
@@ -709,17 +631,12 @@ fn a_value_that_is_no_text_names_its_variable() {
     .into_iter()
     .collect();
     let error = Config::parse("", Path::new(""), &environment).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "environment variable BITCRAPS__NODE__NAME holds no text"
-    );
+    assert_eq!(error.to_string(), "environment variable BITCRAPS__NODE__NAME holds no text");
     // Somebody else's variable may hold anything.
-    let environment: Environment = [
-        (OsString::from("HOME"), OsString::from("/h")),
-        (OsString::from("OTHER"), value),
-    ]
-    .into_iter()
-    .collect();
+    let environment: Environment =
+        [(OsString::from("HOME"), OsString::from("/h")), (OsString::from("OTHER"), value)]
+            .into_iter()
+            .collect();
     assert!(Config::parse("", Path::new(""), &environment).is_ok());
 }
 
@@ -728,10 +645,7 @@ fn every_value_knows_where_it_comes_from() {
     let text = "[lan]\nport = 5\n  mdns = true\n[[peers]]\nid = \"0000000000000000000000000000000000000000000000000000000000000000\"\naddresses = [\"127.0.0.1:1\"]\n";
     let config = parse(text, &[("BITCRAPS__LAN__PORT", "6")]).unwrap();
     let origin = |key: &str| config.origin_of(key).map(ToString::to_string);
-    assert_eq!(
-        origin("lan.port").unwrap(),
-        "environment variable BITCRAPS__LAN__PORT"
-    );
+    assert_eq!(origin("lan.port").unwrap(), "environment variable BITCRAPS__LAN__PORT");
     assert_eq!(origin("lan.mdns").unwrap(), "b.toml:3:3");
     assert_eq!(origin("peers").unwrap(), "b.toml:4:3");
     assert_eq!(origin("lan.beacon").unwrap(), "default");
@@ -752,22 +666,10 @@ fn a_difference_says_whether_it_needs_a_restart() {
     };
     assert_eq!(
         Config::diff(&old, &new),
-        [
-            change("lan.port", "5", "6", true),
-            change("log.filter", "\"info\"", "\"debug\"", false)
-        ]
+        [change("lan.port", "5", "6", true), change("log.filter", "\"info\"", "\"debug\"", false)]
     );
-    let shown: Vec<_> = Config::diff(&new, &old)
-        .iter()
-        .map(Change::to_string)
-        .collect();
-    assert_eq!(
-        shown,
-        [
-            "lan.port: 6 -> 5 (needs a restart)",
-            "log.filter: \"debug\" -> \"info\""
-        ]
-    );
+    let shown: Vec<_> = Config::diff(&new, &old).iter().map(Change::to_string).collect();
+    assert_eq!(shown, ["lan.port: 6 -> 5 (needs a restart)", "log.filter: \"debug\" -> \"info\""]);
     assert_eq!(Config::diff(&old, &old), []);
 }
 
@@ -777,9 +679,7 @@ fn a_file_is_read_from_disk() {
     let path = home_dir.path().join("b.toml");
     let load = || Config::load(Some(&path), &home(&[]));
     match load().unwrap_err() {
-        ConfigError::Read {
-            path: named, kind, ..
-        } => {
+        ConfigError::Read { path: named, kind, .. } => {
             assert_eq!((named, kind), (path.clone(), std::io::ErrorKind::NotFound));
         }
         other => panic!("{other:?}"),
@@ -789,23 +689,13 @@ fn a_file_is_read_from_disk() {
     assert_eq!(config.lan().port, 5);
     assert_eq!(
         config.origin_of("lan.port"),
-        Some(&Origin::File(Location {
-            file: path.clone(),
-            line: 2,
-            column: 1
-        }))
+        Some(&Origin::File(Location { file: path.clone(), line: 2, column: 1 }))
     );
     fs::write(&path, "#".repeat(MAX_FILE as usize)).unwrap();
     assert!(load().is_ok());
     fs::write(&path, "#".repeat(MAX_FILE as usize + 1)).unwrap();
     let limit = MAX_FILE;
-    assert_eq!(
-        load().unwrap_err(),
-        ConfigError::TooLarge {
-            path: path.clone(),
-            limit
-        }
-    );
+    assert_eq!(load().unwrap_err(), ConfigError::TooLarge { path: path.clone(), limit });
     let without = Config::load(None, &home(&[])).unwrap();
     assert_eq!(Config::diff(&without, &defaults()), []);
 }
