@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use bitcraps_types::{LinkCapabilities, LinkId, PeerId, Timestamp, TransportType};
 
+use crate::Ticket;
 use crate::budget::Budget;
 use crate::config::TransportConfig;
 use crate::damping::{Damping, Fall};
@@ -132,7 +133,7 @@ pub(crate) struct Link {
     pub(crate) one_way: bool,
     /// Since when acks of this link's frames come over others only.
     detour_since: Option<Timestamp>,
-    /// Non-hello frames came: the other end is ready too.
+    /// Data or probes came: the other end is ready too.
     pub(crate) peer_ready: bool,
     /// The other end was seen to receive acks that left over this link alone.
     pub(crate) acks_proven: bool,
@@ -364,16 +365,28 @@ impl Link {
 
     /// `total` frames have left the driver's queue since the link came up. Frames leave in any
     /// order, but a batch has left by the time it is told; the oldest are taken as gone.
-    /// `more_waits` when messages wait for room here.
-    pub(crate) fn written(&mut self, total: u64, more_waits: bool, now: Timestamp) {
+    /// `more_waits` when messages wait for room here. Calls `each` for every frame that waited for
+    /// as long as its answer may take.
+    pub(crate) fn written(
+        &mut self,
+        total: u64,
+        more_waits: bool,
+        now: Timestamp,
+        mut each: impl FnMut(Option<Ticket>),
+    ) {
+        let floor = self.facts.transport.timeout_floor();
         let count = total.saturating_sub(self.written_total).min(self.unwritten.len() as u64);
         self.written_total = total.max(self.written_total);
         let mut slowest = Duration::ZERO;
         for gone in self.unwritten.drain(..count as usize) {
             self.backlog -= u64::from(gone.bytes);
-            slowest = slowest.max(now.since(gone.handed));
+            let waited = now.since(gone.handed);
+            slowest = slowest.max(waited);
             if let Some(seq) = gone.seq {
                 self.flights.set_written(seq, now);
+                if waited >= floor {
+                    each(self.flights.get(seq).and_then(|flight| flight.owner));
+                }
             }
         }
         if slowest > QUEUE_TARGET * 2 {

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use crate::config::bounds;
 use crate::explain::Decision;
+use crate::flight::FlightState;
 use crate::link::Link;
 use crate::message::{Copy, Fragments, Message};
 use crate::{
@@ -566,25 +567,44 @@ impl Core {
         self.transmit_on(slot, index, Reason::SecondCopy, now).unwrap_or_default();
     }
 
+    /// How long the copy's answer may take, backed off once every link had its turn.
+    fn patience(&self, message: &Message, link: &Link) -> Duration {
+        let bytes = (message.payload.len() + Frame::DATA_OVERHEAD).min(link.max_frame);
+        let timeout = link.timeout(SizeBucket::of(bytes));
+        let links = &self.peers[message.peer as usize].links;
+        let ready = links.iter().filter(|l| l.ready && !l.is_down()).count().max(1) as u32;
+        let doublings = (message.timeouts / ready).min(16);
+        (timeout * (1 << doublings)).min(TIMEOUT_CAP.max(timeout))
+    }
+
     /// When the copy's answer is overdue.
     fn due(&self, message: &Message, copy: &Copy) -> Timestamp {
         let state = &self.peers[message.peer as usize];
         let Some(link) = state.links.iter().find(|l| l.id() == copy.link) else {
             return copy.handed;
         };
-        let bytes = (message.payload.len() + Frame::DATA_OVERHEAD).min(link.max_frame);
-        let timeout = link.timeout(SizeBucket::of(bytes));
-        let ready = state.links.iter().filter(|l| l.ready && !l.is_down()).count().max(1) as u32;
-        let doublings = (message.timeouts / ready).min(16);
-        let timeout = (timeout * (1 << doublings)).min(TIMEOUT_CAP.max(timeout));
+        let timeout = self.patience(message, link);
         match link.flights.get(copy.seq) {
-            Some(flight) => match flight.written {
+            Some(flight) if flight.state != FlightState::Acked => match flight.written {
                 Some(written) => written + timeout,
                 None => flight.handed + timeout.max(link.queue_patience()),
             },
             // The hop acknowledged it and the end did not: the end gets as long again.
-            None => copy.handed + timeout * 2,
+            Some(_) | None => copy.handed + timeout * 2,
         }
+    }
+
+    /// When to look whether the copy's answer is overdue. A frame that waits in the driver's queue
+    /// is looked at as if it left at once: by then its driver has mostly told when it left, and
+    /// that alone sets no timer.
+    fn look_at(&self, message: &Message, copy: &Copy, now: Timestamp) -> Timestamp {
+        let due = self.due(message, copy);
+        let state = &self.peers[message.peer as usize];
+        let link = state.links.iter().find(|l| l.id() == copy.link);
+        let early = link
+            .filter(|l| l.flights.get(copy.seq).is_some_and(|f| f.written.is_none()))
+            .map(|link| copy.handed + self.patience(message, link));
+        early.filter(|early| *early > now).map_or(due, |early| early.min(due))
     }
 
     fn hedge_due(&self, message: &Message) -> Option<Timestamp> {
@@ -613,14 +633,15 @@ impl Core {
     }
 
     /// Sets the message's one timer to whatever comes first.
-    pub(crate) fn arm(&mut self, slot: u32, _now: Timestamp) {
+    pub(crate) fn arm(&mut self, slot: u32, now: Timestamp) {
         let Some(message) = self.messages.get(slot) else {
             return;
         };
         let mut at = message.deadline;
         if self.config.resend && !message.queued {
-            if let Some(due) = message.copies().map(|copy| self.due(message, copy)).min() {
-                at = at.min(due);
+            if let Some(look) = message.copies().map(|copy| self.look_at(message, copy, now)).min()
+            {
+                at = at.min(look);
             }
             if let Some(hedge) = self.hedge_due(message) {
                 at = at.min(hedge);
@@ -833,8 +854,14 @@ impl Core {
             return;
         };
         let more_waits = state.outgoing.iter().any(|o| !o.queue.is_empty());
-        state.links[index].written(total, more_waits, now);
+        let mut waited = Vec::new();
+        state.links[index].written(total, more_waits, now, |owner| waited.extend(owner));
         state.refresh(index);
+        if !waited.is_empty() {
+            // Their timers were set for frames that may wait much longer.
+            waited.iter().for_each(|ticket| self.arm(ticket.slot, now));
+            self.arm_link(peer, link, now);
+        }
         self.pump(peer, now);
     }
 

@@ -21,11 +21,17 @@ impl Core {
             };
         };
         sooner(entry.greeting.resend_at);
+        sooner((!entry.ready).then(|| entry.since + entry.connection_timeout()));
         sooner(entry.probe.map(|probe| probe.due));
         let oldest = entry.flights.oldest_outstanding();
         sooner(oldest.map(|(_, flight)| match flight.written {
             Some(written) => written + entry.timeout(flight.bucket),
-            None => flight.handed + entry.timeout(flight.bucket).max(entry.queue_patience()),
+            None => {
+                // Looked at as if it left at once, since `written` alone sets no timer.
+                let early = flight.handed + entry.timeout(flight.bucket);
+                let late = flight.handed + entry.timeout(flight.bucket).max(entry.queue_patience());
+                if early > now { early } else { late }
+            }
         }));
         self.set_link_timer(peer, link, at);
     }

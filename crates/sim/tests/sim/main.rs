@@ -1,3 +1,4 @@
 //! The simulator itself: links, faults, applications, determinism.
 
 mod basics;
+mod failover;
