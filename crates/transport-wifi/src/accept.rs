@@ -122,16 +122,8 @@ async fn greet(
     }
     let tag = tag(connection).ok_or(AnswerError::NoKey)?;
     let caller = Caller::hear(connection).await?;
-    let key = PathKey {
-        peer,
-        local: endpoint.address,
-        remote: connection.remote_address(),
-    };
-    let claim = Claim {
-        dialler: Dialler::Peer,
-        incarnation: caller.hello.incarnation,
-        tag,
-    };
+    let key = PathKey { peer, local: endpoint.address, remote: connection.remote_address() };
+    let claim = Claim { dialler: Dialler::Peer, incarnation: caller.hello.incarnation, tag };
     let replaces = caller.hello.replaces;
     match lan.establish(connection.clone(), key, claim, replaces).1 {
         Admission::Up => {

@@ -34,20 +34,47 @@ pub(crate) struct Scope {
     pub(crate) addresses: Vec<SocketAddr>,
     /// Where it is sent.
     pub(crate) destinations: Vec<SocketAddrV4>,
+    /// The interface's own network, where the system tells it.
+    pub(crate) network: Option<Network>,
+    /// Networks of this node's other scopes.
+    pub(crate) others: Vec<Network>,
 }
 
 impl Scope {
     pub(crate) fn is_loopback(&self) -> bool {
         self.from.is_loopback()
     }
+
+    /// Whether a beacon from `from` belongs to this scope. The sockets of two LAN scopes hear the
+    /// same broadcasts, and each beacon is to be answered from the interface that it came by.
+    pub(crate) fn hears(&self, from: IpAddr) -> bool {
+        let IpAddr::V4(from) = from else { return false };
+        let holds = |network: &Network| network.holds(from);
+        from.is_loopback() == self.is_loopback()
+            && (self.network.as_ref().is_some_and(holds) || !self.others.iter().any(holds))
+    }
 }
 
-/// One scope for loopback and one for each LAN address. `broadcast_of` tells an interface's
-/// broadcast address.
+/// An IPv4 network as one of its interfaces knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Network {
+    pub(crate) ip: Ipv4Addr,
+    pub(crate) mask: Ipv4Addr,
+    pub(crate) broadcast: Option<Ipv4Addr>,
+}
+
+impl Network {
+    fn holds(&self, ip: Ipv4Addr) -> bool {
+        (self.ip.to_bits() ^ ip.to_bits()) & self.mask.to_bits() == 0
+    }
+}
+
+/// One scope for loopback and one for each LAN address. `network_of` tells the network of a local
+/// address.
 pub(crate) fn scopes(
     listening: &[SocketAddr],
     config: &BeaconConfig,
-    broadcast_of: impl Fn(Ipv4Addr) -> Option<Ipv4Addr>,
+    network_of: impl Fn(Ipv4Addr) -> Option<Network>,
 ) -> Vec<Scope> {
     let mut scopes: Vec<Scope> = Vec::new();
     for address in listening {
@@ -62,16 +89,16 @@ pub(crate) fn scopes(
             scope.addresses.push(*address);
             continue;
         }
-        let groups = if v4.ip().is_loopback() {
+        let loopback = v4.ip().is_loopback();
+        let network = network_of(*v4.ip()).filter(|_| !loopback);
+        let groups = if loopback {
             vec![LOOPBACK_BROADCAST]
         } else {
-            broadcast_of(*v4.ip())
-                .into_iter()
-                .chain([BEACON_GROUP])
-                .collect()
+            let broadcast = network.and_then(|network| network.broadcast);
+            broadcast.into_iter().chain([BEACON_GROUP]).collect()
         };
         let extra = config.destinations.iter().filter_map(|to| match to {
-            SocketAddr::V4(to) if to.ip().is_loopback() == v4.ip().is_loopback() => Some(*to),
+            SocketAddr::V4(to) if to.ip().is_loopback() == loopback => Some(*to),
             SocketAddr::V4(_) | SocketAddr::V6(_) => None,
         });
         scopes.push(Scope {
@@ -82,7 +109,14 @@ pub(crate) fn scopes(
                 .map(|ip| SocketAddrV4::new(ip, config.port))
                 .chain(extra)
                 .collect(),
+            network,
+            others: Vec::new(),
         });
+    }
+    let networks: Vec<_> = scopes.iter().filter_map(|scope| scope.network).collect();
+    for scope in &mut scopes {
+        let others = networks.iter().filter(|other| Some(**other) != scope.network);
+        scope.others = others.copied().collect();
     }
     scopes
 }
@@ -132,10 +166,7 @@ impl Ether {
             hear.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)).into())?;
             hear.join_multicast_v4(&BEACON_GROUP, &scope.from)?;
         }
-        Ok((
-            UdpSocket::from_std(speak.into())?,
-            UdpSocket::from_std(hear.into())?,
-        ))
+        Ok((UdpSocket::from_std(speak.into())?, UdpSocket::from_std(hear.into())?))
     }
 
     /// Sends `beacon` to every destination. What the network refuses is lost, as a datagram may be:
@@ -161,11 +192,8 @@ impl Ether {
 /// Signs what `scope` is to hear.
 pub(crate) fn sign(identity: &Identity, scope: &Scope, sequence: u64) -> Bytes {
     let addresses = scope.addresses.iter().take(MAX_BEACON_ADDRESSES);
-    let beacon = Beacon {
-        peer: identity.peer(),
-        sequence,
-        addresses: addresses.copied().collect(),
-    };
+    let beacon =
+        Beacon { peer: identity.peer(), sequence, addresses: addresses.copied().collect() };
     let signature = identity.sign(&beacon.signed_bytes());
     SignedBeacon { beacon, signature }.encode()
 }
@@ -205,14 +233,9 @@ pub(crate) fn judge(
     }
     let key = VerifyingKey::from_bytes(beacon.peer.as_bytes()).map_err(|_| Unheard::Forged)?;
     let signature = Signature::from_bytes(&signed.signature);
-    key.verify_strict(&beacon.signed_bytes(), &signature)
-        .map_err(|_| Unheard::Forged)?;
+    key.verify_strict(&beacon.signed_bytes(), &signature).map_err(|_| Unheard::Forged)?;
     let addresses = beacon.addresses.iter().filter_map(|address| {
-        let ip = if address.ip().is_unspecified() {
-            from
-        } else {
-            address.ip()
-        };
+        let ip = if address.ip().is_unspecified() { from } else { address.ip() };
         is_dialable(ip, address.port(), loopback).then(|| SocketAddr::new(ip, address.port()))
     });
     let due = hearing.note(beacon.peer, Some(beacon.sequence), addresses, now);

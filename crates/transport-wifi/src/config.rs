@@ -102,12 +102,7 @@ impl WifiConfig {
     }
 
     fn check_beacon(&self, beacon: &BeaconConfig) -> Result<(), ConfigError> {
-        count(
-            "beacon destinations",
-            beacon.destinations.len(),
-            0,
-            MAX_DESTINATIONS,
-        )?;
+        count("beacon destinations", beacon.destinations.len(), 0, MAX_DESTINATIONS)?;
         if !self.listen.iter().any(SocketAddr::is_ipv4) {
             return Err(ConfigError::BeaconWithoutIpv4);
         }
@@ -143,12 +138,7 @@ fn count(what: &'static str, got: usize, min: usize, max: usize) -> Result<(), C
     if (min..=max).contains(&got) {
         Ok(())
     } else {
-        Err(ConfigError::Count {
-            what,
-            got,
-            min,
-            max,
-        })
+        Err(ConfigError::Count { what, got, min, max })
     }
 }
 
@@ -190,7 +180,11 @@ impl Default for BeaconConfig {
     }
 }
 
-/// How the node is found by multicast DNS.
+/// How the node is found by multicast DNS, on the interfaces of the addresses listened on.
+///
+/// Before it can be told which interfaces those are, the library joins the mDNS groups on every
+/// one, which the kernel may announce there (IGMP, MLD). Where not even that may leave loopback,
+/// mDNS stays off; the beacon does the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MdnsConfig {
     /// UDP port, 5353 unless an isolated test wants another.
@@ -277,22 +271,11 @@ mod tests {
             change(&mut config);
             assert_eq!(config.check(), Ok(()), "row {row}");
         }
-        let count = |what, got, min, max| ConfigError::Count {
-            what,
-            got,
-            min,
-            max,
-        };
+        let count = |what, got, min, max| ConfigError::Count { what, got, min, max };
         let bad: &[(Change, ConfigError)] = &[
             (|c| c.listen.clear(), count("listen", 0, 1, 8)),
-            (
-                |c| c.listen = vec![address("127.0.0.1:0"); 9],
-                count("listen", 9, 1, 8),
-            ),
-            (
-                |c| c.listen = vec![address("0.0.0.0:9")],
-                ConfigError::Listen(address("0.0.0.0:9")),
-            ),
+            (|c| c.listen = vec![address("127.0.0.1:0"); 9], count("listen", 9, 1, 8)),
+            (|c| c.listen = vec![address("0.0.0.0:9")], ConfigError::Listen(address("0.0.0.0:9"))),
             (
                 |c| c.listen = vec![address("127.255.255.255:9")],
                 ConfigError::Listen(address("127.255.255.255:9")),
@@ -302,14 +285,8 @@ mod tests {
                 ConfigError::Twice(address("127.0.0.1:9")),
             ),
             (|c| c.max_frame = 255, ConfigError::MaxFrame(255)),
-            (
-                |c| c.max_frame = MAX_FRAME_LIMIT + 1,
-                ConfigError::MaxFrame(MAX_FRAME_LIMIT + 1),
-            ),
-            (
-                |c| c.connection_timeout = Duration::ZERO,
-                ConfigError::Timeout,
-            ),
+            (|c| c.max_frame = MAX_FRAME_LIMIT + 1, ConfigError::MaxFrame(MAX_FRAME_LIMIT + 1)),
+            (|c| c.connection_timeout = Duration::ZERO, ConfigError::Timeout),
         ];
         for (change, error) in bad {
             let mut config = WifiConfig::new(vec![address("127.0.0.1:0")]);
@@ -318,13 +295,9 @@ mod tests {
         }
 
         let mut config = WifiConfig::new(vec![address("127.0.0.1:0")]);
-        beacon(&mut config, |b| {
-            b.destinations = vec![address("127.0.0.2:9")]
-        });
+        beacon(&mut config, |b| b.destinations = vec![address("127.0.0.2:9")]);
         assert_eq!(config.check(), Ok(()));
-        beacon(&mut config, |b| {
-            b.destinations = vec![address("192.0.2.1:9")]
-        });
+        beacon(&mut config, |b| b.destinations = vec![address("192.0.2.1:9")]);
         let leaves = ConfigError::BeaconDestination(address("192.0.2.1:9"));
         assert_eq!(config.check(), Err(leaves));
         beacon(&mut config, |b| b.port = 0);

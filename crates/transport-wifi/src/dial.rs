@@ -28,11 +28,7 @@ pub(crate) async fn dial(lan: Arc<Lan>, target: ConnectTarget) -> Result<LinkId,
         lan: &lan,
         endpoint: &endpoint,
         remote,
-        key: PathKey {
-            peer: target.peer,
-            local: endpoint.address,
-            remote,
-        },
+        key: PathKey { peer: target.peer, local: endpoint.address, remote },
     };
     tokio::select! {
         dialled = tokio::time::timeout(limit, call.run()) => dialled.unwrap_or_else(|_| {
@@ -54,10 +50,7 @@ struct Call<'a> {
 
 impl Call<'_> {
     fn unreachable(&self, why: impl ToString) -> ConnectError {
-        ConnectError::Unreachable {
-            address: self.remote.to_string(),
-            why: why.to_string(),
-        }
+        ConnectError::Unreachable { address: self.remote.to_string(), why: why.to_string() }
     }
 
     fn lost(&self, why: &ConnectionError, expected: &Expected) -> ConnectError {
@@ -84,19 +77,14 @@ impl Call<'_> {
             Path::Free(dial) => dial,
         };
         let expected = Arc::new(Expected::new(self.key.peer));
-        let call = self
-            .endpoint
-            .call(self.remote, &self.lan.tls, expected.clone());
+        let call = self.endpoint.call(self.remote, &self.lan.tls, expected.clone());
         let call = call.map_err(|error| match error {
             CallError::Quic(quinn::ConnectError::EndpointStopping) => ConnectError::NotStarted,
             CallError::Quic(error) => self.unreachable(error),
             CallError::Tls(error) => self.unreachable(error),
         })?;
         let connection = call.await.map_err(|why| self.lost(&why, &expected))?;
-        let hello = Hello {
-            incarnation: self.lan.incarnation,
-            replaces: dial.replaces,
-        };
+        let hello = Hello { incarnation: self.lan.incarnation, replaces: dial.replaces };
         let incarnation = match greeting::dial(&connection, hello).await {
             Ok(incarnation) => incarnation,
             Err(GreetingError::Lost(why)) if CloseCode::Replaced.said_in(&why) => {
@@ -114,11 +102,7 @@ impl Call<'_> {
         let Some(tag) = greeting::tag(&connection) else {
             return Err(self.unreachable("the handshake gave no secret"));
         };
-        let claim = Claim {
-            dialler: Dialler::Us,
-            incarnation,
-            tag,
-        };
+        let claim = Claim { dialler: Dialler::Us, incarnation, tag };
         let lan = self.lan;
         let (id, admission) = lan.establish(connection.clone(), self.key, claim, dial.replaces);
         let refuse = |code: CloseCode| connection.close(code.into(), b"");

@@ -8,7 +8,7 @@ use bitcraps_types::Timestamp;
 use mdns_sd::{Receiver, ServiceEvent};
 use tokio::time::Instant;
 
-use crate::beacon::{Ether, MAX_DATAGRAM, Scope, jittered, judge, scopes, sign};
+use crate::beacon::{Ether, MAX_DATAGRAM, Network, Scope, jittered, judge, scopes, sign};
 use crate::config::BeaconConfig;
 use crate::hearing::Hearing;
 use crate::lan::Lan;
@@ -41,15 +41,15 @@ pub(crate) fn open_ethers(
         what: "list of network interfaces".to_owned(),
         why: error.to_string(),
     })?;
-    let broadcast_of = |ip: Ipv4Addr| {
-        interfaces
-            .iter()
-            .find_map(|interface| match &interface.addr {
-                if_addrs::IfAddr::V4(v4) if v4.ip == ip => v4.broadcast,
-                if_addrs::IfAddr::V4(_) | if_addrs::IfAddr::V6(_) => None,
-            })
+    let network_of = |ip: Ipv4Addr| {
+        interfaces.iter().find_map(|interface| match &interface.addr {
+            if_addrs::IfAddr::V4(v4) if v4.ip == ip => {
+                Some(Network { ip, mask: v4.netmask, broadcast: v4.broadcast })
+            }
+            if_addrs::IfAddr::V4(_) | if_addrs::IfAddr::V6(_) => None,
+        })
     };
-    scopes(listening, config, broadcast_of)
+    scopes(listening, config, network_of)
         .into_iter()
         .map(|scope| Ether::open(scope, config.port))
         .collect()
@@ -83,6 +83,7 @@ pub(crate) async fn beacon(lan: Arc<Lan>, config: BeaconConfig, ether: Ether) {
                 pause.set(tokio::time::sleep(jittered(config.interval, &mut rng)));
             }
             heard = ether.hear(&mut buffer) => match heard {
+                Ok((_, from)) if !ether.scope.hears(from) => {}
                 Ok((datagram, from)) => {
                     match judge(datagram, from, loopback, own, &mut hearing, time.now()) {
                         Ok((peer, addresses)) => {

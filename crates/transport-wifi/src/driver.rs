@@ -204,8 +204,7 @@ impl Driver<'_> {
     /// Notes whether anything arrived, and fits QUIC's buffer to the path.
     fn measure(&mut self) {
         let stats = self.connection.stats();
-        self.connection
-            .set_send_window(send_window(stats.path.cwnd));
+        self.connection.set_send_window(send_window(stats.path.cwnd));
         let heard = stats.udp_rx.datagrams;
         let quiet = &self.link.quiet_ticks;
         if std::mem::replace(&mut self.heard, heard) == heard {

@@ -89,18 +89,11 @@ pub(crate) struct EndpointFactory<'a> {
 }
 
 fn unavailable(what: impl ToString, why: impl ToString) -> StartError {
-    StartError::Unavailable {
-        what: what.to_string(),
-        why: why.to_string(),
-    }
+    StartError::Unavailable { what: what.to_string(), why: why.to_string() }
 }
 
 fn bind(address: SocketAddr) -> io::Result<Socket> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::DGRAM,
-        Some(Protocol::UDP),
-    )?;
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
@@ -118,10 +111,9 @@ fn bind(address: SocketAddr) -> io::Result<Socket> {
 impl EndpointFactory<'_> {
     pub(crate) fn bind(&self, address: SocketAddr) -> Result<LocalEndpoint, StartError> {
         let refused = |error: io::Error| match error.kind() {
-            io::ErrorKind::AddrInUse => StartError::InUse {
-                what: address.to_string(),
-                why: error.to_string(),
-            },
+            io::ErrorKind::AddrInUse => {
+                StartError::InUse { what: address.to_string(), why: error.to_string() }
+            }
             io::ErrorKind::AddrNotAvailable => unavailable(
                 address,
                 format!("{error}; listen on an address that an interface of this machine has"),
@@ -143,10 +135,7 @@ impl EndpointFactory<'_> {
     /// their connections are gone. They differ by address, or one endpoint could be made to reset
     /// the connections of another.
     fn config(&self, address: SocketAddr) -> Result<EndpointConfig, StartError> {
-        let secret = |what| {
-            self.identity
-                .derive(&format!("bitcraps/1 {what} {address}"))
-        };
+        let secret = |what| self.identity.derive(&format!("bitcraps/1 {what} {address}"));
         let reset = hmac::Key::new(hmac::HMAC_SHA256, &secret("stateless reset"));
         let mut config = EndpointConfig::new(Arc::new(reset));
         let [a, b, c, d, e, f, g, h, ..] = secret("connection id");

@@ -72,9 +72,7 @@ pub(crate) fn split_datagram(
     }
     match datagram.len() {
         0 => Ok(()),
-        some => Err(FramingError::CutShort {
-            missing: PREFIX - some,
-        }),
+        some => Err(FramingError::CutShort { missing: PREFIX - some }),
     }
 }
 
@@ -112,10 +110,7 @@ mod tests {
         let mut prefix = BytesMut::from(&[0, 0, 0, 9][..]);
         let error = FramingError::TooLong { length: 9, max: 8 };
         assert_eq!(split(&mut prefix, 8, &mut got), Err(error));
-        assert_eq!(
-            split_datagram(Bytes::from_static(&[0, 0, 0, 9]), 8, &mut got),
-            Err(error)
-        );
+        assert_eq!(split_datagram(Bytes::from_static(&[0, 0, 0, 9]), 8, &mut got), Err(error));
         let mut prefix = BytesMut::from(&[0, 0, 0, 8][..]);
         assert_eq!(split(&mut prefix, 8, &mut got), Ok(8));
         assert!(got.is_empty());

@@ -36,10 +36,7 @@ impl Hello {
             (1, tag) => Some(tag),
             _ => return None,
         };
-        Some(Self {
-            incarnation,
-            replaces,
-        })
+        Some(Self { incarnation, replaces })
     }
 }
 
@@ -113,10 +110,7 @@ mod tests {
     #[test]
     fn a_hello_is_read_back_and_nothing_else_is_one() {
         for replaces in [None, Some([9; 8]), Some([0; 8])] {
-            let hello = Hello {
-                incarnation: [7; 8],
-                replaces,
-            };
+            let hello = Hello { incarnation: [7; 8], replaces };
             assert_eq!(Hello::decode(hello.encode()), Some(hello));
         }
         let mut bytes = [7; HELLO];

@@ -73,16 +73,11 @@ impl Hearing {
                 self.peers.remove(&oldest);
             }
         }
-        let heard = self.peers.entry(peer).or_insert(Heard {
-            sequence: None,
-            at: now,
-            hinted: Vec::new(),
-        });
+        let heard =
+            self.peers.entry(peer).or_insert(Heard { sequence: None, at: now, hinted: Vec::new() });
         heard.at = now;
         heard.sequence = sequence.or(heard.sequence);
-        heard
-            .hinted
-            .retain(|(_, at)| now.since(*at) < HINT_INTERVAL);
+        heard.hinted.retain(|(_, at)| now.since(*at) < HINT_INTERVAL);
         let mut due = Vec::new();
         for address in addresses.into_iter().take(MAX_BEACON_ADDRESSES) {
             let told = heard.hinted.iter().any(|(a, _)| *a == address);

@@ -9,9 +9,8 @@ use rustls::sign::CertifiedKey;
 use zeroize::Zeroizing;
 
 /// SubjectPublicKeyInfo of an Ed25519 key (RFC 8410) up to the 32 bytes of the key.
-const SPKI_PREFIX: [u8; 12] = [
-    0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
-];
+const SPKI_PREFIX: [u8; 12] =
+    [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
 /// PKCS #8 version 1 of an Ed25519 key (RFC 8410) up to the 32 bytes of the seed.
 const PKCS8_PREFIX: [u8; 16] = [
@@ -47,10 +46,7 @@ impl Identity {
         let seed = Zeroizing::new(self.key.to_bytes());
         let key = hmac::Key::new(hmac::HMAC_SHA256, seed.as_slice());
         let mut out = [0; 32];
-        for (out, byte) in out
-            .iter_mut()
-            .zip(hmac::sign(&key, purpose.as_bytes()).as_ref())
-        {
+        for (out, byte) in out.iter_mut().zip(hmac::sign(&key, purpose.as_bytes()).as_ref()) {
             *out = *byte;
         }
         out

@@ -38,12 +38,7 @@ pub(crate) struct Inbound {
 
 impl Inbound {
     pub(crate) fn new(link: LinkId, sink: Arc<dyn Sink>, max_frame: usize) -> Self {
-        Self {
-            link,
-            sink,
-            max_frame,
-            frames: Vec::new(),
-        }
+        Self { link, sink, max_frame, frames: Vec::new() }
     }
 
     /// Hands over `first` and every datagram that waits behind it.

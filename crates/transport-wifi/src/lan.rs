@@ -57,8 +57,7 @@ impl Lan {
             address: Address::new(address.to_string()),
             via: via.map(|via| Address::new(via.to_string())),
         };
-        self.sink
-            .event(TransportEvent::Discovered(Hint { target, source }));
+        self.sink.event(TransportEvent::Discovered(Hint { target, source }));
     }
 
     /// Makes a link of an authenticated connection, unless a rival or a bound stands against it.
@@ -77,23 +76,12 @@ impl Lan {
             capabilities: LinkCapabilities {
                 max_frame: self.config.max_frame,
                 nominal_rate: self.config.nominal_rate,
-                energy: if loopback {
-                    EnergyProfile::MAINS
-                } else {
-                    EnergyProfile::WIFI
-                },
+                energy: if loopback { EnergyProfile::MAINS } else { EnergyProfile::WIFI },
                 metered: false,
                 prior_reliability: self.config.prior_reliability,
-                medium: if loopback {
-                    Medium::Loopback
-                } else {
-                    Medium::Real
-                },
+                medium: if loopback { Medium::Loopback } else { Medium::Real },
             },
-            path: LinkPath {
-                local: key.local.to_string(),
-                remote: key.remote.to_string(),
-            },
+            path: LinkPath { local: key.local.to_string(), remote: key.remote.to_string() },
             queue: Queue::default(),
             quiet_ticks: AtomicU32::new(0),
         });
@@ -145,18 +133,10 @@ impl Lan {
         };
         let local = self.endpoints.iter().map(|e| e.address);
         let Some(at) = choose(local, remote, via) else {
-            let listening: Vec<_> = self
-                .endpoints
-                .iter()
-                .map(|e| e.address.to_string())
-                .collect();
+            let listening: Vec<_> = self.endpoints.iter().map(|e| e.address.to_string()).collect();
             let why = format!(
                 "no endpoint here reaches it{}; this node listens on {}",
-                if via.is_some() {
-                    " as asked by via"
-                } else {
-                    ""
-                },
+                if via.is_some() { " as asked by via" } else { "" },
                 listening.join(", ")
             );
             return Err(bad(target.via.as_ref().unwrap_or(&target.address), why));
@@ -226,32 +206,16 @@ mod tests {
 
     #[test]
     fn the_endpoint_asked_for_or_the_nearest_dials() {
-        let local = [
-            "127.0.1.1:1",
-            "127.0.2.1:2",
-            "127.0.2.1:3",
-            "192.0.2.1:4",
-            "[::1]:5",
-        ];
+        let local = ["127.0.1.1:1", "127.0.2.1:2", "127.0.2.1:3", "192.0.2.1:4", "[::1]:5"];
         let rows = [
-            (
-                "127.0.2.9:9",
-                None,
-                Some(1),
-                "longest prefix, the first of equals",
-            ),
+            ("127.0.2.9:9", None, Some(1), "longest prefix, the first of equals"),
             ("127.0.1.9:9", None, Some(0), "longest prefix"),
             ("127.9.9.9:9", None, Some(0), "all equally far"),
             ("198.51.100.1:9", None, Some(3), "not from loopback"),
             ("[::1]:9", None, Some(4), "same family"),
             ("[2001:db8::1]:9", None, None, "only loopback speaks IPv6"),
             ("127.0.1.9:9", Some("127.0.2.1:3"), Some(2), "asked for"),
-            (
-                "127.0.1.9:9",
-                Some("127.0.2.1"),
-                Some(1),
-                "first with the ip",
-            ),
+            ("127.0.1.9:9", Some("127.0.2.1"), Some(1), "first with the ip"),
             ("127.0.1.9:9", Some("127.0.3.1"), None, "not ours"),
             ("127.0.1.9:9", Some("192.0.2.1:4"), None, "cannot reach it"),
         ];

@@ -56,11 +56,7 @@ pub(crate) struct Links {
 
 impl Links {
     pub(crate) fn new(own: PeerId) -> Self {
-        Self {
-            own,
-            table: Mutex::default(),
-            changed: Notify::new(),
-        }
+        Self { own, table: Mutex::default(), changed: Notify::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
@@ -128,11 +124,7 @@ impl Links {
                 let replaces = standing.map(|s| s.claim.tag);
                 if table.dialling.insert(key) {
                     let links = self;
-                    return Path::Free(Dial {
-                        links,
-                        key,
-                        replaces,
-                    });
+                    return Path::Free(Dial { links, key, replaces });
                 }
             }
             changed.await;

@@ -26,10 +26,7 @@ pub(crate) struct Mdns {
 }
 
 fn unavailable(error: &mdns_sd::Error) -> StartError {
-    StartError::Unavailable {
-        what: "mDNS".to_owned(),
-        why: error.to_string(),
-    }
+    StartError::Unavailable { what: "mDNS".to_owned(), why: error.to_string() }
 }
 
 impl Mdns {
@@ -73,10 +70,7 @@ impl Mdns {
     pub(crate) async fn shut_down(self) {
         match self.daemon.shutdown() {
             Ok(done) => {
-                if tokio::time::timeout(GOODBYE, done.recv_async())
-                    .await
-                    .is_err()
-                {
+                if tokio::time::timeout(GOODBYE, done.recv_async()).await.is_err() {
                     tracing::warn!("mDNS did not end within {GOODBYE:?}");
                 }
             }
@@ -130,10 +124,7 @@ mod tests {
         let at = |text: &str| text.parse::<SocketAddr>().unwrap();
         let on_loopback = vec![at("127.0.0.4:7"), at("127.0.0.5:7")];
         assert_eq!(answer(&service, true), Some((peer, on_loopback)));
-        assert_eq!(
-            answer(&service, false),
-            Some((peer, vec![at("192.0.2.7:7")]))
-        );
+        assert_eq!(answer(&service, false), Some((peer, vec![at("192.0.2.7:7")])));
     }
 
     #[test]

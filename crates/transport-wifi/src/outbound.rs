@@ -140,11 +140,7 @@ impl Outbound {
     pub(crate) async fn progress(&mut self) -> Result<(), OutboundEnd> {
         let blocked = async {
             match &self.blocked {
-                Some(packed) => {
-                    self.connection
-                        .send_datagram_wait(packed.bytes.clone())
-                        .await
-                }
+                Some(packed) => self.connection.send_datagram_wait(packed.bytes.clone()).await,
                 None => std::future::pending().await,
             }
         };
@@ -339,11 +335,7 @@ struct Batch<'a> {
 
 impl<'a> Batch<'a> {
     fn new(block: &'a mut BytesMut) -> Self {
-        Self {
-            block,
-            pieces: Vec::new(),
-            counts: QueueState::default(),
-        }
+        Self { block, pieces: Vec::new(), counts: QueueState::default() }
     }
 
     fn add(&mut self, frame: Bytes) {

@@ -52,11 +52,7 @@ mod tests {
     const OTHER: Incarnation = [2; 8];
 
     fn claim(dialler: Dialler, incarnation: Incarnation, tag: u8) -> Claim {
-        Claim {
-            dialler,
-            incarnation,
-            tag: [tag; 8],
-        }
+        Claim { dialler, incarnation, tag: [tag; 8] }
     }
 
     #[test]
@@ -66,11 +62,7 @@ mod tests {
             let own = if smaller { 1 } else { 2 };
             for first in [1, 2] {
                 let at = |tag: u8| {
-                    let dialler = if tag == own {
-                        Dialler::Us
-                    } else {
-                        Dialler::Peer
-                    };
+                    let dialler = if tag == own { Dialler::Us } else { Dialler::Peer };
                     claim(dialler, HERE, tag)
                 };
                 let (standing, newcomer) = (at(first), at(3 - first));
@@ -90,14 +82,8 @@ mod tests {
             |quiet, newcomer, replaces| newcomer_wins(&standing, quiet, &newcomer, replaces, true);
         assert!(!wins(false, newcomer, None));
         assert!(wins(true, newcomer, None), "quiet");
-        assert!(
-            wins(false, claim(Dialler::Peer, OTHER, 2), None),
-            "restarted"
-        );
-        assert!(
-            wins(false, claim(Dialler::Us, HERE, 2), None),
-            "dialled again"
-        );
+        assert!(wins(false, claim(Dialler::Peer, OTHER, 2), None), "restarted");
+        assert!(wins(false, claim(Dialler::Us, HERE, 2), None), "dialled again");
         assert!(wins(false, newcomer, Some([1; 8])), "given up by the peer");
         assert!(!wins(false, newcomer, Some([3; 8])), "another was given up");
     }

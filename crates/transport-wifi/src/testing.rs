@@ -27,17 +27,9 @@ impl Bare {
         let identity = identity(seed);
         let tls = Tls::new(&identity, tls::provider()).unwrap();
         let tasks = Arc::new(Tasks::default());
-        let factory = EndpointFactory {
-            identity: &identity,
-            tls: &tls,
-            tasks: &tasks,
-        };
+        let factory = EndpointFactory { identity: &identity, tls: &tls, tasks: &tasks };
         let endpoint = factory.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
-        Self {
-            endpoint,
-            tls,
-            _tasks: tasks,
-        }
+        Self { endpoint, tls, _tasks: tasks }
     }
 
     /// Calls the node `seed` at `remote`; no word is said yet.

@@ -52,10 +52,7 @@ pub(crate) struct Tls {
 impl Tls {
     pub(crate) fn new(identity: &Identity, provider: CryptoProvider) -> Result<Self, TlsError> {
         let key = identity.certified_key(&provider)?;
-        Ok(Self {
-            provider: Arc::new(provider),
-            key,
-        })
+        Ok(Self { provider: Arc::new(provider), key })
     }
 
     /// For calls that come in: any Ed25519 key is let in, and proved.
@@ -72,9 +69,7 @@ impl Tls {
         let mut config = rustls::ServerConfig::builder_with_provider(self.provider.clone())
             .with_protocol_versions(&[&TLS13])?
             .with_client_cert_verifier(Arc::new(AnyPeer(self.provider.clone())))
-            .with_cert_resolver(Arc::new(AlwaysResolvesServerRawPublicKeys::new(
-                self.key.clone(),
-            )));
+            .with_cert_resolver(Arc::new(AlwaysResolvesServerRawPublicKeys::new(self.key.clone())));
         config.alpn_protocols = vec![ALPN.to_vec()];
         // A resumed session would skip the proof of the keys.
         config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -83,10 +78,7 @@ impl Tls {
     }
 
     fn rustls_client(&self, expected: Arc<Expected>) -> Result<rustls::ClientConfig, Error> {
-        let verifier = OnePeer {
-            expected,
-            provider: self.provider.clone(),
-        };
+        let verifier = OnePeer { expected, provider: self.provider.clone() };
         let mut config = rustls::ClientConfig::builder_with_provider(self.provider.clone())
             .with_protocol_versions(&[&TLS13])?
             .dangerous()
@@ -110,10 +102,7 @@ pub(crate) struct Expected {
 
 impl Expected {
     pub(crate) fn new(peer: PeerId) -> Self {
-        Self {
-            peer,
-            shown: OnceLock::new(),
-        }
+        Self { peer, shown: OnceLock::new() }
     }
 
     /// What was shown in place of the key asked for, in words; `None` when the right key was shown

@@ -54,12 +54,7 @@ impl WifiTransport {
     /// [`ConfigError`] when a relation stated at [`WifiConfig`] does not hold.
     pub fn new(config: WifiConfig, identity: Identity) -> Result<Self, ConfigError> {
         config.check()?;
-        Ok(Self {
-            identity,
-            config,
-            run: Mutex::new(None),
-            lan: RwLock::new(None),
-        })
+        Ok(Self { identity, config, run: Mutex::new(None), lan: RwLock::new(None) })
     }
 
     /// The key it proves.
@@ -88,17 +83,11 @@ impl WifiTransport {
     fn begin(&self, sink: Arc<dyn Sink>) -> Result<(Run, Arc<Lan>), StartError> {
         let tasks = Arc::new(Tasks::default());
         let quic_tasks = Arc::new(Tasks::default());
-        let broken = |what: &str, why: String| StartError::Unavailable {
-            what: what.to_owned(),
-            why,
-        };
+        let broken =
+            |what: &str, why: String| StartError::Unavailable { what: what.to_owned(), why };
         let tls = Tls::new(&self.identity, tls::provider())
             .map_err(|error| broken("TLS", error.to_string()))?;
-        let factory = EndpointFactory {
-            identity: &self.identity,
-            tls: &tls,
-            tasks: &quic_tasks,
-        };
+        let factory = EndpointFactory { identity: &self.identity, tls: &tls, tasks: &quic_tasks };
         let listen = self.config.listen.iter();
         let endpoints = listen.map(|&address| factory.bind(address));
         let endpoints = endpoints.collect::<Result<Vec<_>, _>>()?;
@@ -140,12 +129,7 @@ impl WifiTransport {
         for known in &self.config.statics {
             lan.hint(known.peer, known.address, known.via, HintSource::Static);
         }
-        let run = Run {
-            tasks,
-            quic_tasks,
-            stop,
-            mdns,
-        };
+        let run = Run { tasks, quic_tasks, stop, mdns };
         Ok((run, lan))
     }
 }

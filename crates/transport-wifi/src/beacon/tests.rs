@@ -15,6 +15,8 @@ fn scope(addresses: &[&str]) -> Scope {
         from: Ipv4Addr::LOCALHOST,
         addresses: addresses.iter().map(|a| address(a)).collect(),
         destinations: Vec::new(),
+        network: None,
+        others: Vec::new(),
     }
 }
 
@@ -75,14 +77,8 @@ fn verification_is_rationed() {
 
 #[test]
 fn only_addresses_of_the_same_side_are_hinted_at() {
-    let announced = [
-        "0.0.0.0:7",
-        "127.0.0.5:0",
-        "127.255.255.255:7",
-        "192.0.2.1:7",
-        "224.0.0.1:7",
-        "[::1]:7",
-    ];
+    let announced =
+        ["0.0.0.0:7", "127.0.0.5:0", "127.255.255.255:7", "192.0.2.1:7", "224.0.0.1:7", "[::1]:7"];
     let datagram = sign(&identity(2), &scope(&announced), 3);
     let (_, due) = heard(&datagram, &mut Hearing::default()).unwrap();
     assert_eq!(due, [address("127.0.0.9:7"), address("[::1]:7")]);
@@ -94,24 +90,22 @@ fn only_addresses_of_the_same_side_are_hinted_at() {
 
 #[test]
 fn loopback_has_one_scope_and_each_lan_address_its_own() {
-    let listening = [
-        "127.0.0.1:1",
-        "127.0.0.2:2",
-        "192.0.2.7:3",
-        "198.51.100.7:4",
-        "[::1]:5",
-    ];
+    let listening = ["127.0.0.1:1", "127.0.0.2:2", "192.0.2.7:3", "198.51.100.7:4", "[::1]:5"];
     let config = BeaconConfig {
         port: 9,
         destinations: vec![address("127.0.0.3:8"), address("192.0.2.200:8")],
         ..BeaconConfig::default()
     };
-    let broadcast = |ip: Ipv4Addr| match ip.octets() {
-        [192, 0, 2, _] => Some(Ipv4Addr::new(192, 0, 2, 255)),
+    let network = |ip: Ipv4Addr| match ip.octets() {
+        [192, 0, 2, _] => Some(Network {
+            ip,
+            mask: Ipv4Addr::new(255, 255, 255, 0),
+            broadcast: Some(Ipv4Addr::new(192, 0, 2, 255)),
+        }),
         _ => None,
     };
     let listening = listening.map(address);
-    let got: Vec<_> = scopes(&listening, &config, broadcast)
+    let got: Vec<_> = scopes(&listening, &config, network)
         .into_iter()
         .map(|s| {
             let to: Vec<_> = s.destinations.iter().map(ToString::to_string).collect();
@@ -122,14 +116,8 @@ fn loopback_has_one_scope_and_each_lan_address_its_own() {
     assert_eq!(
         got,
         [
-            (
-                listening[..2].to_vec(),
-                "127.255.255.255:9 127.0.0.3:8".to_owned()
-            ),
-            (
-                listening[2..3].to_vec(),
-                format!("192.0.2.255:9 {group} 192.0.2.200:8")
-            ),
+            (listening[..2].to_vec(), "127.255.255.255:9 127.0.0.3:8".to_owned()),
+            (listening[2..3].to_vec(), format!("192.0.2.255:9 {group} 192.0.2.200:8")),
             (listening[3..4].to_vec(), format!("{group} 192.0.2.200:8")),
         ]
     );
@@ -143,4 +131,26 @@ fn the_interval_varies_by_a_tenth() {
     let (least, most) = (draws.iter().min().unwrap(), draws.iter().max().unwrap());
     assert!((Duration::from_millis(900)..Duration::from_millis(910)).contains(least));
     assert!((Duration::from_millis(1_090)..Duration::from_millis(1_100)).contains(most));
+}
+
+#[test]
+fn a_beacon_belongs_to_the_scope_of_its_network() {
+    let listening = ["127.0.0.1:1", "192.0.2.7:2", "198.51.100.7:3", "203.0.113.7:4"].map(address);
+    let network = |ip: Ipv4Addr| {
+        let known = ip != Ipv4Addr::new(203, 0, 113, 7);
+        known.then_some(Network { ip, mask: Ipv4Addr::new(255, 255, 255, 0), broadcast: None })
+    };
+    let scopes = scopes(&listening, &BeaconConfig::default(), network);
+    let rows = [
+        ("127.0.0.9", [true, false, false, false], "loopback alone"),
+        ("192.0.2.255", [false, true, false, false], "the last of its network"),
+        ("192.0.3.0", [false, true, true, true], "of no network known here"),
+        ("198.51.100.1", [false, false, true, false], "the other network"),
+        ("::1", [false; 4], "beacons travel by IPv4"),
+    ];
+    for (from, expected, why) in rows {
+        let from = from.parse().unwrap();
+        let heard: Vec<_> = scopes.iter().map(|scope| scope.hears(from)).collect();
+        assert_eq!(heard, expected, "{from}: {why}");
+    }
 }

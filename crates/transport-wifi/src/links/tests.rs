@@ -38,11 +38,7 @@ fn link(id: u64) -> Arc<WifiLink> {
 }
 
 fn claim(dialler: Dialler, tag: u8) -> Claim {
-    Claim {
-        dialler,
-        incarnation: [1; 8],
-        tag: [tag; 8],
-    }
+    Claim { dialler, incarnation: [1; 8], tag: [tag; 8] }
 }
 
 /// The table of node 1, which is smaller than every other here.

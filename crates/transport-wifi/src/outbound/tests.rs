@@ -20,10 +20,7 @@ async fn stream(far: &Connection) -> Vec<usize> {
     let mut stream = far.accept_uni().await.unwrap();
     let bytes = stream.read_to_end(2 * STREAM_BYTES).await.unwrap();
     let mut frames = Vec::new();
-    assert_eq!(
-        split(&mut BytesMut::from(&bytes[..]), MAX, &mut frames),
-        Ok(0)
-    );
+    assert_eq!(split(&mut BytesMut::from(&bytes[..]), MAX, &mut frames), Ok(0));
     frames.iter().map(Bytes::len).collect()
 }
 
@@ -37,13 +34,7 @@ async fn a_frame_that_fits_goes_by_datagram_and_one_byte_more_by_stream() {
     let fits = near.max_datagram_size().unwrap() - PREFIX;
     queue.push(frame(fits)).unwrap();
     assert!(matches!(outbound.flush(&queue), Ok(false)));
-    assert_eq!(
-        outbound.take_written(),
-        QueueState {
-            frames: 1,
-            bytes: fits
-        }
-    );
+    assert_eq!(outbound.take_written(), QueueState { frames: 1, bytes: fits });
     assert_eq!(datagram(&far).await, [fits]);
 
     let fits = near.max_datagram_size().unwrap() - PREFIX;
@@ -84,14 +75,7 @@ async fn small_frames_that_wait_together_share_datagrams_up_to_a_backlog() {
 async fn a_stream_carries_many_frames_copied_or_not() {
     let (near, far, _alive) = connected().await;
     let (queue, mut outbound) = (Queue::default(), Outbound::new(near.clone()));
-    let lengths = [
-        COPY_BELOW,
-        COPY_BELOW - 1,
-        60_000,
-        7_000,
-        COPY_BELOW + 1,
-        MAX,
-    ];
+    let lengths = [COPY_BELOW, COPY_BELOW - 1, 60_000, 7_000, COPY_BELOW + 1, MAX];
     for length in lengths {
         queue.push(frame(length)).unwrap();
     }
@@ -118,13 +102,7 @@ async fn stalled_streams_do_not_hold_small_frames() {
 
     queue.push(frame(100)).unwrap();
     assert!(matches!(outbound.flush(&queue), Ok(false)));
-    assert_eq!(
-        outbound.take_written(),
-        QueueState {
-            frames: 1,
-            bytes: 100
-        }
-    );
+    assert_eq!(outbound.take_written(), QueueState { frames: 1, bytes: 100 });
     assert_eq!(datagram(&far).await, [100]);
 }
 
@@ -177,10 +155,7 @@ async fn a_lost_connection_ends_the_writing() {
         queue.push(frame(length)).unwrap();
         let ended = outbound.flush(&queue);
         assert!(
-            matches!(
-                ended,
-                Err(OutboundEnd::Lost(ConnectionError::LocallyClosed))
-            ),
+            matches!(ended, Err(OutboundEnd::Lost(ConnectionError::LocallyClosed))),
             "{ended:?}"
         );
     }

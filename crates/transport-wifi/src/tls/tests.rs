@@ -92,10 +92,7 @@ fn a_key_shown_without_its_secret_is_refused() {
     let (one, two) = (tls(1, &[]), tls(2, &[]));
     let shown = identity(3).certified_key(&provider()).unwrap();
     let forged = rustls::sign::CertifiedKey::new(shown.cert.clone(), two.key.key.clone());
-    let forger = Tls {
-        provider: two.provider.clone(),
-        key: Arc::new(forged),
-    };
+    let forger = Tls { provider: two.provider.clone(), key: Arc::new(forged) };
     assert!(handshake(&one, identity(3).peer(), &forger).is_err());
     // And the same the other way round: the caller lies.
     assert!(handshake(&forger, identity(1).peer(), &one).is_err());

@@ -9,6 +9,7 @@ use quinn::{Connection, ConnectionError};
 use tokio::sync::Notify;
 
 use super::*;
+use crate::accept::RETRY_FROM;
 use crate::greeting::{self, GreetingError, Hello};
 use crate::links::MAX_LINKS_PER_PEER;
 use crate::testing::{Bare, identity};
@@ -55,10 +56,7 @@ impl Told {
     }
 }
 
-const HELLO: Hello = Hello {
-    incarnation: [1; 8],
-    replaces: None,
-};
+const HELLO: Hello = Hello { incarnation: [1; 8], replaces: None };
 
 /// A transport of node 2 under attack by node 1.
 async fn victim() -> (WifiTransport, Arc<Told>) {
@@ -95,36 +93,11 @@ async fn whoever_breaks_the_framing_loses_the_link() {
     let too_long = [&65_537_u32.to_be_bytes()[..], b"start"].concat();
     let cut_short = [&9_u32.to_be_bytes()[..], b"eight.."].concat();
     let rows: [(&str, bool, &[u8], bool); 6] = [
-        (
-            "a frame of 65537 bytes where 65536 is the most",
-            false,
-            &too_long,
-            true,
-        ),
-        (
-            "2 bytes of a frame are missing at the end",
-            false,
-            &cut_short,
-            true,
-        ),
-        (
-            "1 bytes of a frame are missing at the end",
-            false,
-            &[0, 0, 0],
-            true,
-        ),
-        (
-            "a frame of 65537 bytes where 65536 is the most",
-            true,
-            &too_long,
-            true,
-        ),
-        (
-            "2 bytes of a frame are missing at the end",
-            true,
-            &cut_short,
-            true,
-        ),
+        ("a frame of 65537 bytes where 65536 is the most", false, &too_long, true),
+        ("2 bytes of a frame are missing at the end", false, &cut_short, true),
+        ("1 bytes of a frame are missing at the end", false, &[0, 0, 0], true),
+        ("a frame of 65537 bytes where 65536 is the most", true, &too_long, true),
+        ("2 bytes of a frame are missing at the end", true, &cut_short, true),
         ("a stream was broken off", true, &cut_short, false),
     ];
     let (victim, told) = victim().await;
@@ -172,10 +145,7 @@ async fn whoever_greets_wrongly_or_not_at_all_gets_no_link() {
     // Silence: closed by the end of the time that a dial may take.
     let connection = attacker.call(victim.local_addresses()[0], 2).await;
     let end = connection.closed().await;
-    assert!(
-        matches!(end, ConnectionError::ApplicationClosed(_)),
-        "{end}"
-    );
+    assert!(matches!(end, ConnectionError::ApplicationClosed(_)), "{end}");
     assert!(told.ups.lock().unwrap().is_empty());
 }
 
@@ -188,9 +158,7 @@ async fn one_peer_has_so_many_links_and_no_more() {
     for attacker in &attackers[..MAX_LINKS_PER_PEER] {
         connections.push(linked(attacker, &victim).await);
     }
-    let one_more = attackers[MAX_LINKS_PER_PEER]
-        .call(victim.local_addresses()[0], 2)
-        .await;
+    let one_more = attackers[MAX_LINKS_PER_PEER].call(victim.local_addresses()[0], 2).await;
     let refused = greeting::dial(&one_more, HELLO).await;
     assert!(
         matches!(&refused, Err(GreetingError::Lost(end)) if said(CloseCode::NoRoom, end)),
@@ -211,9 +179,21 @@ async fn a_node_does_not_link_with_its_own_key() {
     let twin = Bare::new(2);
     let connection = twin.call(victim.local_addresses()[0], 2).await;
     let refused = greeting::dial(&connection, HELLO).await;
-    assert!(
-        matches!(refused, Err(GreetingError::Lost(_))),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(GreetingError::Lost(_))), "{refused:?}");
     assert!(told.ups.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn callers_who_say_nothing_do_not_keep_others_out() {
+    let (victim, told) = victim().await;
+    let silent = Bare::new(3);
+    let mut held = Vec::new();
+    // Beyond this number callers prove their address first, and are answered all the same.
+    for _ in 0..RETRY_FROM + 8 {
+        held.push(silent.call(victim.local_addresses()[0], 2).await);
+    }
+    let caller = Bare::new(1);
+    let connection = linked(&caller, &victim).await;
+    assert_eq!(told.ups.lock().unwrap().len(), 1);
+    drop((held, connection));
 }

@@ -21,11 +21,8 @@ fn free_port() -> u16 {
 
 fn with_beacon(listen: &str, port: u16) -> WifiConfig {
     let mut config = config(listen);
-    config.beacon = Some(BeaconConfig {
-        port,
-        interval: Duration::from_millis(50),
-        ..BeaconConfig::default()
-    });
+    config.beacon =
+        Some(BeaconConfig { port, interval: Duration::from_millis(50), ..BeaconConfig::default() });
     config
 }
 
@@ -56,10 +53,8 @@ async fn static_peers_are_told_at_start() {
         config.statics.push(StaticPeer { peer, address, via });
     }
     let node = Node::start(1, config).await;
-    let expected = [
-        hint(2, at, None, HintSource::Static),
-        hint(2, at, Some(via), HintSource::Static),
-    ];
+    let expected =
+        [hint(2, at, None, HintSource::Static), hint(2, at, Some(via), HintSource::Static)];
     assert_eq!(node.told.log().hints, expected);
 }
 
@@ -118,12 +113,7 @@ async fn forged_and_replayed_beacons_give_no_hint() {
         attacker.send_to(&datagram, to).await.unwrap();
     };
     let by_beacon = |seed, port| {
-        hint(
-            seed,
-            address(&format!("127.0.0.1:{port}")),
-            Some(node.address()),
-            HintSource::Beacon,
-        )
+        hint(seed, address(&format!("127.0.0.1:{port}")), Some(node.address()), HintSource::Beacon)
     };
 
     // Signed by 4 in the name of 3; a beacon of 3 with another address in place; noise.
@@ -156,8 +146,7 @@ async fn a_beacon_says_who_and_where_with_growing_numbers() {
     ear.set_reuse_address(true).unwrap();
     ear.set_reuse_port(true).unwrap();
     ear.set_nonblocking(true).unwrap();
-    ear.bind(&SocketAddr::from((EVERYBODY, port)).into())
-        .unwrap();
+    ear.bind(&SocketAddr::from((EVERYBODY, port)).into()).unwrap();
     let ear = UdpSocket::from_std(ear.into()).unwrap();
     let mut config = with_beacon("127.0.0.1:0", port);
     if let Some(beacon) = &mut config.beacon {

@@ -40,10 +40,7 @@ async fn a_link_knows_its_ends_and_what_it_can_do() {
 async fn a_wrong_key_is_refused_and_leaves_nothing() {
     let one = Node::start(1, config("127.0.0.1:0")).await;
     let two = Node::start(2, config("127.0.0.1:0")).await;
-    let target = ConnectTarget {
-        peer: peer(3),
-        ..two.target()
-    };
+    let target = ConnectTarget { peer: peer(3), ..two.target() };
     let refused = one.transport.connect(target).await;
     let expected = ConnectError::WrongPeer {
         address: two.address().to_string(),
@@ -64,11 +61,12 @@ async fn frames_of_every_size_arrive_whole_both_ways() {
     let [near, far] = one.link(&two).await;
     // Both sides of every size at which another way is taken: the least and the largest datagram,
     // where frames stop being copied, and the largest frame.
-    let sizes = [0, 1, 2]
-        .into_iter()
-        .chain(1_100..1_220)
-        .chain(6_300..6_401)
-        .chain([16_383, 16_384, DEFAULT_MAX_FRAME - 1, DEFAULT_MAX_FRAME]);
+    let sizes = [0, 1, 2].into_iter().chain(1_100..1_220).chain(6_300..6_401).chain([
+        16_383,
+        16_384,
+        DEFAULT_MAX_FRAME - 1,
+        DEFAULT_MAX_FRAME,
+    ]);
     let mut sent: Vec<Bytes> = sizes.map(|size| frame(size, size)).collect();
     for (from, link, to, there) in [(&one, &near, &two, &far), (&two, &far, &one, &near)] {
         for (nth, frame) in sent.iter().enumerate() {
@@ -116,13 +114,8 @@ async fn an_address_in_use_is_told_and_a_shutdown_frees_it() {
 #[tokio::test]
 async fn an_address_of_another_machine_is_not_available() {
     let other = WifiTransport::new(config("192.0.2.199:0"), identity(3)).unwrap();
-    let refused = other
-        .start(std::sync::Arc::new(crate::told::Told::default()))
-        .await;
-    assert!(
-        matches!(refused, Err(StartError::Unavailable { .. })),
-        "{refused:?}"
-    );
+    let refused = other.start(std::sync::Arc::new(crate::told::Told::default())).await;
+    assert!(matches!(refused, Err(StartError::Unavailable { .. })), "{refused:?}");
 }
 
 #[tokio::test]
@@ -134,44 +127,17 @@ async fn senseless_targets_are_told_apart() {
         address: Address::new("127.0.0.1:9"),
         via: None,
     };
-    let with_address = |text| ConnectTarget {
-        address: Address::new(text),
-        ..target.clone()
-    };
+    let with_address = |text| ConnectTarget { address: Address::new(text), ..target.clone() };
     let rows = [
         (with_address("lo"), "lo"),
         (with_address("127.0.0.1:0"), "127.0.0.1:0"),
         (with_address("0.0.0.0:9"), "0.0.0.0:9"),
         (with_address("[::1]:9"), "[::1]:9"),
         (with_address("192.0.2.1:9"), "192.0.2.1:9"),
-        (
-            ConnectTarget {
-                via: Some(Address::new("127.0.0.9")),
-                ..target.clone()
-            },
-            "127.0.0.9",
-        ),
-        (
-            ConnectTarget {
-                via: Some(Address::new("lo")),
-                ..target.clone()
-            },
-            "lo",
-        ),
-        (
-            ConnectTarget {
-                peer: peer(1),
-                ..target.clone()
-            },
-            "127.0.0.1:9",
-        ),
-        (
-            ConnectTarget {
-                transport: TransportType::Internet,
-                ..target.clone()
-            },
-            "127.0.0.1:9",
-        ),
+        (ConnectTarget { via: Some(Address::new("127.0.0.9")), ..target.clone() }, "127.0.0.9"),
+        (ConnectTarget { via: Some(Address::new("lo")), ..target.clone() }, "lo"),
+        (ConnectTarget { peer: peer(1), ..target.clone() }, "127.0.0.1:9"),
+        (ConnectTarget { transport: TransportType::Internet, ..target.clone() }, "127.0.0.1:9"),
     ];
     for (target, named) in rows {
         let refused = one.transport.connect(target.clone()).await;
@@ -194,10 +160,7 @@ async fn the_connection_timeout_is_obeyed_and_named() {
         address: Address::new(silent.local_addr().unwrap().to_string()),
         via: None,
     };
-    let expected = ConnectError::TimedOut {
-        address: target.address.to_string(),
-        millis: 120,
-    };
+    let expected = ConnectError::TimedOut { address: target.address.to_string(), millis: 120 };
     assert_eq!(one.transport.connect(target).await, Err(expected));
 }
 
@@ -210,10 +173,7 @@ async fn the_local_address_asked_for_is_dialled_from() {
     let [near, _] = one.link(&two).await;
     let nearest = one.transport.local_addresses()[1].to_string();
     assert_eq!(near.path().local, nearest, "longest common prefix");
-    let target = ConnectTarget {
-        via: Some(Address::new("127.0.0.1")),
-        ..two.target()
-    };
+    let target = ConnectTarget { via: Some(Address::new("127.0.0.1")), ..two.target() };
     let id = one.transport.connect(target).await.unwrap();
     let asked = one.told.up(id).await;
     assert_eq!(asked.path().local, one.address().to_string());

@@ -1,9 +1,6 @@
 //! Two or more transports of this crate over real sockets on loopback.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "the lint knows test functions only, not what they call"
-)]
+#![expect(clippy::unwrap_used, reason = "the lint knows test functions only, not what they call")]
 
 mod conformance;
 mod discovery;

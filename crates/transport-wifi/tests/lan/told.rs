@@ -34,11 +34,7 @@ impl Log {
     /// Links that are up now.
     pub(crate) fn standing(&self) -> Vec<LinkId> {
         let down = |id: &LinkId| self.downs.iter().any(|(down, _)| down == id);
-        self.ups
-            .iter()
-            .map(|link| link.id())
-            .filter(|id| !down(id))
-            .collect()
+        self.ups.iter().map(|link| link.id()).filter(|id| !down(id)).collect()
     }
 }
 
