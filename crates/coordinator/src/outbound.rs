@@ -242,14 +242,20 @@ impl Core {
         let mut blocked = Blocked::NoLink;
         let mut chosen = None;
         let mut draining = None;
-        // The excluded link is better than one that answers nothing, and than none.
-        for pass in [false, true] {
+        // A link that failed this message once is better than one that answers nothing; one that
+        // failed it twice is not, every other time.
+        let try_down = message.timeouts >= 2 && message.timeouts.is_multiple_of(2);
+        let turn = |excluded: bool, down: bool| match (excluded, down) {
+            (false, false) => 0,
+            (false, true) => 2 - u8::from(try_down),
+            (true, _) => 1 + u8::from(try_down),
+        };
+        for pass in 0..3 {
             for index in ranking.iter() {
                 let link = &state.links[index];
                 let excluded = exclude == Some(link.id());
-                let held_back = excluded || link.is_down();
                 if !link.ready
-                    || held_back != pass
+                    || turn(excluded, link.is_down()) != pass
                     || (excluded && reason == Reason::SecondCopy)
                     || message.refused.contains(&link.id())
                     || pinned.is_some_and(|only| only != link.id())
