@@ -4,7 +4,7 @@ use bitcraps_wire::{
     StreamAck,
 };
 
-use crate::peer::PendingStream;
+use crate::peer::{AckSent, PendingStream};
 use crate::policy::{self, FailoverPolicy};
 use crate::{Command, Core, Tier};
 
@@ -47,9 +47,8 @@ impl Core {
             let detour = best.filter(|best| *best != path && self.wants_copy(peer, path));
             if let Some(best) = detour {
                 self.send_ack(peer, best, Some((path, true)), blocks.clone(), now);
-            } else {
-                self.note_acked_alone(peer, &blocks);
             }
+            self.note_acked(peer, path, detour.is_none(), &blocks);
             self.send_ack(peer, path, Some((path, false)), blocks, now);
         }
         for link in reports {
@@ -59,7 +58,7 @@ impl Core {
         }
     }
 
-    fn best_for_acks(&self, peer: u32, now: Timestamp) -> Option<LinkId> {
+    pub(crate) fn best_for_acks(&self, peer: u32, now: Timestamp) -> Option<LinkId> {
         let state = &self.peers[peer as usize];
         if state.links.len() < 2 {
             return state.links.first().filter(|l| l.ready).map(|l| l.id());
@@ -88,14 +87,16 @@ impl Core {
     fn wants_copy(&self, peer: u32, path: LinkId) -> bool {
         let state = &self.peers[peer as usize];
         let link = state.links.iter().find(|l| l.id() == path);
-        link.is_some_and(|l| !l.acks_proven) || self.detours(peer, path)
+        link.is_some_and(|l| !l.carries_acks()) || self.detours(peer, path)
     }
 
-    fn note_acked_alone(&mut self, peer: u32, blocks: &[StreamAck]) {
+    fn note_acked(&mut self, peer: u32, path: LinkId, alone: bool, blocks: &[StreamAck]) {
         let state = &mut self.peers[peer as usize];
         for block in blocks {
             if let Some(incoming) = &mut state.incoming[block.class.index()] {
-                incoming.acked_alone.get_or_insert(block.echo_sequence);
+                let sent = AckSent { sequence: block.echo_sequence, path, alone };
+                incoming.unproven.get_or_insert(sent);
+                incoming.alone = Some(sent).filter(|_| alone);
             }
         }
     }
@@ -113,7 +114,19 @@ impl Core {
         let (Some(epoch), Some(incoming)) = (state.epoch, &state.incoming[class.index()]) else {
             return;
         };
-        let (base, bitmap) = incoming.window.newest(MAX_ACK_WORDS);
+        let window = &incoming.window;
+        let mut bitmaps = vec![window.newest(MAX_ACK_WORDS)];
+        let mut taken = pending.taken;
+        taken.sort_unstable();
+        for sequence in taken {
+            let named = sequence < window.cumulative()
+                || bitmaps.iter().any(|(base, words)| {
+                    sequence >= *base && sequence - base < 64 * words.len() as u64
+                });
+            if !named {
+                bitmaps.push(window.around(sequence, MAX_ACK_WORDS));
+            }
+        }
         let partials: Vec<_> = pending
             .partials
             .iter()
@@ -121,21 +134,28 @@ impl Core {
             .filter_map(|sequence| self.reassembly.partial(&(source, class, *sequence)))
             .take(MAX_PARTIALS)
             .collect();
-        let block = |results: &[bitcraps_wire::ResultEntry], partials| StreamAck {
-            class,
-            source_epoch: epoch,
-            cumulative: incoming.window.cumulative(),
-            base,
-            bitmap: bitmap.clone(),
-            echo_sequence: pending.echo.0,
-            echo_attempt: pending.echo.1,
-            dwell_us: 0,
-            results: results.to_vec(),
-            partials,
-        };
-        let mut chunks = pending.results.chunks(MAX_RESULTS);
-        blocks.push(block(chunks.next().unwrap_or_default(), partials));
-        blocks.extend(chunks.map(|results| block(results, Vec::new())));
+        let mut partials = Some(partials);
+        let mut results = pending.results.chunks(MAX_RESULTS);
+        let mut bitmaps = bitmaps.into_iter();
+        loop {
+            let (bits, results) = (bitmaps.next(), results.next());
+            if bits.is_none() && results.is_none() {
+                return;
+            }
+            let (base, bitmap) = bits.unwrap_or_default();
+            blocks.push(StreamAck {
+                class,
+                source_epoch: epoch,
+                cumulative: window.cumulative(),
+                base,
+                bitmap,
+                echo_sequence: pending.echo.0,
+                echo_attempt: pending.echo.1,
+                dwell_us: 0,
+                results: results.unwrap_or_default().to_vec(),
+                partials: partials.take().unwrap_or_default(),
+            });
+        }
     }
 
     /// Sends blocks over `link`, in as many frames as its size needs, the hop ack with the first.

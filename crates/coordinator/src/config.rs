@@ -101,6 +101,9 @@ pub mod bounds {
     pub const REASSEMBLY_PEER_BYTES: usize = 32 << 20;
     /// Bytes of incomplete messages from all peers.
     pub const REASSEMBLY_NODE_BYTES: usize = 128 << 20;
+    /// Incomplete messages from one peer, whatever their size: a share of the node's that leaves
+    /// room for others.
+    pub const REASSEMBLY_PEER_MESSAGES: usize = 1_024;
     /// Incomplete messages from all peers, whatever their size.
     pub const REASSEMBLY_NODE_MESSAGES: usize = 8_192;
     /// Separate byte ranges of one incomplete message: bounds the work a hostile order can cause.

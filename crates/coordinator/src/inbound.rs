@@ -1,9 +1,11 @@
+use std::time::Duration;
+
 use bitcraps_types::{AckLevel, LinkId, MessageId, Timestamp, TrafficClass};
 use bitcraps_wire::{Body, Data, Frame, HopAck, NO_DEADLINE, Status};
 use bytes::Bytes;
 
 use crate::peer::{Incoming, PendingStream};
-use crate::reassembly::Added;
+use crate::reassembly::{Added, Arrival, Key};
 use crate::window::Seen;
 use crate::{Command, Core, Delivery, SizeBucket};
 
@@ -32,20 +34,24 @@ impl Core {
         if !was_full || self.reassembly.is_empty() {
             return;
         }
-        let waiting: Vec<_> =
-            self.reassembly.complete().filter(|((_, c, _), _)| *c == class).collect();
-        for ((source, class, sequence), payload) in waiting {
-            let Some(handle) = self.peer(source) else {
-                continue;
-            };
-            let state = &self.peers[handle.0 as usize];
-            let Some(link) = state.links.iter().find(|l| l.ready).map(|l| l.id()) else {
-                continue;
-            };
-            self.take(handle.0, class, sequence, AckLevel::PeerAcked, payload, link);
-            self.pend(handle.0, link, class, sequence, 0);
+        for (key, arrival) in self.reassembly.complete(class) {
+            self.hand_over_late(key, arrival, now);
         }
         self.end_turn(now);
+    }
+
+    /// Hands over a message that was whole before the application had room for it, unless it is
+    /// worth nothing any more.
+    fn hand_over_late(&mut self, key: Key, arrival: Arrival, now: Timestamp) {
+        let (source, class, sequence) = key;
+        let Some(handle) = self.peer(source) else { return };
+        let incoming = &self.peers[handle.0 as usize].incoming[class.index()];
+        let wanted = incoming.as_ref().is_some_and(|i| i.window.seen(sequence) == Seen::New);
+        if !wanted || arrival.due <= now {
+            self.reassembly.remove(&key);
+        } else if self.take(handle.0, class, sequence, arrival.ack, None, arrival.link) {
+            self.pend_taken(handle.0, arrival.link, class, sequence, arrival.attempt);
+        }
     }
 
     /// The application's verdict on a message that was delivered with [`AckLevel::Applied`].
@@ -62,8 +68,7 @@ impl Core {
         };
         let status = if applied { Status::Applied } else { Status::Refused };
         incoming.set_verdict(id.sequence, status);
-        let best = state.acks.link.or_else(|| state.links.iter().find(|l| l.ready).map(|l| l.id()));
-        if let Some(link) = best {
+        if let Some(link) = self.best_for_acks(handle.0, now) {
             self.pend_result(handle.0, link, id.class, id.sequence, 0, status);
         }
         self.end_turn(now);
@@ -120,7 +125,8 @@ impl Core {
             self.counters.foreign += 1;
             return;
         }
-        state.links[at].peer_ready = true;
+        // Only an end that has our hello sends these; acks leave before.
+        state.links[at].peer_ready |= matches!(body, Body::Data(_) | Body::Probe(_));
         if let Some(ack) = hop_ack {
             self.on_hop_ack(peer, link, ack, now);
         }
@@ -175,54 +181,64 @@ impl Core {
             self.counters.stale_epoch += 1;
             return;
         }
-        let Some(arrived_on) = state.links.iter_mut().find(|l| l.id() == link) else {
+        let Some(arrived_on) = state.link_index(link) else {
             return;
         };
         let (class, sequence, attempt) = (data.class, data.sequence, data.attempt);
         let incoming =
             state.incoming[class.index()].get_or_insert_with(|| Box::new(Incoming::new()));
         let lowest_live = data.lowest_live();
-        if incoming.acked_alone.is_some_and(|acked| lowest_live > acked) {
-            arrived_on.acks_proven = true;
-            incoming.acked_alone = None;
+        if let Some(acked) = incoming.unproven.filter(|acked| lowest_live > acked.sequence) {
+            incoming.unproven = None;
+            if let Some(path) = state.links.iter_mut().find(|l| l.id() == acked.path) {
+                path.ack_arrived(acked.alone);
+            }
         }
         incoming.window.close_below(lowest_live);
-        let seen = incoming.window.seen(sequence);
-        let half_trip = arrived_on.smoothed(SizeBucket::Small).unwrap_or_default() / 2;
-        let late =
-            deadline_ms != NO_DEADLINE && u128::from(deadline_ms) * 1_000 <= half_trip.as_micros();
-        match seen {
+        let half_trip = state.links[arrived_on].smoothed(SizeBucket::Small).unwrap_or_default() / 2;
+        let due = match deadline_ms {
+            NO_DEADLINE => Timestamp::MAX,
+            left => now + Duration::from_millis(u64::from(left)) - half_trip,
+        };
+        let late = due <= now || incoming.verdict(sequence) == Some(Status::Late);
+        match incoming.window.seen(sequence) {
             Seen::Duplicate if self.config.deduplicate => {
                 self.counters.duplicates += 1;
-                let verdict = incoming.verdict(sequence);
-                incoming.acked_alone = None;
-                state.links.iter_mut().for_each(|l| l.acks_proven = false);
-                match verdict {
+                if let Some(acked) = incoming.alone.take_if(|acked| acked.sequence == sequence)
+                    && let Some(path) = state.links.iter_mut().find(|l| l.id() == acked.path)
+                {
+                    incoming.unproven = None;
+                    path.ack_lost();
+                }
+                return match incoming.verdict(sequence) {
                     Some(status) => {
                         self.pend_result(peer, link, class, sequence, attempt, status);
                     }
-                    None => self.pend(peer, link, class, sequence, attempt),
-                }
-                return;
+                    None => self.pend_taken(peer, link, class, sequence, attempt),
+                };
             }
             Seen::TooOld => {
                 self.counters.too_old += 1;
                 return self.pend_result(peer, link, class, sequence, attempt, Status::TooOld);
             }
             Seen::New if late => {
+                // Remembered: no copy that took longer may be delivered after this answer.
                 self.counters.late += 1;
+                incoming.set_verdict(sequence, Status::Late);
+                self.reassembly.remove(&(source, class, sequence));
                 return self.pend_result(peer, link, class, sequence, attempt, Status::Late);
             }
             Seen::New | Seen::Duplicate => {}
         }
         let payload = if data.payload.len() == data.total as usize {
-            data.payload.clone()
+            Some(data.payload.clone())
         } else {
-            let added = self.reassembly.add(source, &data, now);
+            let arrival = Arrival { ack: data.ack, attempt, link, due };
+            let added = self.reassembly.add(source, &data, arrival, now);
             self.counters.evicted = self.reassembly.evicted;
             self.arm_reassembly(now);
             match added {
-                Added::Complete(payload) => payload,
+                Added::Complete => None,
                 Added::Incomplete => {
                     return self.pend_partial(peer, link, class, sequence, attempt);
                 }
@@ -233,20 +249,21 @@ impl Core {
             }
         };
         if self.take(peer, class, sequence, data.ack, payload, link) {
-            self.pend(peer, link, class, sequence, attempt);
+            self.pend_taken(peer, link, class, sequence, attempt);
         } else {
             self.counters.no_custody += 1;
         }
     }
 
     /// Takes custody of a message: the duplicate window and the application's inbox in one step.
+    /// The payload is what was reassembled, unless it came in one piece.
     fn take(
         &mut self,
         peer: u32,
         class: TrafficClass,
         sequence: u64,
         ack: AckLevel,
-        payload: Bytes,
+        payload: Option<Bytes>,
         link: LinkId,
     ) -> bool {
         if self.room[class.index()] == 0 {
@@ -257,10 +274,15 @@ impl Core {
         else {
             return false;
         };
+        let source = state.id;
+        let key = (source, class, sequence);
+        let Some(payload) = payload.or_else(|| self.reassembly.take(&key)) else {
+            return false;
+        };
+        // Parts of it may have come over a link of smaller frames.
+        self.reassembly.remove(&key);
         self.room[class.index()] -= 1;
         incoming.window.take(sequence);
-        let source = state.id;
-        self.reassembly.remove(&(source, class, sequence));
         self.counters.delivered += 1;
         let id = MessageId { source, epoch, class, sequence };
         self.command(Command::Deliver(Delivery { id, payload, ack, link }));
@@ -268,8 +290,17 @@ impl Core {
     }
 
     /// Notes that the message is to be acknowledged when the turn ends.
-    fn pend(&mut self, peer: u32, link: LinkId, class: TrafficClass, sequence: u64, attempt: u16) {
-        self.pending(peer, link, class).echo = (sequence, attempt);
+    fn pend_taken(
+        &mut self,
+        peer: u32,
+        link: LinkId,
+        class: TrafficClass,
+        sequence: u64,
+        attempt: u16,
+    ) {
+        let pending = self.pending(peer, link, class);
+        pending.echo = (sequence, attempt);
+        pending.taken.push(sequence);
     }
 
     fn pend_result(

@@ -135,8 +135,12 @@ pub(crate) struct Link {
     detour_since: Option<Timestamp>,
     /// Data or probes came: the other end is ready too.
     pub(crate) peer_ready: bool,
-    /// The other end was seen to receive acks that left over this link alone.
-    pub(crate) acks_proven: bool,
+    /// The other end was seen to receive acks that left for frames of this link.
+    acks_proven: bool,
+    /// Acks seen to arrive since the last that did not.
+    acks_seen: u32,
+    /// Acks over this link alone that did not arrive, since one did.
+    acks_lost: u32,
     pub(crate) probe: Option<OutstandingProbe>,
     pub(crate) probe_at: Timestamp,
     probe_interval: Duration,
@@ -200,6 +204,8 @@ impl Link {
             detour_since: None,
             peer_ready: false,
             acks_proven: false,
+            acks_seen: 0,
+            acks_lost: 0,
             probe: None,
             probe_at: now,
             probe_interval: PROBE_FAST,
@@ -451,6 +457,28 @@ impl Link {
         self.lost_probes = 0;
         self.last_answer = now;
         self.reconsider(flight.bucket, now)
+    }
+
+    /// An end ack for a frame of this link was seen to arrive; `alone` when it left over this link
+    /// only. After losses it takes ever more of them before acks travel alone again.
+    pub(crate) fn ack_arrived(&mut self, alone: bool) {
+        self.acks_seen = self.acks_seen.saturating_add(1);
+        if alone {
+            self.acks_lost = 0;
+        }
+        self.acks_proven = self.acks_seen >= 1 << self.acks_lost.min(10);
+    }
+
+    /// An end ack over this link alone did not arrive: its message came again.
+    pub(crate) fn ack_lost(&mut self) {
+        self.acks_seen = 0;
+        self.acks_lost = self.acks_lost.saturating_add(1);
+        self.acks_proven = false;
+    }
+
+    /// Whether end acks may leave over this link alone.
+    pub(crate) fn carries_acks(&self) -> bool {
+        self.acks_proven
     }
 
     /// A hop ack came over the link itself.

@@ -78,19 +78,29 @@ impl Outgoing {
     }
 }
 
+/// An end ack that left.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AckSent {
+    pub(crate) sequence: Sequence,
+    pub(crate) path: LinkId,
+    pub(crate) alone: bool,
+}
+
 /// Messages of one class coming from one incarnation of a peer.
 #[derive(Debug)]
 pub(crate) struct Incoming {
     pub(crate) window: Window,
     /// The application's verdicts, for repeats of the question.
     verdicts: BTreeMap<Sequence, Status>,
-    /// A message that was acknowledged over its own path alone, to see whether acks arrive.
-    pub(crate) acked_alone: Option<Sequence>,
+    /// The first acknowledgement whose arrival the sender's frames have not shown yet.
+    pub(crate) unproven: Option<AckSent>,
+    /// The newest acknowledgement, if it left over one link alone.
+    pub(crate) alone: Option<AckSent>,
 }
 
 impl Incoming {
     pub(crate) fn new() -> Self {
-        Self { window: Window::new(), verdicts: BTreeMap::new(), acked_alone: None }
+        Self { window: Window::new(), verdicts: BTreeMap::new(), unproven: None, alone: None }
     }
 
     pub(crate) fn set_verdict(&mut self, sequence: Sequence, status: Status) {
@@ -152,6 +162,8 @@ pub(crate) struct PendingAcks {
 #[derive(Debug, Default, Clone)]
 pub(crate) struct PendingStream {
     pub(crate) echo: (Sequence, u16),
+    /// Messages in custody that the ack is to name.
+    pub(crate) taken: Vec<Sequence>,
     pub(crate) results: Vec<bitcraps_wire::ResultEntry>,
     pub(crate) partials: Vec<Sequence>,
 }

@@ -9,6 +9,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use bitcraps_types::{EnergyProfile, LinkId, Microjoules, Timestamp, TrafficClass, TransportType};
+use bitcraps_wire::Frame;
 
 use crate::config::bounds::LINKS_PER_PEER;
 use crate::estimator::SizeBucket;
@@ -183,7 +184,7 @@ pub(crate) fn decayed(bytes: f32, at: Timestamp, now: Timestamp) -> f32 {
 pub struct Packet {
     /// How links are compared.
     pub policy: FailoverPolicy,
-    /// Its size in bytes.
+    /// Its size in bytes, without frame headers.
     pub bytes: usize,
     /// Whether energy is weighed.
     pub energy_aware: bool,
@@ -218,19 +219,19 @@ const COST_MAX: u64 = (1 << COST_BITS) - 1;
 /// The score of one candidate for `packet`. O(1).
 #[inline]
 pub fn score(candidate: &Candidate, packet: &Packet, now: Timestamp) -> Score {
-    let bucket = SizeBucket::of(packet.bytes.min(candidate.max_payload as usize)).index();
+    let frame = packet.bytes.min(candidate.max_payload as usize) + Frame::DATA_OVERHEAD;
+    let bucket = SizeBucket::of(frame).index();
     let sticks = packet.incumbent == Some(candidate.link);
     let bytes = packet.bytes as u64;
-    let fast = u64::from(candidate.latency_us[bucket])
+    let time = u64::from(candidate.latency_us[bucket])
         + candidate.transfer_us(u64::from(candidate.backlog_bytes) + bytes);
+    let fast = time.saturating_sub(if sticks { STICKY_LATENCY_US } else { 0 });
     let cost = match packet.policy {
-        FailoverPolicy::FastestFirst => {
-            fast.saturating_sub(if sticks { STICKY_LATENCY_US } else { 0 })
-        }
+        FailoverPolicy::FastestFirst => fast,
         FailoverPolicy::MostReliable => {
             let undelivered = u64::from(candidate.undelivered_ppm[bucket]);
             let discount = if sticks { STICKY_UNDELIVERED_PPM } else { 0 };
-            // Probabilities that differ by less than 1/256 are equal; then time decides.
+            // Compared in steps of 1/256 (4,096 ppm); within a step time decides.
             (undelivered.saturating_sub(discount) >> 12) << 32 | fast.min(u64::from(u32::MAX))
         }
         FailoverPolicy::EnergyEfficient if packet.energy_aware => {

@@ -1,15 +1,25 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use bitcraps_types::{PeerId, Sequence, Timestamp, TrafficClass};
+use bitcraps_types::{AckLevel, LinkId, PeerId, Sequence, Timestamp, TrafficClass};
 use bitcraps_wire::{Data, MAX_RANGES, Partial};
 use bytes::{Bytes, BytesMut};
 
 use crate::config::bounds::{
     REASSEMBLY_IDLE, REASSEMBLY_NODE_BYTES, REASSEMBLY_NODE_MESSAGES, REASSEMBLY_PEER_BYTES,
-    REASSEMBLY_RANGES,
+    REASSEMBLY_PEER_MESSAGES, REASSEMBLY_RANGES,
 };
 
-/// One incomplete message.
+/// What the newest fragment of a message said beside its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Arrival {
+    pub(crate) ack: AckLevel,
+    pub(crate) attempt: u16,
+    pub(crate) link: LinkId,
+    /// When the message is worthless.
+    pub(crate) due: Timestamp,
+}
+
+/// One incomplete message, or one that nobody has taken yet.
 #[derive(Debug)]
 struct Assembly {
     generation: u8,
@@ -19,34 +29,50 @@ struct Assembly {
     /// Received `start -> end`, ascending, apart.
     ranges: BTreeMap<u32, u32>,
     touched: Timestamp,
+    arrival: Arrival,
 }
 
 /// Key of an incomplete message.
-type Key = (PeerId, TrafficClass, Sequence);
+pub(crate) type Key = (PeerId, TrafficClass, Sequence);
 
 /// What became of a fragment.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Added {
-    /// The message is whole. It stays until [`Reassembly::remove`], in case nobody takes it yet.
-    Complete(Bytes),
+    /// The message is whole. It stays until it is taken out.
+    Complete,
     /// More is missing.
     Incomplete,
     /// It contradicts what came before, or there is no room.
     Refused,
 }
 
+/// What is held of one peer.
+#[derive(Debug, Default)]
+struct Holding {
+    bytes: usize,
+    by_age: BTreeSet<(Timestamp, TrafficClass, Sequence)>,
+}
+
 /// Incomplete messages of all peers, bounded per peer and in total.
 #[derive(Debug, Default)]
 pub(crate) struct Reassembly {
     messages: BTreeMap<Key, Assembly>,
+    by_age: BTreeSet<(Timestamp, Key)>,
+    per_peer: BTreeMap<PeerId, Holding>,
+    whole: BTreeSet<Key>,
     bytes: usize,
-    per_peer: BTreeMap<PeerId, usize>,
     pub(crate) evicted: u64,
 }
 
 impl Reassembly {
     /// Adds a fragment. O(log messages + log ranges + length).
-    pub(crate) fn add(&mut self, peer: PeerId, data: &Data, now: Timestamp) -> Added {
+    pub(crate) fn add(
+        &mut self,
+        peer: PeerId,
+        data: &Data,
+        arrival: Arrival,
+        now: Timestamp,
+    ) -> Added {
         let key = (peer, data.class, data.sequence);
         if let Some(known) = self.messages.get(&key) {
             if data.generation < known.generation || known.total != data.total {
@@ -69,45 +95,55 @@ impl Reassembly {
             bytes: BytesMut::new(),
             ranges: BTreeMap::new(),
             touched: now,
+            arrival,
         });
-        match insert(&mut message.ranges, start, end) {
-            Inserted::New => {}
-            Inserted::Known => {
-                return whole(message).map_or(Added::Incomplete, Added::Complete);
-            }
-            Inserted::Overlaps => return Added::Refused,
+        let before = message.touched;
+        match message.insert(start, end, &data.payload) {
+            Inserted::New => message.touched = now,
+            Inserted::Known => {}
+            Inserted::Contradicts => return Added::Refused,
         }
-        message.touched = now;
-        if message.bytes.len() < end as usize {
-            message.bytes.resize(end as usize, 0);
-        }
-        message.bytes[start as usize..end as usize].copy_from_slice(&data.payload);
+        message.arrival = arrival;
+        let touched = message.touched;
+        let whole = message.is_whole();
+        let (_, class, sequence) = key;
+        let holding = self.per_peer.entry(peer).or_default();
+        holding.bytes += growth;
+        holding.by_age.remove(&(before, class, sequence));
+        holding.by_age.insert((touched, class, sequence));
+        self.by_age.remove(&(before, key));
+        self.by_age.insert((touched, key));
         self.bytes += growth;
-        *self.per_peer.entry(peer).or_default() += growth;
-        whole(message).map_or(Added::Incomplete, Added::Complete)
+        if !whole {
+            return Added::Incomplete;
+        }
+        self.whole.insert(key);
+        Added::Complete
     }
 
     /// Room for `growth` bytes more of `key`: from the peer's own oldest, then from the oldest of
     /// all. False when the message alone is too large.
     fn make_room(&mut self, key: &Key, growth: usize) -> bool {
-        let peer = key.0;
-        while self.per_peer.get(&peer).copied().unwrap_or(0) + growth > REASSEMBLY_PEER_BYTES {
-            let range = (peer, TrafficClass::Realtime, 0)..=(peer, TrafficClass::Bulk, u64::MAX);
-            let others = self.messages.range(range).filter(|(k, _)| *k != key);
-            let Some(oldest) = others.min_by_key(|(_, a)| a.touched).map(|(k, _)| *k) else {
+        let new = !self.messages.contains_key(key);
+        let (peer, class, sequence) = *key;
+        while let Some(holding) = self.per_peer.get(&peer)
+            && (holding.bytes + growth > REASSEMBLY_PEER_BYTES
+                || (new && holding.by_age.len() >= REASSEMBLY_PEER_MESSAGES))
+        {
+            let mut oldest = holding.by_age.iter().map(|(_, c, s)| (*c, *s));
+            let Some((c, s)) = oldest.find(|other| *other != (class, sequence)) else {
                 return false;
             };
-            self.evict(&oldest);
+            self.evict(&(peer, c, s));
         }
-        let new = !self.messages.contains_key(key);
         while self.bytes + growth > REASSEMBLY_NODE_BYTES
             || (new && self.messages.len() >= REASSEMBLY_NODE_MESSAGES)
         {
-            let others = self.messages.iter().filter(|(k, _)| *k != key);
-            let Some(oldest) = others.min_by_key(|(_, a)| a.touched).map(|(k, _)| *k) else {
+            let mut oldest = self.by_age.iter().map(|(_, other)| *other);
+            let Some(other) = oldest.find(|other| other != key) else {
                 return false;
             };
-            self.evict(&oldest);
+            self.evict(&other);
         }
         true
     }
@@ -117,32 +153,50 @@ impl Reassembly {
         self.evicted += 1;
     }
 
-    /// Forgets a message: it was taken, or its sender gave it up.
+    /// Forgets a message.
     pub(crate) fn remove(&mut self, key: &Key) {
-        if let Some(gone) = self.messages.remove(key) {
-            self.bytes -= gone.bytes.len();
-            if let Some(held) = self.per_peer.get_mut(&key.0) {
-                *held -= gone.bytes.len();
-                if *held == 0 {
-                    self.per_peer.remove(&key.0);
-                }
+        self.take_out(key);
+    }
+
+    fn take_out(&mut self, key: &Key) -> Option<Assembly> {
+        let gone = self.messages.remove(key)?;
+        self.bytes -= gone.bytes.len();
+        self.by_age.remove(&(gone.touched, *key));
+        self.whole.remove(key);
+        let (peer, class, sequence) = *key;
+        if let Some(holding) = self.per_peer.get_mut(&peer) {
+            holding.bytes -= gone.bytes.len();
+            holding.by_age.remove(&(gone.touched, class, sequence));
+            if holding.by_age.is_empty() {
+                self.per_peer.remove(&peer);
             }
         }
+        Some(gone)
+    }
+
+    /// The bytes of a whole message, which is forgotten, or `None`. No copy.
+    pub(crate) fn take(&mut self, key: &Key) -> Option<Bytes> {
+        if !self.whole.contains(key) {
+            return None;
+        }
+        self.take_out(key).map(|message| message.bytes.freeze())
     }
 
     /// Forgets everything of `peer`: it restarted.
     pub(crate) fn remove_peer(&mut self, peer: PeerId) {
-        let range = (peer, TrafficClass::Realtime, 0)..=(peer, TrafficClass::Bulk, u64::MAX);
-        let keys: Vec<Key> = self.messages.range(range).map(|(k, _)| *k).collect();
-        keys.iter().for_each(|key| self.remove(key));
+        let held = self.per_peer.get(&peer).map(|h| h.by_age.iter().copied().collect());
+        let held: Vec<_> = held.unwrap_or_default();
+        held.iter().for_each(|(_, class, sequence)| self.remove(&(peer, *class, *sequence)));
     }
 
-    /// Gives up what rested too long. O(messages).
+    /// Gives up what rested too long. O(messages given up).
     pub(crate) fn sweep(&mut self, now: Timestamp) {
-        let rested = |a: &Assembly| now.since(a.touched) >= REASSEMBLY_IDLE;
-        let keys: Vec<Key> =
-            self.messages.iter().filter(|(_, a)| rested(a)).map(|(k, _)| *k).collect();
-        keys.iter().for_each(|key| self.evict(key));
+        while let Some((touched, key)) = self.by_age.first().copied() {
+            if now.since(touched) < REASSEMBLY_IDLE {
+                break;
+            }
+            self.evict(&key);
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -156,48 +210,62 @@ impl Reassembly {
         Some(Partial { sequence: key.2, generation: message.generation, ranges })
     }
 
-    /// Whole messages that nobody has taken yet.
-    pub(crate) fn complete(&self) -> impl Iterator<Item = (Key, Bytes)> + '_ {
-        self.messages.iter().filter_map(|(key, a)| whole(a).map(|bytes| (*key, bytes)))
+    /// Whole messages of a class that nobody has taken yet. O(whole messages).
+    pub(crate) fn complete(&self, class: TrafficClass) -> Vec<(Key, Arrival)> {
+        let of_class = self.whole.iter().filter(|key| key.1 == class);
+        of_class.filter_map(|key| Some((*key, self.messages.get(key)?.arrival))).collect()
     }
-}
-
-fn whole(message: &Assembly) -> Option<Bytes> {
-    let complete = message.ranges.get(&0) == Some(&message.total);
-    complete.then(|| Bytes::copy_from_slice(&message.bytes))
 }
 
 enum Inserted {
     New,
     Known,
-    Overlaps,
+    /// Its bytes differ from those that came before, or there are too many holes.
+    Contradicts,
 }
 
-/// Adds `start..end`, merging neighbours. A range within a known one is known; one that overlaps
-/// in part is refused.
-fn insert(ranges: &mut BTreeMap<u32, u32>, start: u32, end: u32) -> Inserted {
-    let before = ranges.range(..=start).next_back().map(|(s, e)| (*s, *e));
-    if let Some((_, known_end)) = before
-        && end <= known_end
-    {
-        return Inserted::Known;
+impl Assembly {
+    fn is_whole(&self) -> bool {
+        self.ranges.get(&0) == Some(&self.total)
     }
-    if before.is_some_and(|(_, known_end)| known_end > start) {
-        return Inserted::Overlaps;
+
+    /// Adds the bytes of `start..end`. Where they overlap with others, as after a change of the
+    /// fragment size, they must be the same.
+    fn insert(&mut self, start: u32, end: u32, payload: &[u8]) -> Inserted {
+        let touching: Vec<(u32, u32)> = self
+            .ranges
+            .range(..=end)
+            .rev()
+            .take_while(|(_, e)| **e >= start)
+            .map(|(s, e)| (*s, *e))
+            .collect();
+        for (s, e) in &touching {
+            let (from, to) = (start.max(*s), end.min(*e));
+            if from < to {
+                let known = &self.bytes[from as usize..to as usize];
+                let new = &payload[(from - start) as usize..(to - start) as usize];
+                if known != new {
+                    return Inserted::Contradicts;
+                }
+            }
+        }
+        if touching.iter().any(|(s, e)| *s <= start && end <= *e) {
+            return Inserted::Known;
+        }
+        if touching.is_empty() && self.ranges.len() >= REASSEMBLY_RANGES {
+            return Inserted::Contradicts;
+        }
+        let (mut first, mut last) = (start, end);
+        for (s, e) in touching {
+            self.ranges.remove(&s);
+            first = first.min(s);
+            last = last.max(e);
+        }
+        self.ranges.insert(first, last);
+        if self.bytes.len() < end as usize {
+            self.bytes.resize(end as usize, 0);
+        }
+        self.bytes[start as usize..end as usize].copy_from_slice(payload);
+        Inserted::New
     }
-    let after = ranges.range(start..).next().map(|(s, e)| (*s, *e));
-    if after.is_some_and(|(next, _)| next < end) {
-        return Inserted::Overlaps;
-    }
-    let joins_before = before.filter(|(_, known_end)| *known_end == start);
-    let joins_after = after.filter(|(next, _)| *next == end);
-    if joins_before.is_none() && joins_after.is_none() && ranges.len() >= REASSEMBLY_RANGES {
-        return Inserted::Overlaps;
-    }
-    if let Some((next, _)) = joins_after {
-        ranges.remove(&next);
-    }
-    let end = joins_after.map_or(end, |(_, e)| e);
-    ranges.insert(joins_before.map_or(start, |(s, _)| s), end);
-    Inserted::New
 }

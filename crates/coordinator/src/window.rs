@@ -122,13 +122,28 @@ impl Window {
         }
         let last = (self.end - 1) / 64;
         let first = (self.cumulative / 64).max(last.saturating_sub(words as u64 - 1));
+        (first * 64, self.words(first, words))
+    }
+
+    /// [`Self::newest`] for the numbers from `sequence` on.
+    pub(crate) fn around(&self, sequence: Sequence, words: usize) -> (Sequence, Vec<u64>) {
+        let first = sequence.max(self.lowest()) / 64;
+        (first * 64, self.words(first, words))
+    }
+
+    fn words(&self, first: u64, most: usize) -> Vec<u64> {
+        let Some(last) = self.end.checked_sub(1).map(|newest| newest / 64) else {
+            return Vec::new();
+        };
         let mut bits: Vec<u64> =
-            (first..=last).map(|w| self.bits[(w % WORDS as u64) as usize]).collect();
+            (first..=last).take(most).map(|w| self.bits[(w % WORDS as u64) as usize]).collect();
         // Beyond the end, the last word still holds the oldest numbers of the window.
-        if let Some(newest) = bits.last_mut() {
+        if let Some(newest) = bits.last_mut()
+            && first + most as u64 > last
+        {
             *newest &= u64::MAX >> (63 - (self.end - 1) % 64);
         }
-        (first * 64, bits)
+        bits
     }
 }
 
