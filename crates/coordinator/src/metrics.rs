@@ -48,7 +48,15 @@ pub(crate) struct LinkCounters {
     pub(crate) expiries: u64,
     pub(crate) frames: u64,
     pub(crate) bytes: u64,
-    latency_us: Histogram<u32>,
+    /// There from the first delivery on: most links of a large table carry nothing.
+    latency_us: Option<Box<Histogram<u32>>>,
+}
+
+fn latency_histogram() -> Box<Histogram<u32>> {
+    // One significant figure: 10 % error, 3 KB.
+    let histogram = Histogram::new_with_bounds(1, LATENCY_MAX_US, 1)
+        .expect("1 µs to 100 s at one figure is a valid range");
+    Box::new(histogram)
 }
 
 /// Range of recorded latencies: 1 µs to 100 s; longer ones count as that.
@@ -56,9 +64,6 @@ const LATENCY_MAX_US: u64 = 100_000_000;
 
 impl LinkCounters {
     pub(crate) fn new() -> Self {
-        // One significant figure: 10 % error, 3 KB.
-        let latency_us = Histogram::new_with_bounds(1, LATENCY_MAX_US, 1)
-            .expect("1 µs to 100 s at one figure is a valid range");
         Self {
             requests: 0,
             successes: 0,
@@ -67,14 +72,15 @@ impl LinkCounters {
             expiries: 0,
             frames: 0,
             bytes: 0,
-            latency_us,
+            latency_us: None,
         }
     }
 
     pub(crate) fn delivered(&mut self, latency: Duration) {
         self.successes += 1;
         let us = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
-        self.latency_us.saturating_record(us.clamp(1, LATENCY_MAX_US));
+        let latency_us = self.latency_us.get_or_insert_with(latency_histogram);
+        latency_us.saturating_record(us.clamp(1, LATENCY_MAX_US));
     }
 
     /// Adds what `other` counted.
@@ -86,17 +92,18 @@ impl LinkCounters {
         self.expiries += other.expiries;
         self.frames += other.frames;
         self.bytes += other.bytes;
-        // Both have the same range, so nothing can fail to fit.
-        self.latency_us.add(&other.latency_us).unwrap_or_default();
+        if let Some(latency_us) = &other.latency_us {
+            let own = self.latency_us.get_or_insert_with(latency_histogram);
+            // Both have the same range, so nothing can fail to fit.
+            own.add(&**latency_us).unwrap_or_default();
+        }
     }
 
     pub(crate) fn metrics(&self) -> TransportMetrics {
-        let at = |q| Duration::from_micros(self.latency_us.value_at_quantile(q));
-        let latency = (!self.latency_us.is_empty()).then(|| Latency {
-            p50: at(0.5),
-            p90: at(0.9),
-            p99: at(0.99),
-            max: Duration::from_micros(self.latency_us.max()),
+        let latency = self.latency_us.as_ref().map(|latency_us| {
+            let at = |q| Duration::from_micros(latency_us.value_at_quantile(q));
+            let max = Duration::from_micros(latency_us.max());
+            Latency { p50: at(0.5), p90: at(0.9), p99: at(0.99), max }
         });
         TransportMetrics {
             request_count: self.requests,
