@@ -1,2 +1,40 @@
-//! x
-fn main() {}
+//! The benchmark programs: `bench select` for choosing a link and confirming a message on one
+//! thread, `bench peers` for nodes over real sockets on loopback.
+//!
+//! Prints a table, or with `--json` one object with a row for each line of the table. Progress goes
+//! to standard error. Exit code 0 when everything was measured, whatever the result; 1 when
+//! something could not be; 64 when the command line is wrong.
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use bitcraps_benches::{Arguments, Failure, Report, USAGE, peers, select};
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            let usage = matches!(failure, Failure::Usage(_));
+            let hint = if usage { USAGE } else { "" };
+            // Without standard error there is nobody left to tell.
+            drop(writeln!(io::stderr(), "bench: {failure}\n{hint}"));
+            ExitCode::from(if usage { 64 } else { 1 })
+        }
+    }
+}
+
+fn run(words: &[String]) -> Result<(), Failure> {
+    let (name, rest) = match words.split_first() {
+        Some((name, rest)) => (name.as_str(), rest),
+        None => return Err(Failure::Usage("name a program".to_owned())),
+    };
+    let arguments = Arguments::parse(rest)?;
+    let mut report = Report::new(arguments.json);
+    match name {
+        "select" => select::run(&arguments, &mut report)?,
+        "peers" => peers::run(&arguments, &mut report)?,
+        other => return Err(Failure::Usage(format!("no program `{other}`"))),
+    }
+    report.finish()
+}
