@@ -102,6 +102,9 @@ pub(crate) fn transport(
 ) -> Result<WifiTransport, LanError> {
     let lan = config.lan();
     let limits = config.transport().limits(TransportType::WiFiDirect);
+    // mDNS joins its groups on every interface before it can be told not to; a node that was given
+    // loopback alone must not be heard anywhere else.
+    let mdns = lan.mdns && !addresses.iter().any(IpAddr::is_loopback);
     let listen = addresses.into_iter().map(|ip| SocketAddr::new(ip, lan.port)).collect();
     let settings = WifiConfig {
         max_frame: limits.max_packet_size,
@@ -113,7 +116,7 @@ pub(crate) fn transport(
             first_sequence: epoch.0 << 32,
             ..BeaconConfig::default()
         }),
-        mdns: lan.mdns.then(MdnsConfig::default),
+        mdns: mdns.then(MdnsConfig::default),
         jitter_seed: epoch.0,
         ..WifiConfig::new(listen)
     };
