@@ -8,7 +8,7 @@ use crate::budget::Budget;
 use crate::config::TransportConfig;
 use crate::damping::{Damping, Fall};
 use crate::estimator::{Delivery, Goodput, RoundTrip, SizeBucket};
-use crate::flight::{AckedFlight, Arrivals, Flights};
+use crate::flight::{AckedFlight, Arrivals, Flight, FlightState, Flights};
 use crate::metrics::LinkCounters;
 use crate::policy::{Candidate, Tier};
 
@@ -262,6 +262,31 @@ impl Link {
             Some(rtt) => rtt.timeout().max(transport.timeout_floor()),
             None => transport.cold_timeout(),
         }
+    }
+
+    /// When the answer to a frame is overdue.
+    pub(crate) fn flight_due(&self, flight: &Flight) -> Timestamp {
+        let timeout = self.timeout(flight.bucket);
+        match flight.written {
+            Some(written) => written + timeout,
+            None => flight.handed + timeout.max(self.queue_patience()),
+        }
+    }
+
+    /// When to look whether the answer to a frame is overdue. A frame that waits in the driver's
+    /// queue is looked at as if it left at once: by then its driver has mostly told when it left,
+    /// and that alone sets no timer.
+    pub(crate) fn look_at(&self, flight: &Flight, now: Timestamp) -> Timestamp {
+        let due = self.flight_due(flight);
+        let early = flight.handed + self.timeout(flight.bucket);
+        if flight.written.is_none() && early > now { early.min(due) } else { due }
+    }
+
+    /// When to look whether the probe is overdue: with its frame, or when that was acknowledged
+    /// and the reply is missing, when it was due at first.
+    pub(crate) fn probe_due(&self, probe: &OutstandingProbe, now: Timestamp) -> Timestamp {
+        let flight = self.flights.get(probe.seq).filter(|f| f.state == FlightState::Outstanding);
+        flight.map_or(probe.due, |flight| self.look_at(flight, now))
     }
 
     /// When an answer is late enough for a hedge.

@@ -860,10 +860,13 @@ impl Core {
             return;
         };
         let more_waits = state.outgoing.iter().any(|o| !o.queue.is_empty());
-        let mut waited = Vec::new();
-        state.links[index].written(total, more_waits, now, |owner| waited.extend(owner));
+        let (mut any_waited, mut waited) = (false, Vec::new());
+        state.links[index].written(total, more_waits, now, |owner| {
+            any_waited = true;
+            waited.extend(owner);
+        });
         state.refresh(index);
-        if !waited.is_empty() {
+        if any_waited {
             // Their timers were set for frames that may wait much longer.
             waited.iter().for_each(|ticket| self.arm(ticket.slot, now));
             self.arm_link(peer, link, now);

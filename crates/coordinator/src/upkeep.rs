@@ -22,17 +22,9 @@ impl Core {
         };
         sooner(entry.greeting.resend_at);
         sooner((!entry.ready).then(|| entry.since + entry.connection_timeout()));
-        sooner(entry.probe.map(|probe| probe.due));
+        sooner(entry.probe.map(|probe| entry.probe_due(&probe, now)));
         let oldest = entry.flights.oldest_outstanding();
-        sooner(oldest.map(|(_, flight)| match flight.written {
-            Some(written) => written + entry.timeout(flight.bucket),
-            None => {
-                // Looked at as if it left at once, since `written` alone sets no timer.
-                let early = flight.handed + entry.timeout(flight.bucket);
-                let late = flight.handed + entry.timeout(flight.bucket).max(entry.queue_patience());
-                if early > now { early } else { late }
-            }
-        }));
+        sooner(oldest.map(|(_, flight)| entry.look_at(&flight, now)));
         self.set_link_timer(peer, link, at);
     }
 
@@ -65,12 +57,7 @@ impl Core {
         let mut change = None;
         let probe = entry.probe.map(|p| p.seq);
         while let Some((seq, flight)) = entry.flights.oldest_outstanding() {
-            let timeout = entry.timeout(flight.bucket);
-            let overdue = match flight.written {
-                Some(written) => now.since(written) >= timeout,
-                None => now.since(flight.handed) >= timeout.max(entry.queue_patience()),
-            };
-            if !overdue || probe == Some(seq) {
+            if entry.flight_due(&flight) > now || probe == Some(seq) {
                 break;
             }
             entry.flights.expire(seq);
@@ -87,7 +74,7 @@ impl Core {
         let Some(entry) = self.peers[peer as usize].link_mut(link) else {
             return;
         };
-        let Some(probe) = entry.probe.filter(|probe| probe.due <= now) else {
+        let Some(probe) = entry.probe.filter(|probe| entry.probe_due(probe, now) <= now) else {
             return;
         };
         let unanswered =

@@ -140,6 +140,12 @@ impl Lane {
         Ok(())
     }
 
+    /// Frames and bytes that wait, the one that is leaving included.
+    #[cfg(feature = "transport")]
+    pub(crate) fn waiting(&self) -> (usize, usize) {
+        (self.queue.len(), self.queued_bytes)
+    }
+
     /// Begins or goes on to serve the frame at the head; when it will have left, if it ever does.
     /// To be called before the rate or the hang changes and after it, and when a frame was taken.
     pub(crate) fn serve(&mut self, now: Timestamp) -> Option<Timestamp> {

@@ -35,6 +35,8 @@ mod link;
 mod message;
 mod model;
 mod node;
+#[cfg(feature = "transport")]
+pub mod radio;
 mod shell;
 mod simulation;
 

@@ -20,7 +20,8 @@ pub struct LinkModel {
     pub loss: Ratio,
     /// Share of frames that arrive twice.
     pub duplication: Ratio,
-    /// Share of frames that arrive with one bit flipped.
+    /// Share of frames that arrive with one bit flipped. No real link does that, each authenticates
+    /// its frames: what reaches the engine so is to be survived, not to be delivered right.
     pub corruption: Ratio,
     /// How fast frames leave the queue.
     pub rate: Kbps,

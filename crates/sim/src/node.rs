@@ -50,6 +50,8 @@ pub(crate) struct Node {
     pub(crate) life: u32,
     /// The timer that is scheduled.
     pub(crate) timer: Option<Timestamp>,
+    /// When its timers fired last, and how often at that point in time.
+    pub(crate) fired: (Timestamp, u32),
     pub(crate) suspended_until: Timestamp,
     pub(crate) app: App,
     pub(crate) open: BTreeMap<Ticket, SendId>,
@@ -69,6 +71,7 @@ impl Node {
             clock: setup.clock,
             life: 0,
             timer: None,
+            fired: (Timestamp::ZERO, 0),
             suspended_until: Timestamp::ZERO,
             app: setup.app,
             open: BTreeMap::new(),

@@ -3,6 +3,7 @@ use bitcraps_types::{AckLevel, DownReason, LinkId, MessageId, Timestamp, Traffic
 
 use crate::app::{Delivered, Pace, Verdict};
 use crate::event::{Event, LaneId, Told};
+use crate::simulation::TIMERS_PER_INSTANT;
 use crate::{Death, Fortune, NodeId, Return, SendId, SimLink, Simulation};
 
 /// What a shell does around an engine: it hands in events and does what the engine says.
@@ -106,6 +107,11 @@ impl Simulation {
             return self.queue.push(until, Event::Timer { node });
         }
         state.timer = None;
+        if state.fired.0 != now {
+            state.fired = (now, 0);
+        }
+        state.fired.1 += 1;
+        self.stuck |= state.fired.1 > TIMERS_PER_INSTANT;
         let due = state.deadline().is_some_and(|at| at <= now);
         if due {
             self.trace(1, u64::from(node.0));

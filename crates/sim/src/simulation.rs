@@ -13,6 +13,9 @@ use crate::{App, Fortune, Message, NodeId, NodeSetup, Payload, SendId};
 /// Events at one point in time after which the course is taken for one that never moves on: far
 /// above what the largest network does at once.
 const EVENTS_PER_INSTANT: u64 = 4_000_000;
+/// Timers of one node at one point in time, likewise: an engine that is overdue asks again at
+/// once, each time for thousands of its timers.
+pub(crate) const TIMERS_PER_INSTANT: u32 = 1_000;
 
 /// Nodes, links and what is still to happen. See the [crate's documentation](crate).
 ///
