@@ -1,7 +1,10 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::hash::BuildHasher as _;
 use std::time::Duration;
 
 use bitcraps_types::{LinkId, PeerId, Ratio, Timestamp, TrafficClass, TransportType};
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
 
 use crate::budget::Budget;
 use crate::config::bounds;
@@ -26,7 +29,7 @@ pub(crate) enum TimerKey {
 }
 
 /// Lookups only; never iterated, so its order decides nothing.
-pub(crate) type Index<K, V> = HashMap<K, V, foldhash::fast::FixedState>;
+pub(crate) type Index<K, V> = HashMap<K, V, FixedState>;
 
 /// The delivery machine of one node: peers, links, messages in flight, what was received.
 ///
@@ -37,7 +40,9 @@ pub(crate) type Index<K, V> = HashMap<K, V, foldhash::fast::FixedState>;
 pub struct Core {
     pub(crate) config: Config,
     pub(crate) rng: fastrand::Rng,
-    index: Index<PeerId, u32>,
+    /// Slots of `peers` by id. Holds no ids, so that the table of a million peers fits a cache.
+    index: HashTable<u32>,
+    hasher: FixedState,
     pub(crate) peers: Vec<Peer>,
     pub(crate) links: Index<LinkId, u32>,
     pub(crate) messages: Messages,
@@ -62,13 +67,14 @@ pub struct Core {
 impl Core {
     /// A machine without peers.
     pub fn new(config: Config) -> Self {
-        let hasher = foldhash::fast::FixedState::with_seed(config.seed);
+        let hasher = FixedState::with_seed(config.seed);
         Self {
             rng: fastrand::Rng::with_seed(config.seed),
             config,
-            index: HashMap::with_hasher(hasher.clone()),
+            index: HashTable::new(),
             peers: Vec::new(),
             links: HashMap::with_hasher(hasher.clone()),
+            hasher,
             messages: Messages::default(),
             timers: BTreeSet::new(),
             commands: VecDeque::new(),
@@ -110,21 +116,30 @@ impl Core {
 
     /// The handle of a peer that is known, without a change. One hash lookup.
     pub fn peer(&self, id: PeerId) -> Option<PeerHandle> {
-        self.index.get(&id).map(|slot| PeerHandle(*slot))
+        let known = |slot: &u32| self.peers.get(*slot as usize).is_some_and(|peer| peer.id == id);
+        self.index.find(self.hasher.hash_one(id), known).map(|slot| PeerHandle(*slot))
+    }
+
+    /// The incarnation of a peer that messages go to now; `None` before it greeted.
+    pub fn epoch_of(&self, id: PeerId) -> Option<bitcraps_types::Epoch> {
+        let handle = self.peer(id)?;
+        self.peers[handle.0 as usize].epoch
     }
 
     /// The handle of a peer, which is known from now on: messages to it may wait for a link.
     /// `None` when the table is full ([`bounds::PEERS`]).
     pub fn add_peer(&mut self, id: PeerId) -> Option<PeerHandle> {
-        if let Some(slot) = self.index.get(&id) {
-            return Some(PeerHandle(*slot));
+        if let Some(known) = self.peer(id) {
+            return Some(known);
         }
         if self.peers.len() >= bounds::PEERS || id == self.config.local {
             return None;
         }
         let slot = self.peers.len() as u32;
         self.peers.push(Peer::new(id));
-        self.index.insert(id, slot);
+        let (peers, hasher) = (&self.peers, &self.hasher);
+        let rehash = |slot: &u32| hasher.hash_one(peers[*slot as usize].id);
+        self.index.insert_unique(hasher.hash_one(id), slot, rehash);
         Some(PeerHandle(slot))
     }
 
@@ -262,6 +277,9 @@ impl Core {
         };
         state.refresh(index);
         let Some(change) = change else { return };
+        // What waits for room on a link that fell, or for one that came back, is looked at anew.
+        self.mark_dirty(peer);
+        let state = &self.peers[peer as usize];
         let change = match change {
             Change::Suspect => LinkChange::Suspect,
             Change::Flapping => LinkChange::Flapping,
@@ -317,9 +335,9 @@ impl Core {
 
     /// The latest decisions about a peer, oldest first ([`bounds::DECISIONS`]).
     pub fn decisions(&self, peer: PeerId) -> Vec<Decision> {
-        let slot = self.index.get(&peer);
-        slot.map_or_else(Vec::new, |slot| {
-            self.peers[*slot as usize].decisions.iter().cloned().collect()
+        let known = self.peer(peer);
+        known.map_or_else(Vec::new, |handle| {
+            self.peers[handle.0 as usize].decisions.iter().cloned().collect()
         })
     }
 

@@ -1,0 +1,217 @@
+//! `bitcraps demo`: nodes in one process that talk over real encrypted sockets on loopback, lose the
+//! link in use silently, and lose no message.
+
+mod forwarder;
+mod ledger;
+mod report;
+mod script;
+mod table;
+mod traffic;
+mod view;
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bitcraps_node::StartNodeError;
+use bitcraps_node::transport_wifi::ConfigError;
+use bitcraps_types::Medium;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+
+use ledger::Ledger;
+use report::{Report, TransportReport, Verdict};
+use table::Table;
+use traffic::Sender;
+use view::View;
+
+/// Longest wait for what is still on its way when the traffic ends.
+const DRAIN: Duration = Duration::from_secs(10);
+/// Longest wait for the first links.
+const GATHER: Duration = Duration::from_secs(20);
+/// Time between two pictures of the live view.
+const FRAME: Duration = Duration::from_millis(250);
+
+/// Arguments of `bitcraps demo`.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct DemoArgs {
+    /// Nodes, 2 to 40; every pair is linked twice over the LAN and once over emulated Bluetooth
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(2..=40))]
+    nodes: u64,
+    /// How long the traffic lasts, 5 to 600
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(5..=600))]
+    seconds: u64,
+    /// Fixes traffic and faults
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Print only the result, as JSON
+    #[arg(long)]
+    json: bool,
+    /// Switch a part off, to see that the verdict notices
+    #[arg(long, value_name = "PART")]
+    without: Vec<Part>,
+}
+
+/// A part that the demo can do without, and its verdict cannot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// Recognising repeats
+    Dedup,
+    /// Moving to another link
+    Failover,
+    /// Sending again what was not answered
+    Resend,
+}
+
+/// Which parts are on.
+#[derive(Debug, Clone, Copy)]
+struct Switches {
+    deduplicate: bool,
+    failover: bool,
+    resend: bool,
+}
+
+/// Why the demo did not run.
+#[derive(Debug, thiserror::Error)]
+enum DemoError {
+    #[error(transparent)]
+    Node(#[from] StartNodeError),
+    #[error("local network: {0}")]
+    Lan(ConfigError),
+    #[error("no socket for a wire on loopback: {0}")]
+    Wire(std::io::Error),
+    #[error("after {after:?} only {ready} of {wanted} links were up")]
+    NotGathered { after: Duration, ready: usize, wanted: usize },
+}
+
+/// Runs the demo; the exit code is 0 when its verdict is pass, 2 when it is not.
+pub(crate) async fn run(args: DemoArgs) -> ExitCode {
+    let mut view = View::new(args.json, args.seconds);
+    match play(&args, &mut view).await {
+        Ok(report) => {
+            let text = if args.json {
+                serde_json::to_string(&report).unwrap_or_default()
+            } else {
+                format!("\n{}", report.text())
+            };
+            view::print(&format!("{}\n", text.trim_end_matches('\n')));
+            match report.verdict() {
+                Verdict::Pass => ExitCode::SUCCESS,
+                Verdict::Fail => ExitCode::from(2),
+            }
+        }
+        Err(error) => {
+            eprintln!("bitcraps demo: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "progress is shown in the time of the person watching"
+)]
+fn clock() -> Instant {
+    Instant::now()
+}
+
+async fn play(args: &DemoArgs, view: &mut View) -> Result<Report, DemoError> {
+    let on = |part| !args.without.contains(&part);
+    let switches = Switches {
+        deduplicate: on(Part::Dedup),
+        failover: on(Part::Failover),
+        resend: on(Part::Resend),
+    };
+    let count = args.nodes as usize;
+    let ledger = Arc::new(Ledger::default());
+    view.say(&format!(
+        "{count} nodes on loopback; each pair has two LAN links (QUIC, 127.0.0.x) and a Bluetooth \
+         link (emulated)."
+    ));
+    let table = Table::set(count, args.seed, Arc::clone(&ledger), switches).await?;
+    let table = Arc::new(table);
+    gather(&table).await?;
+    let start = clock();
+    let end = start + Duration::from_secs(args.seconds);
+    let sender = Sender::new(Arc::clone(&table), Arc::clone(&ledger));
+    let (stop, stopped) = watch::channel(false);
+    let mut players = tokio::task::JoinSet::new();
+    for index in 0..count {
+        let seed = args.seed.wrapping_mul(1_000_003).wrapping_add(index as u64);
+        players.spawn(traffic::play(sender.clone(), index, seed, stopped.clone()));
+    }
+    let (told, mut acts) = mpsc::unbounded_channel();
+    let script = script::run(Arc::clone(&table), Arc::clone(&ledger), sender, args.seed, end, told);
+    players.spawn(script);
+    let mut frames = interval(FRAME);
+    frames.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    while clock() < end {
+        tokio::select! {
+            _ = frames.tick() => {}
+            Some(act) = acts.recv() => view.act(&act, start.elapsed()),
+        }
+        view.draw(&table, &ledger, start.elapsed());
+    }
+    // The players' end may come before they look.
+    stop.send(true).unwrap_or_default();
+    while players.join_next().await.is_some() {}
+    view.say("traffic ends; waiting for what is still on its way");
+    drain(&table, &ledger).await;
+    let transports = transports(&table);
+    let sums = ledger.sums(|seat| table.lives(seat));
+    table.clear().await;
+    Ok(Report::new((count, args.seconds, args.seed), sums, transports))
+}
+
+/// Waits until every pair has all its links.
+async fn gather(table: &Table) -> Result<(), DemoError> {
+    let count = table.len();
+    let wanted = count * (count - 1) * (table::PATHS + 1);
+    let ready = || -> usize {
+        let nodes = (0..count).filter_map(|index| table.node(index));
+        nodes
+            .flat_map(|(node, _)| node.peers())
+            .map(|peer| peer.links.iter().filter(|l| l.ready).count())
+            .sum()
+    };
+    let mut look = interval(Duration::from_millis(20));
+    let gathered = timeout(GATHER, async {
+        while ready() < wanted {
+            look.tick().await;
+        }
+    });
+    gathered.await.map_err(|_| DemoError::NotGathered { after: GATHER, ready: ready(), wanted })
+}
+
+/// Waits until every message but dice has its outcome, and no longer than [`DRAIN`].
+async fn drain(table: &Table, ledger: &Ledger) {
+    let mut look = interval(Duration::from_millis(50));
+    let drained = timeout(DRAIN, async {
+        while ledger.pending(|seat| table.lives(seat)) > 0 {
+            look.tick().await;
+        }
+    });
+    // What is missing then is missing in the verdict.
+    drained.await.unwrap_or_default();
+}
+
+/// What each family of links did, over all nodes that run at the end.
+fn transports(table: &Table) -> BTreeMap<String, TransportReport> {
+    let mut sums = BTreeMap::new();
+    for transport in script::REPORTED {
+        let medium = match transport {
+            bitcraps_types::TransportType::Bluetooth => Medium::Emulated,
+            _ => Medium::Loopback,
+        };
+        let mut sum = TransportReport { requests: 0, bytes: 0, medium };
+        for (node, _) in (0..table.len()).filter_map(|index| table.node(index)) {
+            if let Some(metrics) = node.get_transport_stats().get(&transport) {
+                sum.requests += metrics.request_count;
+                sum.bytes += metrics.bytes;
+            }
+        }
+        sums.insert(transport.name().to_owned(), sum);
+    }
+    sums
+}

@@ -1,0 +1,176 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use bitcraps_node::BootClock;
+use bitcraps_node::coordinator::GamePacketType;
+use bitcraps_types::TransportType;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::ledger::Ledger;
+use super::table::{Carrier, Table};
+use super::traffic::{DICE, Sender};
+
+/// Time between two dice of the pair that a black hole hits.
+const CLOSE_PLAY: Duration = Duration::from_millis(10);
+/// Close play before the onset, so that the link in use is known.
+const BEFORE: Duration = Duration::from_millis(120);
+/// How long a black hole lasts.
+const HOLE: Duration = Duration::from_millis(700);
+/// Rest between two black holes.
+const REST: Duration = Duration::from_millis(250);
+/// How long a killed node stays away.
+const AWAY: Duration = Duration::from_secs(2);
+/// How long a wire flaps or loses datagrams.
+const TROUBLE: Duration = Duration::from_secs(2);
+/// Half a period of a flap: 10 Hz.
+const HALF_FLAP: Duration = Duration::from_millis(50);
+
+/// What the script did, for people.
+#[derive(Debug, Clone)]
+pub(super) struct Act {
+    pub(super) text: String,
+}
+
+/// Faults until `end`, drawn from `seed`: black holes of the link in use all the time; flapping,
+/// 20 % loss, and a node killed and restarted once each in between.
+pub(super) async fn run(
+    table: Arc<Table>,
+    ledger: Arc<Ledger>,
+    sender: Sender,
+    seed: u64,
+    end: Instant,
+    acts: mpsc::UnboundedSender<Act>,
+) {
+    let mut rng = fastrand::Rng::with_seed(seed ^ 0xfa17);
+    let mut round = 0u32;
+    while fits(end, BEFORE + HOLE + REST) {
+        let (from, to) = pair(&mut rng, table.len());
+        match round {
+            4 if fits(end, TROUBLE * 2) => flap(&table, &sender, &acts, from, to).await,
+            8 if fits(end, TROUBLE * 2) => lossy(&table, &sender, &acts, from, to).await,
+            11 if fits(end, AWAY * 3) => restart(&table, &acts, from).await,
+            _ => black_hole(&table, &ledger, &sender, &acts, from, to).await,
+        }
+        round += 1;
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the script keeps to the wall, as its nodes do")]
+fn clock() -> Instant {
+    Instant::now()
+}
+
+fn fits(end: Instant, length: Duration) -> bool {
+    clock() + length <= end
+}
+
+fn pair(rng: &mut fastrand::Rng, count: usize) -> (usize, usize) {
+    let from = rng.usize(..count);
+    let to = (from + rng.usize(1..count)) % count;
+    (from, to)
+}
+
+fn tell(acts: &mpsc::UnboundedSender<Act>, text: String) {
+    // The view may have ended before the script.
+    acts.send(Act { text }).unwrap_or_default();
+}
+
+/// The wire under the link that carried the pair's last realtime message.
+fn wire_in_use(table: &Table, from: usize, to: usize) -> Option<Carrier> {
+    let (node, _) = table.node(from)?;
+    let decisions = node.decisions(table.id(to));
+    let last =
+        decisions.iter().rev().find(|d| d.packet.policy == GamePacketType::DiceRoll.policy())?;
+    let (carrier, other) = table.carrier(from, last.chosen)?;
+    (other == to && carrier != Carrier::Radio).then_some(carrier)
+}
+
+async fn dice(sender: &Sender, from: usize, to: usize, length: Duration, event: Option<usize>) {
+    let end = clock() + length;
+    let mut next = clock();
+    while next < end {
+        sender.send(from, to, GamePacketType::DiceRoll, DICE, event);
+        next += CLOSE_PLAY;
+        sleep_until(next).await;
+    }
+}
+
+/// The link that the pair uses swallows every datagram both ways; no end is told.
+async fn black_hole(
+    table: &Table,
+    ledger: &Ledger,
+    sender: &Sender,
+    acts: &mpsc::UnboundedSender<Act>,
+    from: usize,
+    to: usize,
+) {
+    dice(sender, from, to, BEFORE, None).await;
+    let Some(carrier) = wire_in_use(table, from, to) else { return };
+    table.lose(carrier, 1_000);
+    let event = ledger.onset(BootClock.now());
+    dice(sender, from, to, HOLE, Some(event)).await;
+    table.lose(carrier, 0);
+    let outcome = match ledger.resumed(event) {
+        Some(after) => format!("resumed after {:.1} ms", after.as_secs_f64() * 1e3),
+        None => "not resumed".to_owned(),
+    };
+    tell(acts, format!("node {from} -> {to}: the link in use went silent; {outcome}"));
+    sleep(REST).await;
+}
+
+/// A wire comes and goes at 10 Hz.
+async fn flap(
+    table: &Table,
+    sender: &Sender,
+    acts: &mpsc::UnboundedSender<Act>,
+    from: usize,
+    to: usize,
+) {
+    dice(sender, from, to, BEFORE, None).await;
+    let Some(carrier) = wire_in_use(table, from, to) else { return };
+    tell(acts, format!("node {from} -> {to}: the link in use flaps at 10 Hz for 2 s"));
+    let flapping = async {
+        for _ in 0..TROUBLE.as_millis() / (2 * HALF_FLAP.as_millis()) {
+            table.lose(carrier, 1_000);
+            sleep(HALF_FLAP).await;
+            table.lose(carrier, 0);
+            sleep(HALF_FLAP).await;
+        }
+    };
+    tokio::join!(flapping, dice(sender, from, to, TROUBLE, None));
+}
+
+/// A wire loses every fifth datagram.
+async fn lossy(
+    table: &Table,
+    sender: &Sender,
+    acts: &mpsc::UnboundedSender<Act>,
+    from: usize,
+    to: usize,
+) {
+    dice(sender, from, to, BEFORE, None).await;
+    let Some(carrier) = wire_in_use(table, from, to) else { return };
+    tell(acts, format!("node {from} -> {to}: the link in use loses 20 % for 2 s"));
+    table.lose(carrier, 200);
+    dice(sender, from, to, TROUBLE, None).await;
+    table.lose(carrier, 0);
+}
+
+/// A node dies without a word and comes back in a new incarnation.
+async fn restart(table: &Table, acts: &mpsc::UnboundedSender<Act>, index: usize) {
+    tell(acts, format!("node {index} is killed"));
+    table.kill(index).await;
+    sleep(AWAY).await;
+    match table.start(index).await {
+        Ok(()) => {
+            table.introduce(index);
+            tell(acts, format!("node {index} is back in a new incarnation"));
+        }
+        Err(error) => tell(acts, format!("node {index} does not start again: {error}")),
+    }
+}
+
+/// Families of links that the report speaks of.
+pub(super) const REPORTED: [TransportType; 2] =
+    [TransportType::Bluetooth, TransportType::WiFiDirect];

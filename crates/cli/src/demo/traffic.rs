@@ -1,0 +1,131 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use bitcraps_node::coordinator::{GamePacketType, Machine as _, Outcome, Receipt, SendError};
+use bitcraps_node::{BootClock, Node};
+use bitcraps_types::PeerId;
+use tokio::sync::Semaphore;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::ledger::{Ledger, Seat, Tag};
+use super::table::{Table, payload};
+
+/// Time between two acts of a node.
+const BEAT: Duration = Duration::from_millis(50);
+/// Receipts awaited at once; a demo of eight nodes has some hundred.
+const RECEIPTS: usize = 8_192;
+
+/// Sends messages and notes in the ledger what became of them.
+#[derive(Clone)]
+pub(super) struct Sender {
+    table: Arc<Table>,
+    ledger: Arc<Ledger>,
+    receipts: Arc<Semaphore>,
+}
+
+impl Sender {
+    pub(super) fn new(table: Arc<Table>, ledger: Arc<Ledger>) -> Self {
+        Self { table, ledger, receipts: Arc::new(Semaphore::new(RECEIPTS)) }
+    }
+
+    /// Sends a game's packet of `len` bytes from one node to another.
+    pub(super) fn send(
+        &self,
+        from: usize,
+        to: usize,
+        packet: GamePacketType,
+        len: usize,
+        event: Option<usize>,
+    ) {
+        let Some((node, seat)) = self.table.node(from) else { return };
+        let destination = self.addressee(&node, to);
+        let peer = self.table.id(to);
+        let now = BootClock.now();
+        let tag = self.ledger.sending(seat, &[destination], packet.class(), event, now);
+        let receipt = node.send(peer, payload(tag, len), options(packet, tag));
+        self.follow(tag, receipt);
+    }
+
+    /// A dice roll to the whole table.
+    fn roll(&self, from: usize) {
+        let Some((node, seat)) = self.table.node(from) else { return };
+        let players: Vec<usize> = (0..self.table.len()).filter(|i| *i != from).collect();
+        let seats: Vec<Seat> = players.iter().map(|i| self.addressee(&node, *i)).collect();
+        let peers: Vec<PeerId> = players.iter().map(|i| self.table.id(*i)).collect();
+        let packet = GamePacketType::DiceRoll;
+        let tag = self.ledger.sending(seat, &seats, packet.class(), None, BootClock.now());
+        let group = node.send_group(&peers, payload(tag, DICE), packet.options());
+        for (entry, (_, receipt)) in (tag..).zip(group.into_receipts()) {
+            self.follow(entry, receipt);
+        }
+    }
+
+    /// The incarnation that a message of `node` to `index` goes to: the one that greeted it last. A
+    /// node that restarted a moment ago is not it, and what its former self missed may be lost.
+    fn addressee(&self, node: &Node, index: usize) -> Seat {
+        let known = node.with(|engine, _| engine.core().epoch_of(self.table.id(index)));
+        Seat { index, epoch: known.map_or(0, |epoch| epoch.0) }
+    }
+
+    fn follow(&self, tag: Tag, receipt: Result<Receipt, SendError>) {
+        let ledger = Arc::clone(&self.ledger);
+        match receipt {
+            Ok(receipt) => {
+                let receipts = Arc::clone(&self.receipts);
+                tokio::spawn(async move {
+                    let _permit = receipts.acquire_owned().await;
+                    let outcome: Outcome = receipt.await;
+                    ledger.ended(tag, &Ok(outcome));
+                });
+            }
+            Err(error) => ledger.ended(tag, &Err(error)),
+        }
+    }
+}
+
+/// Size of a dice roll in bytes.
+pub(super) const DICE: usize = 64;
+const BET: usize = 200;
+const CHAT: usize = 300;
+const STATE: [usize; 3] = [2_048, 4_096, 16_384];
+
+fn options(packet: GamePacketType, tag: Tag) -> bitcraps_node::coordinator::SendOptions {
+    let options = packet.options();
+    match packet {
+        // Every snapshot of the demo is looked for at its destination, so none may replace another.
+        GamePacketType::StateSync => options.conflated_by(tag),
+        GamePacketType::DiceRoll | GamePacketType::BetUpdate | GamePacketType::ChatMessage => {
+            options
+        }
+    }
+}
+
+/// One node's part of the game until `stop`: dice to the table, bets, chat and state.
+pub(super) async fn play(
+    sender: Sender,
+    index: usize,
+    seed: u64,
+    mut stop: tokio::sync::watch::Receiver<bool>,
+) {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let mut beat = interval(BEAT);
+    beat.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let others: Vec<usize> = (0..sender.table.len()).filter(|i| *i != index).collect();
+    loop {
+        tokio::select! {
+            _ = beat.tick() => {}
+            _ = stop.changed() => return,
+        }
+        let other = others[rng.usize(..others.len())];
+        match rng.u32(0..100) {
+            0..=9 => sender.roll(index),
+            10..=39 => sender.send(index, other, GamePacketType::BetUpdate, BET, None),
+            40..=49 => sender.send(index, other, GamePacketType::ChatMessage, CHAT, None),
+            50..=54 => {
+                let len = STATE[rng.usize(..STATE.len())];
+                sender.send(index, other, GamePacketType::StateSync, len, None);
+            }
+            _ => {}
+        }
+    }
+}
