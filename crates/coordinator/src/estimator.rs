@@ -36,6 +36,16 @@ impl SizeBucket {
         self as usize
     }
 
+    /// Largest frame of the bucket in bytes.
+    pub(crate) const fn limit(self) -> usize {
+        match self {
+            Self::Small => 256,
+            Self::Packet => 1_280,
+            Self::Medium => 8_192,
+            Self::Large => usize::MAX,
+        }
+    }
+
     /// Largest frame of the bucket that a link with `max_frame` can carry, for probes.
     pub fn probe_size(self, max_frame: usize) -> usize {
         let size = match self {

@@ -19,6 +19,10 @@ pub(crate) struct Flight {
     pub(crate) state: FlightState,
     /// The message it belongs to; probes belong to none.
     pub(crate) owner: Option<Ticket>,
+    /// First byte of the message that it carries.
+    pub(crate) offset: u32,
+    /// Its owner wants to know when it is written.
+    pub(crate) tell_written: bool,
     /// Bytes that the link had delivered when this was handed over, for goodput.
     delivered_before: u64,
     sender_limited: bool,
@@ -59,8 +63,10 @@ impl Flights {
         Self { base: first, ring: VecDeque::new(), settled: 0, unacked_bytes: 0, delivered: 0 }
     }
 
+    /// Whether no more may be pushed: the oldest of as many as are kept still waits.
     pub(crate) fn is_full(&self) -> bool {
-        self.ring.len() >= FLIGHTS_PER_LINK
+        let oldest = self.ring.front().filter(|_| self.ring.len() >= FLIGHTS_PER_LINK);
+        oldest.is_some_and(|flight| flight.state == FlightState::Outstanding)
     }
 
     pub(crate) fn next_seq(&self) -> u32 {
@@ -75,6 +81,9 @@ impl Flights {
         sender_limited: bool,
         now: Timestamp,
     ) -> u32 {
+        if self.ring.len() >= FLIGHTS_PER_LINK && !self.is_full() {
+            self.pop();
+        }
         let seq = self.next_seq();
         self.unacked_bytes += bytes as u64;
         self.ring.push_back(Flight {
@@ -84,10 +93,20 @@ impl Flights {
             bucket: SizeBucket::of(bytes),
             state: FlightState::Outstanding,
             owner,
+            offset: 0,
+            tell_written: false,
             delivered_before: self.delivered,
             sender_limited,
         });
         seq
+    }
+
+    /// Notes what the newest flight carries.
+    pub(crate) fn describe_newest(&mut self, offset: u32, tell_written: bool) {
+        if let Some(flight) = self.ring.back_mut() {
+            flight.offset = offset;
+            flight.tell_written = tell_written;
+        }
     }
 
     fn index(&self, seq: u32) -> Option<usize> {

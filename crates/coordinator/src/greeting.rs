@@ -63,21 +63,21 @@ impl Core {
         if was_ready && !reachable {
             self.notice(Notice::PeerUnreachable { peer: id });
         }
-        let stranded: Vec<u32> = self
-            .messages
-            .slots()
+        let outgoing = &self.peers[peer as usize].outgoing;
+        let stranded: Vec<u32> = outgoing
+            .iter()
+            .flat_map(|o| o.numbered())
             .filter(|slot| {
-                self.messages
-                    .get(*slot)
-                    .is_some_and(|m| m.peer == peer && m.copies().any(|c| c.link == link))
+                self.messages.get(*slot).is_some_and(|m| m.copies().any(|c| c.link == link))
             })
             .collect();
         for slot in stranded {
             let Some(message) = self.messages.get_mut(slot) else {
                 continue;
             };
-            message.remove_copies(|c| c.link == link);
-            if !message.has_copies() && !message.queued && self.config.resend {
+            message.give_up_copies(|c| c.link == link);
+            let waits = message.queued || message.told || message.has_copies();
+            if !waits && self.config.resend {
                 self.move_on(slot, None, crate::outbound::Reason::LocalError, now);
             }
         }

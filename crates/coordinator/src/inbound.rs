@@ -142,11 +142,11 @@ impl Core {
                 state.links[at].arrivals.record(header.link_seq, now);
                 self.on_probe(peer, link, probe, now);
             }
-            Body::ProbeReply(reply) => self.on_probe_reply(peer, link, reply.nonce, now),
+            Body::ProbeReply(reply) => self.on_probe_reply(peer, link, reply, now),
         }
     }
 
-    fn on_hop_ack(&mut self, peer: u32, via: LinkId, ack: HopAck, now: Timestamp) {
+    pub(crate) fn on_hop_ack(&mut self, peer: u32, via: LinkId, ack: HopAck, now: Timestamp) {
         let state = &mut self.peers[peer as usize];
         let (index, detour) = match ack.link_tag {
             0 => (state.link_index(via), false),

@@ -71,6 +71,17 @@ pub(crate) struct Bucket {
     expiries: u8,
     pub(crate) suspect: bool,
     answers: u8,
+    lost_probes: u8,
+    /// When something last spoke against frames of this size.
+    failed_at: Timestamp,
+}
+
+impl Bucket {
+    /// Wait between probes of a size that is suspect; grows while none is answered.
+    fn probe_interval(&self) -> Duration {
+        let doublings = u32::from((self.lost_probes + 1).saturating_sub(DOWN_PROBES)).min(6);
+        (PROBE_FAST * (1 << doublings)).min(PROBE_DOWN_MAX)
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -143,8 +154,6 @@ pub(crate) struct Link {
     acks_lost: u32,
     pub(crate) probe: Option<OutstandingProbe>,
     pub(crate) probe_at: Timestamp,
-    probe_interval: Duration,
-    lost_probes: u8,
     last_answer: Timestamp,
     unwritten: VecDeque<Unwritten>,
     written_total: u64,
@@ -153,7 +162,12 @@ pub(crate) struct Link {
     queue_limit: u64,
     /// Least `queue_limit`: what drains within the target at the nominal rate.
     queue_base: u64,
+    /// Frames that the driver's queue holds, as far as it has told by refusing one.
+    queue_frames: usize,
     active_at: Option<Timestamp>,
+    /// When a message last left over it. Probes and acks do not count: two ends would keep each
+    /// other's radios awake with them.
+    carried_at: Option<Timestamp>,
     load_bytes: f32,
     load_at: Timestamp,
     pub(crate) counters: LinkCounters,
@@ -175,8 +189,15 @@ impl Link {
     ) -> Self {
         let capabilities = facts.capabilities;
         let delivery = Delivery::new(capabilities.prior_reliability);
-        let bucket =
-            Bucket { rtt: RoundTrip::default(), delivery, expiries: 0, suspect: false, answers: 0 };
+        let bucket = Bucket {
+            rtt: RoundTrip::default(),
+            delivery,
+            expiries: 0,
+            suspect: false,
+            answers: 0,
+            lost_probes: 0,
+            failed_at: now,
+        };
         let mut link = Self {
             facts,
             since: now,
@@ -208,15 +229,15 @@ impl Link {
             acks_lost: 0,
             probe: None,
             probe_at: now,
-            probe_interval: PROBE_FAST,
-            lost_probes: 0,
             last_answer: now,
             unwritten: VecDeque::new(),
             written_total: 0,
             backlog: 0,
             queue_limit: 0,
             queue_base: queue_base(&capabilities),
+            queue_frames: usize::MAX,
             active_at: None,
+            carried_at: None,
             load_bytes: 0.0,
             load_at: now,
             counters: LinkCounters::new(),
@@ -235,7 +256,19 @@ impl Link {
     pub(crate) fn reconfigure(&mut self, config: TransportConfig, energy_aware: bool) {
         self.config = config;
         self.energy_aware = energy_aware;
-        self.max_frame = self.facts.capabilities.max_frame.min(config.max_packet_size);
+        self.fit(self.facts.capabilities.max_frame.min(config.max_packet_size));
+    }
+
+    /// Frames are at most `max_frame` bytes from now on. Doubts about larger ones are void.
+    pub(crate) fn fit(&mut self, max_frame: usize) {
+        self.max_frame = max_frame;
+        let largest = SizeBucket::of(max_frame).index();
+        for bucket in &mut self.buckets[largest + 1..] {
+            bucket.suspect = false;
+        }
+        if self.buckets.iter().all(|b| !b.suspect) {
+            self.suspect_since = None;
+        }
     }
 
     pub(crate) fn written_total(&self) -> u64 {
@@ -258,10 +291,19 @@ impl Link {
     /// transport's cold prior before the first measurement of any size.
     pub(crate) fn timeout(&self, bucket: SizeBucket) -> Duration {
         let transport = self.facts.transport;
-        match self.measured(bucket) {
-            Some(rtt) => rtt.timeout().max(transport.timeout_floor()),
-            None => transport.cold_timeout(),
+        let Some(rtt) = self.measured(bucket) else {
+            return transport.cold_timeout();
+        };
+        let timeout = rtt.timeout().max(transport.timeout_floor());
+        let known = self.buckets[..=bucket.index()].iter().rposition(|b| b.rtt.samples > 0);
+        if known.is_none_or(|known| known == bucket.index()) {
+            return timeout;
         }
+        // Measured on smaller frames only: a larger one takes longer to pass, there and maybe on
+        // the way.
+        let bytes = bucket.limit().min(self.max_frame) as f32;
+        let passing = Duration::from_nanos((self.goodput.nanos_per_byte() * bytes) as u64);
+        timeout + passing * 2
     }
 
     /// When the answer to a frame is overdue.
@@ -377,6 +419,11 @@ impl Link {
         self.counters.bytes += u64::from(bytes);
     }
 
+    /// A message, or a part of one, was handed to the driver.
+    pub(crate) fn carried(&mut self, now: Timestamp) {
+        self.carried_at = Some(now);
+    }
+
     fn candidate_load(&self, bytes: usize, now: Timestamp) -> f32 {
         crate::policy::decayed(self.load_bytes, self.load_at, now) + bytes as f32
     }
@@ -388,6 +435,8 @@ impl Link {
         {
             self.backlog -= u64::from(gone.bytes);
             self.load_bytes = (self.load_bytes - gone.bytes as f32).max(0.0);
+            self.counters.frames -= 1;
+            self.counters.bytes -= u64::from(gone.bytes);
         }
         if let Some(seq) = seq {
             self.flights.withdraw(seq);
@@ -397,13 +446,13 @@ impl Link {
     /// `total` frames have left the driver's queue since the link came up. Frames leave in any
     /// order, but a batch has left by the time it is told; the oldest are taken as gone.
     /// `more_waits` when messages wait for room here. Calls `each` for every frame that waited for
-    /// as long as its answer may take.
+    /// as long as its answer may take, and for those whose owner wants to know.
     pub(crate) fn written(
         &mut self,
         total: u64,
         more_waits: bool,
         now: Timestamp,
-        mut each: impl FnMut(Option<Ticket>),
+        mut each: impl FnMut(u32, Option<Ticket>),
     ) {
         let floor = self.facts.transport.timeout_floor();
         let count = total.saturating_sub(self.written_total).min(self.unwritten.len() as u64);
@@ -415,10 +464,14 @@ impl Link {
             slowest = slowest.max(waited);
             if let Some(seq) = gone.seq {
                 self.flights.set_written(seq, now);
-                if waited >= floor {
-                    each(self.flights.get(seq).and_then(|flight| flight.owner));
+                let flight = self.flights.get(seq);
+                if waited >= floor || flight.is_some_and(|f| f.tell_written) {
+                    each(seq, flight.and_then(|f| f.owner));
                 }
             }
+        }
+        if self.unwritten.is_empty() {
+            self.queue_frames = self.queue_frames.saturating_add(1 + self.queue_frames / 8);
         }
         if slowest > QUEUE_TARGET * 2 {
             self.queue_limit = (self.queue_limit / 2).max(self.queue_base);
@@ -432,12 +485,20 @@ impl Link {
     /// Whether the driver's queue has room for another frame of a class that may be kept waiting:
     /// always for one frame, and for as much as drains within the queue target.
     pub(crate) fn has_room(&self) -> bool {
-        self.unwritten.is_empty() || self.backlog < self.queue_limit.max(self.queue_base)
+        self.unwritten.is_empty()
+            || (self.backlog < self.queue_limit.max(self.queue_base)
+                && self.unwritten.len() < self.queue_frames)
     }
 
     /// [`Self::has_room`] for traffic that cannot wait: two frames ahead of the limit.
     pub(crate) fn has_room_ahead(&self) -> bool {
-        self.has_room() || self.backlog < self.queue_limit + 2 * self.max_frame as u64
+        let ahead = self.queue_limit.max(self.queue_base) + 2 * self.max_frame as u64;
+        self.has_room() || (self.backlog < ahead && self.unwritten.len() < self.queue_frames)
+    }
+
+    /// The driver's queue was full: it holds what waits there, and no more for now.
+    pub(crate) fn queue_full(&mut self) {
+        self.queue_frames = self.unwritten.len().max(1);
     }
 
     /// The driver cannot send: as good as two expiries.
@@ -454,8 +515,10 @@ impl Link {
     /// How long a frame may wait in the driver's queue before the link becomes suspect: 3 srtt.
     pub(crate) fn queue_patience(&self) -> Duration {
         let rtt = self.smoothed(SizeBucket::Small).unwrap_or_default() * 3;
-        rtt.max(QUEUE_PATIENCE)
-            .max(self.facts.capabilities.nominal_rate.air_time(self.max_frame) * 3)
+        let bytes = self.max_frame as f32;
+        let measured = Duration::from_nanos((self.goodput.nanos_per_byte() * bytes) as u64);
+        let air = self.facts.capabilities.nominal_rate.air_time(self.max_frame).max(measured);
+        rtt.max(QUEUE_PATIENCE).max(air * 3)
     }
 
     /// A flight was acknowledged on the link itself, or on another (`detour`).
@@ -479,7 +542,9 @@ impl Link {
             // Copies of acks take the detour while the direct ones are still on their way.
             self.one_way |= now.since(since) >= self.timeout(flight.bucket) * 2;
         }
-        self.lost_probes = 0;
+        // What passes at this size passes at every smaller one.
+        let passed = &mut self.buckets[..=flight.bucket.index()];
+        passed.iter_mut().for_each(|b| b.lost_probes = 0);
         self.last_answer = now;
         self.reconsider(flight.bucket, now)
     }
@@ -514,22 +579,19 @@ impl Link {
 
     /// Trusts the link again when it answered often enough for long enough.
     fn reconsider(&mut self, bucket: SizeBucket, now: Timestamp) -> Option<Change> {
+        self.suspect_since?;
         let hold = self.damping.hold();
-        let held = self.suspect_since.is_some_and(|since| now.since(since) >= hold);
-        let index = bucket.index();
-        if held && self.buckets[index].answers >= RECOVERY_ANSWERS {
-            self.buckets[index].suspect = false;
+        let size = &mut self.buckets[bucket.index()];
+        let held = now.since(size.failed_at) >= hold;
+        if held && size.answers >= RECOVERY_ANSWERS {
+            size.suspect = false;
             self.down = false;
         }
-        if self.suspect_since.is_some() && !self.down && self.buckets.iter().all(|b| !b.suspect) {
-            self.suspect_since = None;
-            self.probe_interval = self.standby_interval();
-            return Some(Change::Recovered);
+        if self.down || self.buckets.iter().any(|b| b.suspect) {
+            return None;
         }
-        if self.suspect_since.is_some() {
-            self.probe_interval = PROBE_FAST;
-        }
-        None
+        self.suspect_since = None;
+        Some(Change::Recovered)
     }
 
     /// A frame of this size was not acknowledged in time.
@@ -537,6 +599,7 @@ impl Link {
         let index = bucket.index();
         self.buckets[index].delivery.sample(false);
         self.buckets[index].answers = 0;
+        self.buckets[index].failed_at = now;
         self.buckets[index].expiries = self.buckets[index].expiries.saturating_add(1);
         self.counters.expiries += 1;
         if self.buckets[index].expiries >= SUSPECT_EXPIRIES {
@@ -550,6 +613,7 @@ impl Link {
     pub(crate) fn suspect(&mut self, bucket: SizeBucket, now: Timestamp) -> Option<Change> {
         let bucket = &mut self.buckets[bucket.index()];
         bucket.answers = 0;
+        bucket.failed_at = now;
         if bucket.suspect {
             return None;
         }
@@ -558,7 +622,6 @@ impl Link {
             return None;
         }
         self.suspect_since = Some(now);
-        self.probe_interval = PROBE_FAST;
         if self.probe.is_none() {
             self.probe_at = now;
         }
@@ -571,22 +634,17 @@ impl Link {
     /// A probe was not answered in time.
     pub(crate) fn probe_lost(&mut self, bucket: SizeBucket, now: Timestamp) -> Option<Change> {
         self.probe = None;
-        self.lost_probes = self.lost_probes.saturating_add(1);
+        let size = &mut self.buckets[bucket.index()];
+        size.lost_probes = size.lost_probes.saturating_add(1);
+        let lost = size.lost_probes;
         let suspect = self.expired(bucket, now);
-        if self.lost_probes >= DOWN_PROBES && !self.down && bucket == SizeBucket::Small {
+        if lost >= DOWN_PROBES && !self.down && bucket == SizeBucket::Small {
             self.down = true;
-            let also = self.suspect(bucket, now);
-            self.suspect_since.get_or_insert(now);
-            self.buckets[0].suspect = true;
-            return Some(if also == Some(Change::Flapping) {
-                Change::Flapping
-            } else {
-                Change::Down
+            return Some(match suspect {
+                Some(Change::Flapping) => Change::Flapping,
+                _ => Change::Down,
             });
         }
-        self.probe_interval =
-            if self.down { (self.probe_interval * 2).min(PROBE_DOWN_MAX) } else { PROBE_FAST };
-        self.probe_at = now;
         suspect
     }
 
@@ -598,17 +656,19 @@ impl Link {
         self.suspect_since.is_some()
     }
 
-    /// The size to probe now: the smallest that is suspect.
-    pub(crate) fn probe_bucket(&self) -> SizeBucket {
+    /// The size to probe now: the smallest that is suspect, but small ones in between while larger
+    /// ones stay without an answer, or a link that died would not be noticed.
+    pub(crate) fn probe_bucket(&self, now: Timestamp) -> SizeBucket {
         let suspect = SizeBucket::ALL.into_iter().find(|b| self.buckets[b.index()].suspect);
-        suspect.unwrap_or(SizeBucket::Small)
+        let silent = now.since(self.last_answer) >= self.standby_interval();
+        suspect.filter(|_| !silent).unwrap_or(SizeBucket::Small)
     }
 
     /// How long a healthy link may go without an answer before it is probed; `None` when a probe
-    /// would wake a radio that must not be woken for it.
+    /// would wake a radio that must not be woken for it, or keep it awake.
     pub(crate) fn standby_interval_at(&self, now: Timestamp) -> Option<Duration> {
         let capabilities = &self.facts.capabilities;
-        let awake = self.active_at.is_some_and(|at| now.since(at) < capabilities.energy.tail);
+        let awake = self.carried_at.is_some_and(|at| now.since(at) < capabilities.energy.tail);
         let sleeper = capabilities.metered || capabilities.energy.tail > LONG_TAIL;
         let interval = self.standby_interval();
         if sleeper && (capabilities.metered || self.energy_aware) && !awake {
@@ -627,17 +687,18 @@ impl Link {
         if !self.ready || self.probe.is_some() {
             return None;
         }
-        if self.suspect_since.is_some() {
-            return Some(self.probe_at);
-        }
-        self.standby_interval_at(now).map(|_| self.probe_at.max(self.last_answer))
+        self.standby_interval_at(now)?;
+        Some(match self.suspect_since {
+            Some(_) => self.probe_at,
+            None => self.probe_at.max(self.last_answer),
+        })
     }
 
     /// Sets the next probe after one was sent or an answer made it needless. `jitter` lies within
     /// -1/4 to 1/4 of the interval, so that no flap can stay in step with the probes.
     pub(crate) fn schedule_probe(&mut self, jitter: f64, now: Timestamp) {
         let interval = match self.suspect_since {
-            Some(_) => self.probe_interval,
+            Some(_) => self.buckets[self.probe_bucket(now).index()].probe_interval(),
             None => self.standby_interval_at(now).unwrap_or(PROBE_BATTERY),
         };
         self.probe_at = now + interval.mul_f64(1.0 + jitter.clamp(-0.25, 0.25));

@@ -19,6 +19,8 @@ pub(crate) struct Copy {
     pub(crate) seq: u32,
     pub(crate) attempt: u16,
     pub(crate) handed: Timestamp,
+    /// Its answer is still awaited. Afterwards it is only remembered, for acks that come late.
+    pub(crate) live: bool,
 }
 
 /// Byte ranges of a message that still have to be sent or acknowledged.
@@ -33,6 +35,18 @@ pub(crate) struct Fragments {
 }
 
 impl Fragments {
+    /// The driver did not take what starts at `offset`: the pass goes on from there, once the link
+    /// takes frames again. False when another link carries the message by now.
+    pub(crate) fn rewind(&mut self, link: LinkId, offset: u32) -> bool {
+        match self.link {
+            Some(other) if other != link => return false,
+            Some(_) => self.cursor = self.cursor.min(offset),
+            None => self.cursor = offset,
+        }
+        self.link = Some(link);
+        true
+    }
+
     /// Marks `start..end` as arrived; tells whether that was news.
     pub(crate) fn acknowledge(&mut self, start: u32, end: u32) -> bool {
         if self.acked.range(..=start).next_back().is_some_and(|(_, e)| *e >= end) {
@@ -105,6 +119,8 @@ pub(crate) struct Message {
     pub(crate) retry_at: Option<Timestamp>,
     /// A timeout is not paid for yet: the next transmission draws on the retry budget.
     pub(crate) owes: bool,
+    /// How often it waited for the retry budget in a row.
+    pub(crate) waits: u8,
     /// The link that its last copy went over.
     pub(crate) last_link: Option<LinkId>,
 }
@@ -140,16 +156,22 @@ impl Message {
             told: false,
             retry_at: None,
             owes: false,
+            waits: 0,
             last_link: None,
         }
     }
 
     pub(crate) fn copies(&self) -> impl Iterator<Item = &Copy> {
-        self.copies.iter().flatten()
+        self.copies.iter().flatten().filter(|copy| copy.live)
     }
 
     pub(crate) fn has_copies(&self) -> bool {
-        self.copies.iter().any(Option::is_some)
+        self.copies().next().is_some()
+    }
+
+    /// The copy of this attempt, even if nobody waits for its answer any more.
+    pub(crate) fn copy_of(&self, attempt: u16) -> Option<&Copy> {
+        self.copies.iter().flatten().find(|copy| copy.attempt == attempt)
     }
 
     /// Whether a whole copy left.
@@ -159,9 +181,20 @@ impl Message {
 
     /// A driver gave the copy back.
     pub(crate) fn take_back(&mut self, link: LinkId, seq: u32) {
-        if self.copies().any(|c| c.link == link && c.seq == seq) {
-            self.remove_copies(|c| c.link == link && c.seq == seq);
-            self.handed = self.handed.saturating_sub(1);
+        self.take_back_where(|c| c.link == link && c.seq == seq);
+    }
+
+    /// A driver gave a part of the copy on `link` back.
+    pub(crate) fn take_back_all(&mut self, link: LinkId) {
+        self.take_back_where(|c| c.link == link && c.live);
+    }
+
+    fn take_back_where(&mut self, gone: impl Fn(&Copy) -> bool) {
+        for copy in &mut self.copies {
+            if copy.as_ref().is_some_and(&gone) {
+                *copy = None;
+                self.handed = self.handed.saturating_sub(1);
+            }
         }
     }
 
@@ -170,7 +203,7 @@ impl Message {
         self.handed = self.handed.saturating_add(1);
         let free = self.copies.iter().position(Option::is_none).unwrap_or_else(|| {
             let oldest = self.copies.iter().enumerate();
-            oldest.min_by_key(|(_, c)| c.map(|c| c.handed)).map_or(0, |(i, _)| i)
+            oldest.min_by_key(|(_, c)| c.map(|c| (c.live, c.handed))).map_or(0, |(i, _)| i)
         });
         self.copies[free] = Some(copy);
         let tried = TriedLink { link: copy.link, transport: copy.transport };
@@ -181,11 +214,10 @@ impl Message {
         }
     }
 
-    pub(crate) fn remove_copies(&mut self, gone: impl Fn(&Copy) -> bool) {
-        for copy in &mut self.copies {
-            if copy.as_ref().is_some_and(&gone) {
-                *copy = None;
-            }
+    /// Nobody waits any more for the answers to these copies.
+    pub(crate) fn give_up_copies(&mut self, gone: impl Fn(&Copy) -> bool) {
+        for copy in self.copies.iter_mut().flatten() {
+            copy.live &= !gone(copy);
         }
     }
 
@@ -201,7 +233,7 @@ impl Message {
         let attempts = self.attempts;
         if self.peer_acked {
             Progress::PeerAcked { attempts }
-        } else if attempts > 0 {
+        } else if self.left() {
             Progress::InFlight { attempts }
         } else {
             Progress::Queued

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use bitcraps_types::{AckLevel, LinkId, PeerId, Timestamp, TrafficClass};
+use bitcraps_types::{AckLevel, LinkCapabilities, LinkId, PeerId, Timestamp, TrafficClass};
 use bitcraps_wire::{Body, Data, Frame, HopHeader, MAX_MESSAGE, NO_DEADLINE};
 use bytes::Bytes;
 
@@ -9,6 +9,7 @@ use crate::explain::Decision;
 use crate::flight::FlightState;
 use crate::link::Link;
 use crate::message::{Copy, Fragments, Message};
+use crate::peer::Peer;
 use crate::{
     Command, Core, FailoverPolicy, Notice, Order, Outcome, PeerHandle, RejectReason, SendError,
     SendOptions, SizeBucket, Ticket, Tier, TriedLink,
@@ -22,6 +23,8 @@ const TIMEOUT_CAP: Duration = Duration::from_secs(1);
 const PUMP_DEPTH: usize = 16;
 /// How soon a message that every driver refused, or that waits for its budget, is tried again.
 const RETRY_SOON: Duration = Duration::from_millis(10);
+/// Doublings of that wait, so that many messages that wait for one budget do not keep looking.
+const MOST_WAITS: u8 = 4;
 /// How often a message under an energy cap looks whether a radio has woken up.
 const ENERGY_RETRY: Duration = Duration::from_millis(100);
 /// A driver whose oldest frame waits for less is draining.
@@ -58,6 +61,8 @@ pub(crate) enum Reason {
     LocalError,
     /// A second copy beside the one on its way.
     SecondCopy,
+    /// The destination has it, and its application's answer may be lost.
+    Question,
 }
 
 impl Core {
@@ -106,9 +111,11 @@ impl Core {
         let keys_full = matches!(options.order, Order::PerKey(key)
             if queue.gates.len() >= bounds::ORDER_KEYS && !queue.gates.contains_key(&key));
         let freed = usize::from(replaced.is_some());
+        let freed_bytes =
+            replaced.and_then(|t| self.messages.by_ticket(t)).map_or(0, |m| m.payload.len());
         if queue.messages - freed >= bounds::QUEUE_MESSAGES
-            || queue.bytes + payload.len() > bounds::QUEUE_BYTES
-            || self.node_bytes + payload.len() > bounds::NODE_BYTES
+            || queue.bytes - freed_bytes + payload.len() > bounds::QUEUE_BYTES
+            || self.node_bytes - freed_bytes + payload.len() > bounds::NODE_BYTES
             || keys_full
         {
             let (messages, bytes) = (queue.messages, queue.bytes);
@@ -189,6 +196,8 @@ impl Core {
             };
             let Some(message) = self.messages.by_ticket(ticket).filter(|m| m.queued) else {
                 queue.remove(passed);
+                let outgoing = &mut self.peers[peer as usize].outgoing[class.index()];
+                outgoing.stale = outgoing.stale.saturating_sub(1);
                 continue;
             };
             if message.deadline <= now {
@@ -207,7 +216,12 @@ impl Core {
                     self.park(ticket.slot, now + ENERGY_RETRY);
                     passed += 1;
                 }
-                Err(Blocked::NoLink | Blocked::NoRoom | Blocked::Window) => return,
+                Err(Blocked::NoLink | Blocked::NoRoom | Blocked::Window) => {
+                    if !self.park_refused(ticket.slot, now) {
+                        return;
+                    }
+                    passed += 1;
+                }
             }
         }
     }
@@ -241,6 +255,14 @@ impl Core {
         let pinned = self.pinned(message);
         let mut blocked = Blocked::NoLink;
         let mut chosen = None;
+        if let Some(index) = under_way(message, state) {
+            let link = &state.links[index];
+            if link.flights.is_full() || !has_room(link, class) {
+                return Err(Blocked::NoRoom);
+            }
+            let link = link.id();
+            return self.transmit_on(slot, index, reason, now).map(|()| link);
+        }
         let mut draining = None;
         // A link that failed this message once is better than one that answers nothing; one that
         // failed it twice is not, every other time.
@@ -301,12 +323,8 @@ impl Core {
         };
         let link = state.links[index].id();
         let attempt = message.attempts.saturating_add(1);
-        let continues = message.fragments.as_ref().is_some_and(|f| f.link == Some(link));
-        if !continues {
-            let decision =
-                Decision::new(now, class, attempt, packet, &state.candidates, ranking, link);
-            self.peers[peer as usize].remember(decision);
-        }
+        let decision = Decision::new(now, class, attempt, packet, &state.candidates, ranking, link);
+        self.peers[peer as usize].remember(decision);
         self.transmit_on(slot, index, reason, now).map(|()| link)
     }
 
@@ -337,8 +355,11 @@ impl Core {
         }
         let link = &state.links[index];
         let (id, transport) = (link.id(), link.facts.transport);
+        message.retry_at = None;
         if reason != Reason::SecondCopy {
-            if outgoing.incumbent != Some(id) {
+            // Sharing a load is no change of mind.
+            let shared = message.policy == FailoverPolicy::LoadBalanced;
+            if outgoing.incumbent != Some(id) && !shared {
                 self.counters.switches += u64::from(outgoing.incumbent.is_some());
                 outgoing.incumbent = Some(id);
             }
@@ -354,8 +375,7 @@ impl Core {
             message.attempts = message.attempts.saturating_add(1);
             message.first_handed.get_or_insert(now);
             message.last_link = Some(id);
-            message.retry_at = None;
-            let bytes = message.payload.len() as f64;
+            let bytes = (message.payload.len() + Frame::DATA_OVERHEAD) as f64;
             let link = &mut self.peers[peer as usize].links[index];
             link.counters.requests += 1;
             if reason == Reason::First {
@@ -378,7 +398,7 @@ impl Core {
         if let Some(seq) = last {
             let attempt = message.attempts;
             message.queued = false;
-            message.add_copy(Copy { link: id, transport, seq, attempt, handed: now });
+            message.add_copy(Copy { link: id, transport, seq, attempt, handed: now, live: true });
             if let Some(fragments) = &mut message.fragments {
                 fragments.link = None;
                 fragments.cursor = 0;
@@ -387,24 +407,23 @@ impl Core {
                 self.mandated_copy(slot, id, now);
             }
             self.arm(slot, now);
-            self.tell_sent(slot, now);
         }
         Ok(())
     }
 
-    /// Reports `Sent` for a message that asked for no more than a link's acceptance.
-    fn tell_sent(&mut self, slot: u32, _now: Timestamp) {
-        let Some(message) = self.messages.get_mut(slot) else {
-            return;
-        };
-        if message.options.ack != AckLevel::Accepted || message.told {
+    /// Reports `Sent` for a message that asked for no more: its last frame on `link` has left.
+    fn tell_sent(&mut self, ticket: Ticket, link: LinkId, seq: u32) {
+        if self.messages.by_ticket(ticket).is_none() {
             return;
         }
-        let Some(link) = message.last_tried() else {
+        let Some(message) = self.messages.get_mut(ticket.slot) else {
             return;
         };
-        message.told = true;
-        if let Some(ticket) = self.messages.ticket(slot) {
+        let copy = message.copies().find(|c| c.link == link && c.seq == seq).copied();
+        if let Some(copy) = copy.filter(|_| message.options.ack == AckLevel::Accepted)
+            && !std::mem::replace(&mut message.told, true)
+        {
+            let link = TriedLink { link, transport: copy.transport };
             self.command(Command::Settle { ticket, outcome: Outcome::Sent { link } });
         }
     }
@@ -416,7 +435,7 @@ impl Core {
         let Some(from) = message.last_link.filter(|from| *from != to) else {
             return;
         };
-        if reason == Reason::First {
+        if matches!(reason, Reason::First | Reason::Question) {
             return;
         }
         let after = message.first_handed.map_or(Duration::ZERO, |at| now.since(at));
@@ -445,6 +464,9 @@ impl Core {
         let payload = message.payload.slice(start as usize..end as usize);
         let bytes = Frame::DATA_OVERHEAD + payload.len();
         let seq = link.flights.push(bytes, ticket, !more_waits, now);
+        let tell = message.options.ack == AckLevel::Accepted && !message.told;
+        link.flights.describe_newest(start, tell);
+        link.carried(now);
         let frame = Frame {
             header: HopHeader {
                 ttl: TTL,
@@ -530,7 +552,10 @@ impl Core {
             return;
         };
         let len = message.payload.len();
-        if message.options.class != TrafficClass::Critical || message.options.max_copies < 2 {
+        let mandated = message.options.class == TrafficClass::Critical
+            && message.options.max_copies >= 2
+            && self.config.auto_failover;
+        if !mandated {
             return;
         }
         let peer = message.peer;
@@ -557,6 +582,7 @@ impl Core {
             link.id() != first
                 && link.tier(bucket) <= Tier::BelowThreshold
                 && link.max_payload() >= len
+                && !link.flights.is_full()
                 && has_room(link, class)
                 && message
                     .options
@@ -564,8 +590,8 @@ impl Core {
                     .is_none_or(|cap| state.candidates[*index].marginal_energy(len, now) <= cap)
         };
         let other_kind = |index: &usize| Some(state.links[*index].facts.transport) != kind;
-        let usable: Vec<usize> = ranking.iter().filter(usable).collect();
-        usable.iter().copied().find(other_kind).or_else(|| usable.first().copied())
+        let best = |wanted: &dyn Fn(&usize) -> bool| ranking.iter().filter(usable).find(wanted);
+        best(&other_kind).or_else(|| best(&|_| true))
     }
 
     fn second_copy(&mut self, slot: u32, index: usize, now: Timestamp) {
@@ -652,7 +678,7 @@ impl Core {
             if let Some(hedge) = self.hedge_due(message) {
                 at = at.min(hedge);
             }
-            if let Some(retry) = message.retry_at {
+            if let Some(retry) = message.retry_at.filter(|_| !message.has_copies()) {
                 at = at.min(retry);
             }
         }
@@ -673,6 +699,9 @@ impl Core {
         if message.options.ack == AckLevel::Accepted && message.told {
             let deadline = message.deadline;
             return self.set_message_timer(slot, Some(deadline));
+        }
+        if message.peer_acked {
+            return self.ask_again(slot, now);
         }
         let expired = self.expire_copies(slot, now);
         let Some(message) = self.messages.get_mut(slot) else {
@@ -703,7 +732,7 @@ impl Core {
             message.copies().filter(|copy| self.due(message, copy) <= now).copied().collect();
         for copy in &overdue {
             if let Some(message) = self.messages.get_mut(slot) {
-                message.remove_copies(|c| c.link == copy.link && c.seq == copy.seq);
+                message.give_up_copies(|c| c.link == copy.link && c.seq == copy.seq);
             }
             let Some(link) = self.peers[peer as usize].link_mut(copy.link) else {
                 continue;
@@ -737,12 +766,14 @@ impl Core {
         if !(own.has(costs, credit, now) && self.retries.take(costs, credit, now)) {
             self.counters.budget_waits += 1;
             if let Some(message) = self.messages.get_mut(slot) {
-                message.retry_at = Some(now + RETRY_SOON);
+                message.retry_at = Some(now + RETRY_SOON * (1 << message.waits));
+                message.waits = (message.waits + 1).min(MOST_WAITS);
             }
             return self.arm(slot, now);
         }
         own.take(costs, credit, now);
         let Some(message) = self.messages.get_mut(slot) else { return };
+        message.waits = 0;
         let owed = std::mem::take(&mut message.owes);
         let exclude = exclude.or(message.last_link).filter(|_| owed);
         let reason = if owed { Reason::Timeout } else { Reason::LocalError };
@@ -761,13 +792,8 @@ impl Core {
             Ok(_) => {}
             Err(Blocked::TooDear) => self.park(slot, now + ENERGY_RETRY),
             Err(Blocked::NoLink | Blocked::NoRoom | Blocked::Window) => {
-                let refused = self
-                    .messages
-                    .get_mut(slot)
-                    .is_some_and(|m| !std::mem::take(&mut m.refused).is_empty());
-                if refused {
-                    // Every driver said no just now; asking again at once would spin.
-                    return self.park(slot, now + RETRY_SOON);
+                if self.park_refused(slot, now) {
+                    return;
                 }
                 if let Some(ticket) = self.messages.ticket(slot) {
                     self.enqueue(ticket, true);
@@ -775,6 +801,51 @@ impl Core {
                 self.arm(slot, now);
             }
         }
+    }
+
+    /// Waits a little when every driver said no just now; asking again at once would spin.
+    fn park_refused(&mut self, slot: u32, now: Timestamp) -> bool {
+        let refused =
+            self.messages.get_mut(slot).is_some_and(|m| !std::mem::take(&mut m.refused).is_empty());
+        if refused {
+            self.park(slot, now + RETRY_SOON);
+        }
+        refused
+    }
+
+    /// Asks the destination again for its application's answer, if the retry budget allows.
+    fn ask_again(&mut self, slot: u32, now: Timestamp) {
+        let Some(message) = self.messages.get_mut(slot) else {
+            return;
+        };
+        if message.retry_at.is_none_or(|at| at <= now) {
+            message.give_up_copies(|_| true);
+            message.refused.clear();
+            message.timeouts = message.timeouts.saturating_add(1);
+            let own = &mut self.peers[message.peer as usize].retries;
+            if own.has(1.0, 0.0, now) && self.retries.take(1.0, 0.0, now) {
+                own.take(1.0, 0.0, now);
+                // Without a link now there will be one, or the deadline, later.
+                self.transmit(slot, None, Reason::Question, now).unwrap_or(LinkId(0));
+            }
+        }
+        self.ask_again_later(slot, now);
+    }
+
+    /// Sets the time of the next question: twice the patience with the link used last, growing.
+    pub(crate) fn ask_again_later(&mut self, slot: u32, now: Timestamp) {
+        let Some(message) = self.messages.get(slot) else {
+            return;
+        };
+        let links = &self.peers[message.peer as usize].links;
+        let link = links.iter().find(|l| Some(l.id()) == message.last_link);
+        let wait = link.map_or(TIMEOUT_CAP, |link| self.patience(message, link) * 2);
+        let at = (now + wait).min(message.deadline);
+        if let Some(message) = self.messages.get_mut(slot) {
+            message.queued = false;
+            message.retry_at = Some(at);
+        }
+        self.set_message_timer(slot, Some(at));
     }
 
     fn hedge(&mut self, slot: u32, now: Timestamp) {
@@ -789,7 +860,7 @@ impl Core {
         let Some(index) = self.uncorrelated(slot, first, len, now) else {
             return;
         };
-        let cost = len as f64;
+        let cost = (len + Frame::DATA_OVERHEAD) as f64;
         let own = &mut self.peers[peer as usize].hedges;
         if own.has(cost, 0.0, now) && self.hedges.take(cost, 0.0, now) {
             own.take(cost, 0.0, now);
@@ -807,6 +878,17 @@ impl Core {
         failure: TransmitFailure,
         now: Timestamp,
     ) {
+        self.not_taken(link, seq, failure, now);
+        self.end_turn(now);
+    }
+
+    fn not_taken(
+        &mut self,
+        link: LinkId,
+        seq: Option<u32>,
+        failure: TransmitFailure,
+        now: Timestamp,
+    ) {
         let Some(peer) = self.links.get(&link).copied() else {
             return;
         };
@@ -815,17 +897,28 @@ impl Core {
         };
         let flight = seq.and_then(|seq| state.flights.get(seq).copied());
         state.not_taken(seq);
+        let fits = |max| flight.is_some_and(|f| f.bytes as usize <= max);
+        let mut cut_anew = false;
         let change = match failure {
-            TransmitFailure::Full => None,
+            TransmitFailure::Full => {
+                state.queue_full();
+                None
+            }
             TransmitFailure::Closed => {
                 state.counters.failures += 1;
                 state.refused_frame(now)
             }
+            // A bound that the frame keeps, or that leaves no room for a payload, is no answer.
+            TransmitFailure::TooBig { max } if fits(max) || max < LinkCapabilities::MIN_FRAME => {
+                None
+            }
             TransmitFailure::TooBig { max } => {
-                state.max_frame = state.max_frame.min(max);
+                state.fit(state.max_frame.min(max));
+                cut_anew = true;
                 None
             }
         };
+        let idle = state.backlog().0 == 0;
         self.link_changed(peer, link, change);
         let Some(flight) = flight else { return };
         let Some(ticket) = flight.owner else {
@@ -837,13 +930,32 @@ impl Core {
         let Some(message) = self.messages.get_mut(ticket.slot) else {
             return;
         };
-        message.take_back(link, seq.unwrap_or_default());
-        if !matches!(failure, TransmitFailure::TooBig { .. }) && !message.refused.contains(&link) {
-            message.refused.push(link);
+        if failure == TransmitFailure::Full
+            && let Some(fragments) = &mut message.fragments
+        {
+            // The rest of the pass waits until the driver has room.
+            if fragments.rewind(link, flight.offset) {
+                message.take_back_all(link);
+                if idle {
+                    return self.park(ticket.slot, now + RETRY_SOON);
+                }
+                self.enqueue(ticket, true);
+                self.arm(ticket.slot, now);
+            }
+            return;
         }
         if let Some(fragments) = &mut message.fragments {
             fragments.link = None;
             fragments.cursor = 0;
+            message.take_back_all(link);
+        } else {
+            message.take_back(link, seq.unwrap_or_default());
+        }
+        if !cut_anew && !message.refused.contains(&link) {
+            message.refused.push(link);
+        }
+        if message.peer_acked {
+            return;
         }
         if !message.has_copies() && !message.queued {
             self.move_on(ticket.slot, None, Reason::LocalError, now);
@@ -861,14 +973,17 @@ impl Core {
         };
         let more_waits = state.outgoing.iter().any(|o| !o.queue.is_empty());
         let (mut any_waited, mut waited) = (false, Vec::new());
-        state.links[index].written(total, more_waits, now, |owner| {
+        state.links[index].written(total, more_waits, now, |seq, owner| {
             any_waited = true;
-            waited.extend(owner);
+            waited.extend(owner.map(|ticket| (seq, ticket)));
         });
         state.refresh(index);
         if any_waited {
             // Their timers were set for frames that may wait much longer.
-            waited.iter().for_each(|ticket| self.arm(ticket.slot, now));
+            for (seq, ticket) in waited {
+                self.tell_sent(ticket, link, seq);
+                self.arm(ticket.slot, now);
+            }
             self.arm_link(peer, link, now);
         }
         self.pump(peer, now);
@@ -898,6 +1013,14 @@ pub enum TransmitFailure {
         /// Largest frame in bytes.
         max: usize,
     },
+}
+
+/// The link that carries the message's fragments just now, if nothing speaks against it.
+fn under_way(message: &Message, state: &Peer) -> Option<usize> {
+    let carrier = message.fragments.as_ref()?.link?;
+    let usable = |l: &Link| l.id() == carrier && l.ready && !l.is_suspect();
+    let index = state.links.iter().position(usable)?;
+    (!message.refused.contains(&carrier)).then_some(index)
 }
 
 /// Whether the driver's queue may take another frame of `class`: traffic that cannot wait may go

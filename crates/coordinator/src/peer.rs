@@ -3,6 +3,8 @@ use std::collections::{BTreeMap, VecDeque};
 use bitcraps_types::{Epoch, LinkId, PeerId, Sequence, TrafficClass, TransportType};
 use bitcraps_wire::Status;
 
+use smallvec::SmallVec;
+
 use crate::Ticket;
 use crate::budget::Budget;
 use crate::config::bounds::{DECISIONS, VERDICTS, WINDOW};
@@ -25,6 +27,8 @@ pub(crate) struct Outgoing {
     ring: VecDeque<Option<u32>>,
     /// Messages that wait for a link, oldest first.
     pub(crate) queue: VecDeque<Ticket>,
+    /// Entries of `queue` whose message is settled; they are skipped, and swept when there are many.
+    pub(crate) stale: usize,
     /// Messages unsettled, waiting included.
     pub(crate) messages: usize,
     /// Their bytes.
@@ -54,6 +58,11 @@ impl Outgoing {
     pub(crate) fn slot_of(&self, sequence: Sequence) -> Option<u32> {
         let index = sequence.checked_sub(self.lowest_live)?;
         *self.ring.get(usize::try_from(index).ok()?)?
+    }
+
+    /// Slots of the messages that have a number and no outcome.
+    pub(crate) fn numbered(&self) -> impl Iterator<Item = u32> + '_ {
+        self.ring.iter().flatten().copied()
     }
 
     /// Whether `sequence` was ever given out.
@@ -138,7 +147,7 @@ pub(crate) struct Peer {
     pub(crate) epoch: Option<Epoch>,
     pub(crate) links: Vec<Link>,
     /// What ranking reads, one for each of `links`, kept current with them.
-    pub(crate) candidates: Vec<Candidate>,
+    pub(crate) candidates: SmallVec<[Candidate; 3]>,
     pub(crate) damping: [Damping; TransportType::COUNT],
     pub(crate) outgoing: [Outgoing; TrafficClass::COUNT],
     pub(crate) incoming: [Option<Box<Incoming>>; TrafficClass::COUNT],
@@ -174,7 +183,7 @@ impl Peer {
             id,
             epoch: None,
             links: Vec::new(),
-            candidates: Vec::new(),
+            candidates: SmallVec::new(),
             damping: Default::default(),
             outgoing: Default::default(),
             incoming: Default::default(),

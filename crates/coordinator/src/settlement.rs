@@ -5,6 +5,9 @@ use crate::{
     Command, Core, LastSuccess, Order, Outcome, Progress, RejectReason, Ticket, TriedLink,
 };
 
+/// Settled messages that a queue may hold before it is swept.
+const STALE_ENTRIES: usize = 32;
+
 impl Core {
     /// Where an unsettled message stands; `None` once it is settled.
     pub fn progress(&self, ticket: Ticket) -> Option<Progress> {
@@ -63,10 +66,14 @@ impl Core {
         if let Some(sequence) = message.sequence {
             queue.settle(sequence);
         }
-        if message.queued
-            && let Some(at) = queue.queue.iter().position(|t| *t == ticket)
-        {
-            queue.queue.remove(at);
+        if message.queued {
+            queue.stale += 1;
+            // Half of it at once, so that each settlement pays for two entries.
+            if queue.stale > STALE_ENTRIES && queue.stale * 2 > queue.queue.len() {
+                queue.stale = 0;
+                let waits = |t: &Ticket| self.messages.by_ticket(*t).is_some_and(|m| m.queued);
+                queue.queue.retain(waits);
+            }
         }
         if let Some(key) = message.options.conflate
             && queue.conflated.get(&key) == Some(&ticket)
@@ -166,18 +173,38 @@ impl Core {
             return;
         };
         if message.options.ack == AckLevel::Applied {
-            message.peer_acked = true;
-            return;
+            return self.await_verdict(slot, now);
         }
         let echoed = (ack.echo_sequence == sequence).then_some(ack.echo_attempt);
         self.delivered(slot, AckLevel::PeerAcked, echoed, now);
+    }
+
+    /// The destination has the message, and its application has not answered yet: what remains is
+    /// to ask now and then, in case the answer was lost.
+    fn await_verdict(&mut self, slot: u32, now: Timestamp) {
+        let Some(message) = self.messages.get_mut(slot) else {
+            return;
+        };
+        if std::mem::replace(&mut message.peer_acked, true) {
+            return;
+        }
+        message.give_up_copies(|_| true);
+        message.queued = false;
+        message.owes = false;
+        message.timeouts = 0;
+        let total = message.payload.len() as u32;
+        if let Some(fragments) = &mut message.fragments {
+            fragments.acknowledge(0, total);
+            fragments.link = None;
+        }
+        self.ask_again_later(slot, now);
     }
 
     fn delivered(&mut self, slot: u32, level: AckLevel, echoed: Option<u16>, now: Timestamp) {
         let Some(message) = self.messages.get(slot) else {
             return;
         };
-        let by_echo = message.copies().find(|c| Some(c.attempt) == echoed);
+        let by_echo = echoed.and_then(|attempt| message.copy_of(attempt));
         let copy = by_echo.or_else(|| message.copies().max_by_key(|c| c.handed));
         let link = copy.map(|c| TriedLink { link: c.link, transport: c.transport });
         let Some(link) = link.or_else(|| message.last_tried()) else {
@@ -191,7 +218,14 @@ impl Core {
         if let Some(state) = self.peers[peer as usize].link_mut(link.link) {
             state.counters.delivered(latency);
         }
-        self.settle(slot, Outcome::Delivered { level, link, attempts, latency }, now);
+        let outcome = match message.options.ack {
+            // No more was asked for; the ack came before the driver told that the frame left.
+            AckLevel::Accepted => Outcome::Sent { link },
+            AckLevel::PeerAcked | AckLevel::Applied => {
+                Outcome::Delivered { level, link, attempts, latency }
+            }
+        };
+        self.settle(slot, outcome, now);
     }
 
     fn on_verdict(
@@ -265,11 +299,7 @@ impl Core {
         let state = &mut self.peers[peer as usize];
         state.incoming = Default::default();
         state.acks = Default::default();
-        let own: Vec<u32> = self
-            .messages
-            .slots()
-            .filter(|s| self.messages.get(*s).is_some_and(|m| m.peer == peer))
-            .collect();
+        let own: Vec<u32> = state.outgoing.iter().flat_map(|o| o.numbered()).collect();
         for slot in own {
             let Some(message) = self.messages.get_mut(slot) else {
                 continue;

@@ -1,10 +1,10 @@
 use bitcraps_types::{LinkId, Timestamp};
-use bitcraps_wire::{Body, Frame, HopHeader, NO_DEADLINE, Probe, ProbeReply};
+use bitcraps_wire::{Body, Frame, HopAck, HopHeader, NO_DEADLINE, Probe, ProbeReply};
 
 use crate::command::CloseReason;
 use crate::flight::FlightState;
 use crate::link::{FLIGHT_MAX_AGE, OutstandingProbe, PROBE_FAST};
-use crate::{Command, Core, SizeBucket};
+use crate::{Command, Core, SizeBucket, Tier};
 
 impl Core {
     /// Sets a link's one timer to whatever comes first: a hello, a probe, a probe's answer, or the
@@ -130,7 +130,7 @@ impl Core {
         if entry.flights.is_full() || entry.probe.is_some() {
             return;
         }
-        let bucket = entry.probe_bucket();
+        let bucket = entry.probe_bucket(now);
         let size = bucket.probe_size(entry.max_frame);
         let padding = size.saturating_sub(HopHeader::LEN + Probe::LEN);
         let padding = u16::try_from(padding).unwrap_or(u16::MAX).max(Probe::MIN_PADDING);
@@ -163,24 +163,43 @@ impl Core {
         };
         if !entry.replies.take(1.0, 0.0, now) {
             self.counters.stray_probes += 1;
+            // No answer at all: it could be larger than the question.
+            entry.arrivals.unreported -= 1;
             return;
+        }
+        // The hop ack rides along where the reply stays within the size of its request.
+        let room = usize::from(probe.padding) >= usize::from(Probe::MIN_PADDING) + HopAck::LEN;
+        let detours = entry.tier(SizeBucket::Small) >= Tier::Suspect;
+        let hop_ack = entry.arrivals.ack(0, now).filter(|_| room);
+        entry.arrivals.unreported -= u32::from(!room);
+        if room && !detours {
+            entry.arrivals.unreported = 0;
         }
         let header = HopHeader { ttl: 1, deadline_ms: NO_DEADLINE, link_seq: 0, receiver_epoch };
         let body = Body::ProbeReply(ProbeReply { nonce: probe.nonce, dwell_us: 0 });
-        let frame = Frame { header, hop_ack: None, route: None, body };
+        let frame = Frame { header, hop_ack, route: None, body };
         self.transmit_unnumbered(peer, link, &frame, now);
         self.mark_dirty(peer);
     }
 
-    pub(crate) fn on_probe_reply(&mut self, peer: u32, link: LinkId, nonce: u64, now: Timestamp) {
+    pub(crate) fn on_probe_reply(
+        &mut self,
+        peer: u32,
+        link: LinkId,
+        reply: ProbeReply,
+        now: Timestamp,
+    ) {
         let Some(entry) = self.peers[peer as usize].link_mut(link) else {
             return;
         };
-        if entry.probe.is_none_or(|probe| probe.nonce != nonce) {
+        let Some(probe) = entry.probe.take_if(|probe| probe.nonce == reply.nonce) else {
             self.counters.stray_probes += 1;
             return;
-        }
-        entry.probe = None;
+        };
+        // The reply says of its probe what a hop ack would.
+        let (largest, dwell_us) = (probe.seq, reply.dwell_us);
+        let ack = HopAck { link_tag: 0, largest, bitmap: 0, dwell_us };
+        self.on_hop_ack(peer, link, ack, now);
         self.arm_link(peer, link, now);
     }
 }
