@@ -54,6 +54,9 @@ pub(crate) struct Lane {
     pub(crate) black_hole: bool,
     /// Nothing leaves the queue.
     pub(crate) hung: bool,
+    /// A trace says that nothing gets through, or that nothing leaves.
+    pub(crate) outage: bool,
+    pub(crate) stalled: bool,
     pub(crate) refusal: Option<Refusal>,
     pub(crate) largest: Option<usize>,
     pub(crate) rules: Vec<Rule>,
@@ -88,6 +91,8 @@ impl Lane {
             nominal: model,
             black_hole: false,
             hung: false,
+            outage: false,
+            stalled: false,
             refusal: None,
             largest: None,
             rules: Vec::new(),
@@ -155,7 +160,7 @@ impl Lane {
             self.service = Some(Service { work: head.len() as u128 * 8_000_000, since: now });
         }
         let service = self.service?;
-        if self.hung {
+        if self.hung || self.stalled {
             return None;
         }
         self.services += 1;
@@ -172,7 +177,7 @@ impl Lane {
     pub(crate) fn progress(&mut self, now: Timestamp) {
         let rate = u128::from(self.model.rate.get());
         if let Some(service) = &mut self.service {
-            if !self.hung {
+            if !(self.hung || self.stalled) {
                 let done = now.since(service.since).as_nanos() * rate;
                 service.work = service.work.saturating_sub(done);
             }
@@ -204,6 +209,11 @@ impl Lane {
             flipped: (damaged < model.corruption.get()).then_some(bit),
             jitter: model.jitter.mul_f64(jitter),
         }
+    }
+
+    /// Whether frames of this length vanish for certain.
+    pub(crate) fn swallows(&self, len: usize) -> bool {
+        self.black_hole || self.outage || self.largest.is_some_and(|most| len > most)
     }
 
     /// When a frame that left at `now` is at the other end.

@@ -37,8 +37,10 @@ mod model;
 mod node;
 #[cfg(feature = "transport")]
 pub mod radio;
+mod replay;
 mod shell;
 mod simulation;
+mod trace_csv;
 
 pub use app::{App, Delivered, Pace, Verdict};
 pub use check::{Violation, Violations};
@@ -48,4 +50,6 @@ pub use link::SimLink;
 pub use message::{Fortune, Message, Payload, SendId};
 pub use model::LinkModel;
 pub use node::{NodeId, NodeSetup};
+pub use replay::Outage;
 pub use simulation::Simulation;
+pub use trace_csv::{LinkTrace, Row, TraceError};

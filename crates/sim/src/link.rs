@@ -43,6 +43,16 @@ impl Simulation {
         link
     }
 
+    /// Every link, in the order they were added.
+    pub fn links(&self) -> impl Iterator<Item = SimLink> + use<> {
+        (0..self.links.len() as u32).map(SimLink)
+    }
+
+    /// The ends of a link, in the order they were given.
+    pub fn ends(&self, link: SimLink) -> [NodeId; 2] {
+        self.duplex(link).nodes
+    }
+
     fn duplex(&self, link: SimLink) -> &Duplex {
         &self.links[link.0 as usize]
     }
@@ -127,7 +137,7 @@ impl Simulation {
         };
         let duplex = self.duplex(link);
         let (incarnation, latency) = (duplex.incarnation, duplex.lanes[side].model.latency);
-        let deaf = duplex.lanes[side].black_hole;
+        let deaf = duplex.lanes[side].swallows(0);
         self.drop_end(link, side, &reason);
         if !deaf {
             let side = 1 - side;
@@ -179,24 +189,29 @@ impl Simulation {
     pub fn fault(&mut self, link: SimLink, way: Way, fault: Fault) {
         self.digest.shown(&fault);
         self.trace(13, u64::from(link.0));
+        self.change_lanes(link, way, |lane| match fault {
+            Fault::BlackHole(on) => lane.black_hole = on,
+            Fault::Hang(on) => lane.hung = on,
+            Fault::Refuse(refusal) => lane.refusal = refusal,
+            Fault::DropLarger(most) => lane.largest = most,
+            Fault::Loss(share) => lane.model.loss = share,
+            Fault::Duplication(share) => lane.model.duplication = share,
+            Fault::Corruption(share) => lane.model.corruption = share,
+            Fault::Latency(latency) => lane.model.latency = latency,
+            Fault::Jitter(jitter) => lane.model.jitter = jitter,
+            Fault::Reorder(on) => lane.model.reorder = on,
+            Fault::Rate(rate) => lane.model.rate = rate,
+            Fault::QueueBytes(bytes) => lane.model.queue_bytes = bytes,
+        });
+    }
+
+    /// Changes how directions of a link carry frames; what is leaving just now goes on at once.
+    pub(crate) fn change_lanes(&mut self, link: SimLink, way: Way, change: impl Fn(&mut Lane)) {
         let now = self.now;
         for id in self.lanes(link, way) {
             let lane = self.lane_mut(id);
             lane.progress(now);
-            match fault {
-                Fault::BlackHole(on) => lane.black_hole = on,
-                Fault::Hang(on) => lane.hung = on,
-                Fault::Refuse(refusal) => lane.refusal = refusal,
-                Fault::DropLarger(most) => lane.largest = most,
-                Fault::Loss(share) => lane.model.loss = share,
-                Fault::Duplication(share) => lane.model.duplication = share,
-                Fault::Corruption(share) => lane.model.corruption = share,
-                Fault::Latency(latency) => lane.model.latency = latency,
-                Fault::Jitter(jitter) => lane.model.jitter = jitter,
-                Fault::Reorder(on) => lane.model.reorder = on,
-                Fault::Rate(rate) => lane.model.rate = rate,
-                Fault::QueueBytes(bytes) => lane.model.queue_bytes = bytes,
-            }
+            change(lane);
             self.serve(id);
         }
     }
@@ -210,16 +225,12 @@ impl Simulation {
     /// up does not change.
     pub fn heal(&mut self, link: SimLink) {
         self.trace(14, u64::from(link.0));
-        let now = self.now;
-        for id in self.lanes(link, Way::Both) {
-            let lane = self.lane_mut(id);
-            lane.progress(now);
+        self.change_lanes(link, Way::Both, |lane| {
             lane.model = lane.nominal;
             (lane.black_hole, lane.hung) = (false, false);
             (lane.refusal, lane.largest) = (None, None);
             lane.rules.clear();
-            self.serve(id);
-        }
+        });
     }
 
     /// A rule decides about frames of a link from now on, after the rules that are there already.
@@ -357,7 +368,7 @@ impl Simulation {
         let incarnation = duplex.incarnation;
         let lane = &mut duplex.lanes[id.side];
         let luck = lane.draw();
-        let swallowed = lane.black_hole || lane.largest.is_some_and(|most| frame.len() > most);
+        let swallowed = lane.swallows(frame.len());
         let mut fate = Fate::Pass;
         if !swallowed {
             let passing = Passing { at: now, link: id.link, from, to, frame: &frame };
@@ -454,7 +465,7 @@ impl Simulation {
         let (link, side) = (SimLink(link.parse().ok()?), side.parse::<usize>().ok()?);
         let duplex = self.links.get(link.0 as usize)?;
         let there = &self.nodes[duplex.nodes.get(side)?.index()];
-        let passes = |lane: &Lane| !lane.black_hole && !lane.hung && lane.refusal.is_none();
+        let passes = |lane: &Lane| !lane.swallows(0) && !lane.hung && lane.refusal.is_none();
         let whole = there.engine.is_some() && duplex.lanes.iter().all(passes);
         (whole && there.peer == target.peer).then_some(link)
     }

@@ -8,6 +8,7 @@ use crate::digest::Digest;
 use crate::event::{Event, EventQueue};
 use crate::link::Duplex;
 use crate::node::Node;
+use crate::replay::Replay;
 use crate::{App, Fortune, Message, NodeId, NodeSetup, Payload, SendId};
 
 /// Events at one point in time after which the course is taken for one that never moves on: far
@@ -29,6 +30,7 @@ pub struct Simulation {
     pub(crate) links: Vec<Duplex>,
     /// Ends by link id, less one: which link, which side.
     pub(crate) ends: Vec<(u32, usize)>,
+    pub(crate) replays: Vec<Replay>,
     pub(crate) messages: Vec<Message>,
     pub(crate) unsettled: usize,
     pub(crate) digest: Digest,
@@ -50,6 +52,7 @@ impl Simulation {
             nodes: Vec::new(),
             links: Vec::new(),
             ends: Vec::new(),
+            replays: Vec::new(),
             messages: Vec::new(),
             unsettled: 0,
             digest,
@@ -285,6 +288,7 @@ impl Simulation {
             Event::Send(id) => self.send_message(id),
             Event::Take { node, life, class } => self.take(node, life, class),
             Event::Verdict { node, life, id, applied } => self.verdict(node, life, id, applied),
+            Event::Row { replay } => self.row(replay),
             Event::Action(action) => {
                 self.trace(8, 0);
                 action(self);

@@ -1,5 +1,9 @@
 //! The simulator itself: links, faults, applications, determinism.
 
+#![expect(clippy::unwrap_used, reason = "the lint knows test functions only, not what they call")]
+
 mod basics;
+mod determinism;
 mod failover;
 mod faults;
+mod traces;
