@@ -102,7 +102,7 @@ pub(crate) async fn run(args: DemoArgs) -> ExitCode {
             }
         }
         Err(error) => {
-            eprintln!("bitcraps demo: {error}");
+            crate::console::complain(&format!("bitcraps demo: {error}"));
             ExitCode::from(2)
         }
     }

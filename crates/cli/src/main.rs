@@ -1,2 +1,77 @@
-//! x
-fn main() {}
+//! The `bitcraps` command: runs a node, and asks a running one.
+//!
+//! Everything that is known about a node comes over its admin socket; nothing is decided here.
+
+mod arguments;
+mod configuration;
+mod console;
+mod context;
+mod demo;
+mod failure;
+mod grid;
+mod keygen;
+mod links;
+mod log;
+mod manual;
+mod message;
+mod peers;
+mod ping;
+mod run;
+mod send;
+mod status;
+mod watch;
+mod why;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use arguments::{Arguments, Verb};
+use context::Context;
+use failure::{Exit, Failure};
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Healthy };
+            // Help that cannot be written is of no use to whoever closed the pipe.
+            drop(error.print());
+            return exit.into();
+        }
+    };
+    let Arguments { config, socket, verb } = arguments;
+    if let Verb::Demo(demo) = verb {
+        return match log::start_from_environment().and_then(|()| runtime()) {
+            Ok(runtime) => runtime.block_on(demo::run(demo)),
+            Err(failure) => failure.report(false).into(),
+        };
+    }
+    let json = verb.wants_json();
+    match perform(verb, &Context { config, socket }) {
+        Ok(exit) => exit.into(),
+        Err(failure) => failure.report(json).into(),
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Runtime::new().map_err(Failure::Runtime)
+}
+
+fn perform(verb: Verb, context: &Context) -> Result<Exit, Failure> {
+    match verb {
+        Verb::Run(run) => runtime()?.block_on(run::run(&run, context)),
+        Verb::Status(status) => status::run(&status, context),
+        Verb::Peers(peers) => peers::run(&peers, context),
+        Verb::Links(links) => links::run(&links, context),
+        Verb::Send(send) => send::run(&send, context),
+        Verb::Ping(ping) => ping::run(&ping, context),
+        Verb::Config(config) => configuration::run(&config.verb, context),
+        Verb::Keygen(keygen) => keygen::run(&keygen, context),
+        Verb::Version(version) => manual::version(&version),
+        Verb::Completions(completions) => manual::completions(&completions),
+        Verb::Man(man) => manual::man(&man),
+        // Has its own exit codes, and was served before.
+        Verb::Demo(_) => Ok(Exit::Healthy),
+    }
+}

@@ -4,6 +4,7 @@
 //! time; this crate reads the files, the clock and the sockets they need and carries out what they
 //! return.
 
+pub mod admin;
 mod clock;
 pub mod config;
 mod directory;

@@ -1,0 +1,121 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+
+use crate::{configuration, demo, keygen, links, manual, peers, ping, run, send, status};
+
+/// What every command returns, for the end of its help.
+const EXIT_CODES: &str = "Exit codes: 0 healthy or done, 1 warning, 2 critical or failed, 64 wrong \
+                          usage.\nThe configuration file is that of --config, else of \
+                          $BITCRAPS_CONFIG, else bitcraps/bitcraps.toml in $XDG_CONFIG_HOME or \
+                          ~/.config; without one, the defaults hold.";
+
+/// Messages to peers over every link at once, each confirmed.
+#[derive(Debug, Parser)]
+#[command(name = "bitcraps", version, after_help = EXIT_CODES)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+pub(crate) struct Arguments {
+    /// Configuration file
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Admin socket of the node to ask, instead of the one that the configuration names
+    #[arg(long, global = true, value_name = "PATH")]
+    pub(crate) socket: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// What is to be done.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Run a node until it is interrupted; SIGHUP reloads its configuration
+    Run(run::Run),
+    /// See nodes talk over encrypted loopback sockets, lose links and lose no message
+    Demo(demo::DemoArgs),
+    /// Show the running node; the exit code is its health
+    ///
+    /// Exits with 0 when every known peer is reachable over trusted links, 1 when a peer is out of
+    /// reach, a link is suspect or no peer is known yet, 2 when no peer is reachable or no node
+    /// runs.
+    Status(status::Status),
+    /// List the peers of the running node
+    Peers(peers::Peers),
+    /// List the links of the running node, or explain which it chooses for a peer
+    Links(links::Links),
+    /// Send a message and wait for its outcome
+    ///
+    /// Exits with 0 when what --ack asks for is confirmed, 1 when a copy left and no answer came, 2
+    /// when it is certainly not delivered.
+    Send(send::Send),
+    /// Try each stage of a delivery to a peer, and name the one that fails
+    ///
+    /// Exits with 0 when every message was confirmed, 1 when some were, 2 when none was.
+    Ping(ping::Ping),
+    /// Write, check and show configurations
+    Config(configuration::Configuration),
+    /// Make the key of a new node and print its peer id
+    Keygen(keygen::Keygen),
+    /// Print the version
+    Version(manual::Version),
+    /// Print a completion script for a shell
+    Completions(manual::Completions),
+    /// Print the manual page, or write the pages of every command
+    Man(manual::Manual),
+}
+
+impl Verb {
+    /// Whether errors are to be told as JSON, too.
+    pub(crate) fn wants_json(&self) -> bool {
+        match self {
+            Self::Status(status) => status.json,
+            Self::Peers(peers) => peers.json,
+            Self::Links(links) => links.json,
+            Self::Send(send) => send.json,
+            Self::Ping(ping) => ping.json,
+            Self::Config(configuration) => configuration.verb.wants_json(),
+            Self::Keygen(keygen) => keygen.json,
+            Self::Version(version) => version.json,
+            Self::Run(_) | Self::Demo(_) | Self::Completions(_) | Self::Man(_) => false,
+        }
+    }
+}
+
+/// Reads a time: a number of seconds, or a number with one of the units ms, s, m, h.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let scale = match &text[digits.len()..] {
+        "ms" => 0.001,
+        "s" | "" => 1.0,
+        "m" => 60.0,
+        "h" => 3_600.0,
+        unit => return Err(format!("unknown unit {unit:?}; one of ms, s, m, h")),
+    };
+    let number: f64 = digits.parse().map_err(|_| format!("{digits:?} is no number"))?;
+    Duration::try_from_secs_f64(number * scale).map_err(|e| e.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_contradicts_itself_nowhere() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn times_have_units() {
+        for (text, millis) in
+            [("10", 10_000), ("0.5", 500), ("250ms", 250), ("2m", 120_000), ("1h", 3_600_000)]
+        {
+            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        assert_eq!(duration("3d"), Err("unknown unit \"d\"; one of ms, s, m, h".to_owned()));
+        assert_eq!(duration("ms"), Err("\"\" is no number".to_owned()));
+        assert!(duration("-1").is_err());
+        assert!(duration("1e300").is_err());
+        assert!(duration("nan").is_err());
+    }
+}

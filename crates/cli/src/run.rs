@@ -1,0 +1,168 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use bitcraps_node::admin::{Admin, LiveConfig};
+use bitcraps_node::config::Change;
+use bitcraps_node::coordinator::{Delivery, Inbox, LinkChange, Notice};
+use bitcraps_node::{Config, Environment, Node};
+use bitcraps_types::AckLevel;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::timeout;
+
+use crate::console::{self, counted};
+use crate::context::{Context, Source};
+use crate::failure::{Exit, Failure};
+use crate::log;
+use crate::message::{self, MessageFormat};
+
+/// How long the node may take to tell its peers that it stops.
+const STOPPING: Duration = Duration::from_secs(3);
+
+/// Arguments of `bitcraps run`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Run {
+    /// Print messages that arrive, one a line
+    #[arg(long, value_name = "FORMAT", num_args = 0..=1, default_missing_value = "text", require_equals = true)]
+    print_messages: Option<MessageFormat>,
+}
+
+/// The signals that a node obeys.
+struct Signals {
+    hangup: Signal,
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, Failure> {
+        let listen = |kind| signal(kind).map_err(Failure::Runtime);
+        Ok(Self {
+            hangup: listen(SignalKind::hangup())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+        })
+    }
+}
+
+pub(crate) async fn run(run: &Run, context: &Context) -> Result<Exit, Failure> {
+    let (config, source) = context.load()?;
+    let filter = log::start(&config)?;
+    let mut signals = Signals::listen()?;
+    let node = Arc::new(Node::configured(&config)?.start().await?);
+    // Taken before anybody can be told that the node runs: messages are acknowledged from now on.
+    let inbox = node.inbox();
+    let socket = context.socket.clone().unwrap_or_else(|| config.admin().socket.clone());
+    let follow = Box::new(move |config: &Config| {
+        let new = log::filter(config).map_err(|e| e.to_string())?;
+        filter.reload(new).map_err(|e| e.to_string())
+    });
+    let file = source.file().map(ToOwned::to_owned);
+    let environment = Environment::of_process();
+    let live = Arc::new(LiveConfig::new(Arc::clone(&node), file, environment, config, follow));
+    let admin = match Admin::start(&node, &live, &socket) {
+        Ok(admin) => admin,
+        Err(error) => {
+            node.shutdown().await;
+            return Err(error.into());
+        }
+    };
+    console::complain(&format!("node {} runs, epoch {}", node.id(), node.epoch().0));
+    console::complain(&format!("config {source}; admin socket {}", socket.display()));
+
+    let failure = serve(run, &node, inbox, &live, &source, &mut signals).await.err();
+    console::complain("stopping");
+    if timeout(STOPPING, node.shutdown()).await.is_err() {
+        tracing::warn!("peers were not told in {} s", STOPPING.as_secs());
+    }
+    admin.shutdown().await;
+    failure.map_or(Ok(Exit::Healthy), Err)
+}
+
+/// Works until a signal says otherwise, or nobody reads the messages any more.
+async fn serve(
+    run: &Run,
+    node: &Node,
+    mut inbox: Inbox,
+    live: &Arc<LiveConfig>,
+    source: &Source,
+    signals: &mut Signals,
+) -> Result<(), Failure> {
+    let mut notices = node.notices();
+    loop {
+        tokio::select! {
+            _ = signals.interrupt.recv() => return Ok(()),
+            _ = signals.terminate.recv() => return Ok(()),
+            _ = signals.hangup.recv() => reload(live, source).await,
+            delivery = inbox.recv() => match delivery {
+                Some(delivery) => take(&delivery, &inbox, run.print_messages)?,
+                None => return Ok(()),
+            },
+            notice = notices.recv() => match notice {
+                Ok(notice) => tell(&notice),
+                Err(RecvError::Lagged(missed)) => tracing::warn!(missed, "too many events to tell"),
+                Err(RecvError::Closed) => return Ok(()),
+            },
+        }
+    }
+}
+
+/// Takes a message; it counts as applied once its line is written, or at once without lines.
+fn take(delivery: &Delivery, inbox: &Inbox, format: Option<MessageFormat>) -> Result<(), Failure> {
+    let line = format.and_then(|format| message::line(delivery, format));
+    let written = line.map_or(Ok(()), |line| console::print(&line));
+    if delivery.ack == AckLevel::Applied {
+        inbox.answer(delivery.id, written.is_ok());
+    }
+    Ok(written?)
+}
+
+async fn reload(live: &Arc<LiveConfig>, source: &Source) {
+    match live.reload().await {
+        Ok(changes) => console::complain(&reloaded(source, &changes)),
+        Err(error) => console::complain(&format!(
+            "bitcraps: reload refused, the configuration stays as it was: {error}"
+        )),
+    }
+}
+
+fn reloaded(source: &Source, changes: &[Change]) -> String {
+    let count = counted(changes.len() as u64, "change", "changes");
+    let mut text = format!("reloaded {source}: {count}");
+    for change in changes {
+        text.push_str(&format!("\n  {change}"));
+    }
+    text
+}
+
+fn tell(notice: &Notice) {
+    match notice {
+        Notice::LinkReady { peer, link, transport } => {
+            tracing::info!(peer = %peer.short(), %link, %transport, "link carries data");
+        }
+        Notice::LinkGone { peer, link, transport } => {
+            tracing::info!(peer = %peer.short(), %link, %transport, "link is gone");
+        }
+        Notice::LinkChanged { peer, link, transport, change } => {
+            let peer = peer.short();
+            match change {
+                LinkChange::Suspect => tracing::warn!(%peer, %link, %transport, "link is suspect"),
+                LinkChange::Flapping => tracing::warn!(%peer, %link, %transport, "link flaps"),
+                LinkChange::Down => tracing::warn!(%peer, %link, %transport, "link is down"),
+                LinkChange::Recovered => {
+                    tracing::info!(%peer, %link, %transport, "link has recovered");
+                }
+            }
+        }
+        Notice::Failover { peer, class, from, to, after } => {
+            let after_ms = after.as_secs_f64() * 1e3;
+            tracing::info!(peer = %peer.short(), %class, %from, %to, after_ms, "message moved");
+        }
+        Notice::PeerIncarnation { peer, epoch, restarted } => {
+            tracing::info!(peer = %peer.short(), epoch = epoch.0, restarted, "peer greeted");
+        }
+        Notice::PeerUnreachable { peer } => {
+            tracing::warn!(peer = %peer.short(), "peer is out of reach");
+        }
+    }
+}

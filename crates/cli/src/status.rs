@@ -1,0 +1,103 @@
+use bitcraps_node::admin::{Envelope, Health, Request, Response, StatusReport};
+
+use crate::console::{age, counted, latency, visible};
+use crate::context::Context;
+use crate::failure::{Exit, Failure};
+use crate::grid::Grid;
+use crate::peers;
+use crate::watch::Watch;
+
+/// Arguments of `bitcraps status`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Status {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    watch: Watch,
+}
+
+pub(crate) fn run(status: &Status, context: &Context) -> Result<Exit, Failure> {
+    status.watch.show(|| {
+        let response = context.ask(&Request::Status)?;
+        let Response::Status(report) = &response else { return Err(Failure::OtherAnswer) };
+        let exit = match report.health {
+            Health::Healthy => Exit::Healthy,
+            Health::Warning => Exit::Warning,
+            Health::Critical => Exit::Critical,
+        };
+        let text = if status.json { as_json(response)? } else { as_text(report) };
+        Ok((text, exit))
+    })
+}
+
+/// A response as one line of JSON.
+pub(crate) fn as_json(response: Response) -> Result<String, Failure> {
+    let json = serde_json::to_string(&Envelope::new(response)).map_err(std::io::Error::from)?;
+    Ok(json + "\n")
+}
+
+fn as_text(report: &StatusReport) -> String {
+    let name = report.name.as_deref().map_or_else(String::new, |n| format!(" ({})", visible(n)));
+    let mut head = Grid::bare();
+    let mut fact = |name: &str, value: String| head.row([name.to_owned(), value]);
+    fact("node", format!("{}{name}", report.node));
+    fact(
+        "runs",
+        format!(
+            "for {}, epoch {}, process {}, version {}",
+            age(report.uptime_ms),
+            report.epoch,
+            report.pid,
+            report.version
+        ),
+    );
+    let file = report.config_file.as_deref();
+    fact("config", file.unwrap_or("built-in defaults").to_owned());
+    let reachable = report.peers.iter().filter(|peer| peer.reachable).count();
+    fact("peers", format!("{} known, {reachable} reachable", report.peers.len()));
+    let health = match report.health {
+        Health::Healthy => "healthy",
+        Health::Warning => "warning",
+        Health::Critical => "critical",
+    };
+    fact("health", health.to_owned());
+    let mut text = head.to_string();
+    for finding in &report.findings {
+        text += &format!("        - {}\n", visible(finding));
+    }
+    if !report.peers.is_empty() {
+        text.push('\n');
+        text.push_str(&peers::as_text(&report.peers));
+    }
+    let mut traffic =
+        Grid::new(["TRANSPORT", "SENT", "CONFIRMED", "FAILED", "MOVED", "P50", "P99"]);
+    let used = report.transports.iter().filter(|(_, traffic)| traffic.frames > 0);
+    let mut any = false;
+    for (transport, report) in used {
+        any = true;
+        let quantile = |value: Option<u64>| value.map_or_else(|| "-".to_owned(), latency);
+        traffic.row([
+            transport.to_string(),
+            report.requests.to_string(),
+            report.successes.to_string(),
+            report.failures.to_string(),
+            report.failovers.to_string(),
+            quantile(report.latency_us.map(|latency| latency.p50)),
+            quantile(report.latency_us.map(|latency| latency.p99)),
+        ]);
+    }
+    if any {
+        text += &format!("\n{traffic}");
+    }
+    let delivered = report.counters.get("delivered").copied().unwrap_or(0);
+    let duplicates = report.counters.get("duplicates").copied().unwrap_or(0);
+    if delivered > 0 || duplicates > 0 {
+        let messages = counted(delivered, "message", "messages");
+        text += &format!(
+            "\ntook {messages} from peers; {} recognised\n",
+            counted(duplicates, "repeat", "repeats")
+        );
+    }
+    text
+}
