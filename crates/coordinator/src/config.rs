@@ -28,8 +28,8 @@ pub struct Config {
     pub seed: u64,
     /// Policy of sends that name neither class nor policy.
     pub default_policy: FailoverPolicy,
-    /// Whether a message may move to another link after a timeout or an error. When false it stays
-    /// on the link of its first attempt.
+    /// Whether traffic may move to another link after a timeout or an error. When false a message
+    /// stays on the link of its first attempt, and a class on the link it uses, while that is up.
     pub auto_failover: bool,
     /// Whether energy counts: standby links are probed as seldom as their radio's tail allows, and
     /// `EnergyEfficient` weighs marginal joules. When false, standby links are probed at full rate

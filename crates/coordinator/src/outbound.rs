@@ -35,6 +35,9 @@ const FAIR_SHARE_COST: u64 = 4_000_000;
 /// A message is hedged only within this time of its deadline: waiting for a timeout would put it
 /// at stake.
 const HEDGE_HORIZON: Duration = Duration::from_millis(200);
+/// What a hedge may take longer over another kind of link than over the best one: half the least
+/// timeout, or waiting would have been as good.
+const HEDGE_SLACK: Duration = Duration::from_millis(5);
 /// Retries that Critical may borrow ahead of its budget.
 const CRITICAL_CREDIT: f64 = 50.0;
 
@@ -328,13 +331,15 @@ impl Core {
         self.transmit_on(slot, index, reason, now).map(|()| link)
     }
 
-    /// Without failover a message stays on the link of its first attempt while that exists.
+    /// Without failover a message stays on the link of its first attempt while that exists, and a
+    /// class on the link it uses.
     fn pinned(&self, message: &Message) -> Option<LinkId> {
         if self.config.auto_failover {
             return None;
         }
-        let first = message.last_link?;
-        self.links.contains_key(&first).then_some(first)
+        let state = &self.peers[message.peer as usize];
+        let first = message.last_link.or(state.outgoing[message.options.class.index()].incumbent)?;
+        state.link_index(first).map(|_| first)
     }
 
     fn transmit_on(
@@ -559,7 +564,7 @@ impl Core {
             return;
         }
         let peer = message.peer;
-        let Some(index) = self.uncorrelated(slot, first, len, now) else {
+        let Some(index) = self.uncorrelated(slot, first, len, Duration::MAX, now) else {
             return;
         };
         if self.peers[peer as usize].copies.take(len as f64 + 64.0, 0.0, now) {
@@ -569,7 +574,14 @@ impl Core {
 
     /// The best good link beside `first` that can carry `len` bytes whole, another kind of link
     /// preferred: its failures have other causes.
-    fn uncorrelated(&self, slot: u32, first: LinkId, len: usize, now: Timestamp) -> Option<usize> {
+    fn uncorrelated(
+        &self,
+        slot: u32,
+        first: LinkId,
+        len: usize,
+        slack: Duration,
+        now: Timestamp,
+    ) -> Option<usize> {
         let message = self.messages.get(slot)?;
         let class = message.options.class;
         let state = &self.peers[message.peer as usize];
@@ -591,7 +603,11 @@ impl Core {
         };
         let other_kind = |index: &usize| Some(state.links[*index].facts.transport) != kind;
         let best = |wanted: &dyn Fn(&usize) -> bool| ranking.iter().filter(usable).find(wanted);
-        best(&other_kind).or_else(|| best(&|_| true))
+        let fastest = best(&|_| true)?;
+        let latency = |index: usize| state.candidates[index].latency_us[bucket.index()];
+        let slack = u32::try_from(slack.as_micros()).unwrap_or(u32::MAX);
+        let soon = latency(fastest).saturating_add(slack);
+        best(&|index| other_kind(index) && latency(*index) <= soon).or(Some(fastest))
     }
 
     fn second_copy(&mut self, slot: u32, index: usize, now: Timestamp) {
@@ -857,7 +873,7 @@ impl Core {
         let Some(first) = message.last_link else {
             return;
         };
-        let Some(index) = self.uncorrelated(slot, first, len, now) else {
+        let Some(index) = self.uncorrelated(slot, first, len, HEDGE_SLACK, now) else {
             return;
         };
         let cost = (len + Frame::DATA_OVERHEAD) as f64;

@@ -9,16 +9,16 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::ledger::Ledger;
 use super::table::{Carrier, Table};
-use super::traffic::{DICE, Sender};
+use super::traffic::{BET, DICE, Sender};
 
 /// Time between two dice of the pair that a black hole hits.
 const CLOSE_PLAY: Duration = Duration::from_millis(10);
 /// Close play before the onset, so that the link in use is known.
 const BEFORE: Duration = Duration::from_millis(120);
 /// How long a black hole lasts.
-const HOLE: Duration = Duration::from_millis(700);
+const HOLE: Duration = Duration::from_millis(450);
 /// Rest between two black holes.
-const REST: Duration = Duration::from_millis(250);
+const REST: Duration = Duration::from_millis(150);
 /// How long a killed node stays away.
 const AWAY: Duration = Duration::from_secs(2);
 /// How long a wire flaps or loses datagrams.
@@ -47,9 +47,9 @@ pub(super) async fn run(
     while fits(end, BEFORE + HOLE + REST) {
         let (from, to) = pair(&mut rng, table.len());
         match round {
-            4 if fits(end, TROUBLE * 2) => flap(&table, &sender, &acts, from, to).await,
-            8 if fits(end, TROUBLE * 2) => lossy(&table, &sender, &acts, from, to).await,
-            11 if fits(end, AWAY * 3) => restart(&table, &acts, from).await,
+            5 if fits(end, TROUBLE * 2) => flap(&table, &sender, &acts, from, to).await,
+            11 if fits(end, TROUBLE * 2) => lossy(&table, &sender, &acts, from, to).await,
+            16 if fits(end, AWAY * 3) => restart(&table, &acts, from).await,
             _ => black_hole(&table, &ledger, &sender, &acts, from, to).await,
         }
         round += 1;
@@ -86,10 +86,19 @@ fn wire_in_use(table: &Table, from: usize, to: usize) -> Option<Carrier> {
     (other == to && carrier != Carrier::Radio).then_some(carrier)
 }
 
+/// Close play between two nodes: dice, and now and then a bet that travels in a single copy, so
+/// that nothing but sending it again can save it.
 async fn dice(sender: &Sender, from: usize, to: usize, length: Duration, event: Option<usize>) {
     let end = clock() + length;
     let mut next = clock();
-    while next < end {
+    let single = GamePacketType::BetUpdate.options().max_copies(1);
+    for turn in 0u32.. {
+        if next >= end {
+            return;
+        }
+        if turn.is_multiple_of(5) {
+            sender.send_with(from, to, single, BET, None);
+        }
         sender.send(from, to, GamePacketType::DiceRoll, DICE, event);
         next += CLOSE_PLAY;
         sleep_until(next).await;

@@ -1,7 +1,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bitcraps_node::coordinator::{GamePacketType, Machine as _, Outcome, Receipt, SendError};
+use bitcraps_node::coordinator::{
+    GamePacketType, Machine as _, Outcome, Receipt, SendError, SendOptions,
+};
 use bitcraps_node::{BootClock, Node};
 use bitcraps_types::PeerId;
 use tokio::sync::Semaphore;
@@ -37,12 +39,26 @@ impl Sender {
         len: usize,
         event: Option<usize>,
     ) {
+        self.send_with(from, to, packet.options(), len, event);
+    }
+
+    /// Sends a message of `len` bytes from one node to another.
+    pub(super) fn send_with(
+        &self,
+        from: usize,
+        to: usize,
+        options: SendOptions,
+        len: usize,
+        event: Option<usize>,
+    ) {
         let Some((node, seat)) = self.table.node(from) else { return };
         let destination = self.addressee(&node, to);
         let peer = self.table.id(to);
         let now = BootClock.now();
-        let tag = self.ledger.sending(seat, &[destination], packet.class(), event, now);
-        let receipt = node.send(peer, payload(tag, len), options(packet, tag));
+        let tag = self.ledger.sending(seat, &[destination], options.class, event, now);
+        // Every snapshot of the demo is looked for at its destination: none may replace another.
+        let options = SendOptions { conflate: options.conflate.map(|_| tag), ..options };
+        let receipt = node.send(peer, payload(tag, len), options);
         self.follow(tag, receipt);
     }
 
@@ -85,20 +101,10 @@ impl Sender {
 
 /// Size of a dice roll in bytes.
 pub(super) const DICE: usize = 64;
-const BET: usize = 200;
+/// Size of a bet in bytes.
+pub(super) const BET: usize = 200;
 const CHAT: usize = 300;
 const STATE: [usize; 3] = [2_048, 4_096, 16_384];
-
-fn options(packet: GamePacketType, tag: Tag) -> bitcraps_node::coordinator::SendOptions {
-    let options = packet.options();
-    match packet {
-        // Every snapshot of the demo is looked for at its destination, so none may replace another.
-        GamePacketType::StateSync => options.conflated_by(tag),
-        GamePacketType::DiceRoll | GamePacketType::BetUpdate | GamePacketType::ChatMessage => {
-            options
-        }
-    }
-}
 
 /// One node's part of the game until `stop`: dice to the table, bets, chat and state.
 pub(super) async fn play(
