@@ -388,7 +388,7 @@ impl Link {
             unacked_bytes: u32::try_from(self.flights.unacked_bytes).unwrap_or(u32::MAX),
             load_bytes: self.load_bytes,
             load_at: self.load_at,
-            energy: self.facts.capabilities.energy,
+            energy: self.facts.capabilities.energy.marginal_energy(),
             active_at: self.active_at,
             max_payload: u32::try_from(self.max_payload()).unwrap_or(u32::MAX),
         }

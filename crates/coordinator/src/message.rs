@@ -32,9 +32,18 @@ pub(crate) struct Fragments {
     pub(crate) cursor: u32,
     /// The link that carries the current pass.
     pub(crate) link: Option<LinkId>,
+    /// The link of the newest pass and the number of its first frame there; `None` once its driver
+    /// gave it back.
+    pub(crate) pass: Option<(LinkId, u32)>,
 }
 
 impl Fragments {
+    /// Whether the frame `seq` of `link` belongs to the newest pass. Of a pass that was given back,
+    /// every frame fails; the first one has said it all.
+    pub(crate) fn is_current(&self, link: LinkId, seq: u32) -> bool {
+        self.pass.is_some_and(|(of, first)| of == link && seq.wrapping_sub(first) as i32 >= 0)
+    }
+
     /// The driver did not take what starts at `offset`: the pass goes on from there, once the link
     /// takes frames again. False when another link carries the message by now.
     pub(crate) fn rewind(&mut self, link: LinkId, offset: u32) -> bool {

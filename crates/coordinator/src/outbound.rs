@@ -25,6 +25,8 @@ const PUMP_DEPTH: usize = 16;
 const RETRY_SOON: Duration = Duration::from_millis(10);
 /// Doublings of that wait, so that many messages that wait for one budget do not keep looking.
 const MOST_WAITS: u8 = 4;
+/// What is sent again of a message to ask for an answer, when all of it has arrived.
+const QUESTION_BYTES: u32 = 64;
 /// How often a message under an energy cap looks whether a radio has woken up.
 const ENERGY_RETRY: Duration = Duration::from_millis(100);
 /// A driver whose oldest frame waits for less is draining.
@@ -518,11 +520,13 @@ impl Core {
         let message = self.messages.get_mut(slot)?;
         let (peer, class) = (message.peer, message.options.class);
         let total = message.payload.len() as u32;
-        let link = self.peers[peer as usize].links[index].id();
+        let carrier = &self.peers[peer as usize].links[index];
+        let (link, first) = (carrier.id(), carrier.flights.next_seq());
         let fragments = message.fragments.get_or_insert_with(|| Box::new(Fragments::default()));
         if begins {
             fragments.cursor = 0;
             fragments.link = Some(link);
+            fragments.pass = Some((link, first));
         }
         let mut last = None;
         loop {
@@ -543,9 +547,9 @@ impl Core {
                 fragments.cursor = end;
             }
         }
-        // Everything had arrived, yet no answer came: ask again with the last piece.
+        // Everything had arrived, yet no answer came: ask again with a little of it.
         if last.is_none() {
-            let start = total.saturating_sub(most);
+            let start = total.saturating_sub(most.min(QUESTION_BYTES));
             last = Some(self.hand_over(slot, index, start, total, now));
         }
         last
@@ -638,7 +642,7 @@ impl Core {
                 None => flight.handed + timeout.max(link.queue_patience()),
             },
             // The hop acknowledged it and the end did not: the end gets as long again.
-            Some(_) | None => copy.handed + timeout * 2,
+            Some(_) | None => copy.handed + (timeout * 2).min(TIMEOUT_CAP.max(timeout)),
         }
     }
 
@@ -946,6 +950,10 @@ impl Core {
         let Some(message) = self.messages.get_mut(ticket.slot) else {
             return;
         };
+        let stale = |f: &Fragments| !f.is_current(link, seq.unwrap_or_default());
+        if message.fragments.as_deref().is_some_and(stale) {
+            return;
+        }
         if failure == TransmitFailure::Full
             && let Some(fragments) = &mut message.fragments
         {
@@ -963,6 +971,7 @@ impl Core {
         if let Some(fragments) = &mut message.fragments {
             fragments.link = None;
             fragments.cursor = 0;
+            fragments.pass = None;
             message.take_back_all(link);
         } else {
             message.take_back(link, seq.unwrap_or_default());

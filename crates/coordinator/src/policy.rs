@@ -8,7 +8,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use bitcraps_types::{EnergyProfile, LinkId, Microjoules, Timestamp, TrafficClass, TransportType};
+use bitcraps_types::{LinkId, MarginalEnergy, Microjoules, Timestamp, TrafficClass, TransportType};
 use bitcraps_wire::Frame;
 
 use crate::config::bounds::LINKS_PER_PEER;
@@ -134,7 +134,7 @@ pub struct Candidate {
     /// When `load_bytes` was current.
     pub load_at: Timestamp,
     /// What its radio costs.
-    pub energy: EnergyProfile,
+    pub energy: MarginalEnergy,
     /// When its radio was last active.
     pub active_at: Option<Timestamp>,
     /// Largest payload of one frame, in bytes.
@@ -165,9 +165,11 @@ impl Candidate {
     }
 
     /// Energy that sending `bytes` now would add.
+    #[inline]
     pub fn marginal_energy(&self, bytes: usize, now: Timestamp) -> Microjoules {
-        let since_last = self.active_at.map(|at| now.since(at));
-        self.energy.marginal(bytes, self.frames(bytes), since_last)
+        let idle = |at: Timestamp| now.as_nanos().saturating_sub(at.as_nanos());
+        let idle_nanos = self.active_at.map_or(u64::MAX, idle);
+        self.energy.after(idle_nanos, bytes, self.frames(bytes))
     }
 
     fn transfer_us(&self, bytes: u64) -> u64 {
@@ -225,63 +227,103 @@ const COST_BITS: u32 = 52;
 const COST_MAX: u64 = (1 << COST_BITS) - 1;
 
 /// The score of one candidate for `packet`. O(1).
-#[inline]
 pub fn score(candidate: &Candidate, packet: &Packet, now: Timestamp) -> Score {
-    let frame = packet.bytes.min(candidate.max_payload as usize) + Frame::DATA_OVERHEAD;
-    let bucket = SizeBucket::of(frame).index();
-    let sticks = packet.incumbent == Some(candidate.link);
-    let bytes = packet.bytes as u64;
-    let time = u64::from(candidate.latency_us[bucket])
-        + candidate.transfer_us(u64::from(candidate.backlog_bytes) + bytes);
-    let fast = time.saturating_sub(if sticks { STICKY_LATENCY_US } else { 0 });
+    let bucket = bucket_of(candidate, packet, SizeBucket::of(packet.bytes + Frame::DATA_OVERHEAD));
     let cost = match packet.policy {
-        FailoverPolicy::FastestFirst => fast,
-        FailoverPolicy::MostReliable => {
-            let undelivered = u64::from(candidate.undelivered_ppm[bucket]);
-            let discount = if sticks { STICKY_UNDELIVERED_PPM } else { 0 };
-            // Compared in steps of 1/256 (4,096 ppm); within a step time decides.
-            (undelivered.saturating_sub(discount) >> 12) << 32 | fast.min(u64::from(u32::MAX))
-        }
-        FailoverPolicy::EnergyEfficient if packet.energy_aware => {
-            let energy = candidate.marginal_energy(packet.bytes, now).0;
-            energy - if sticks { energy / STICKY_ENERGY_SHARE } else { 0 }
-        }
-        FailoverPolicy::EnergyEfficient => {
-            let preferred = match candidate.transport {
-                TransportType::Bluetooth => packet.bytes < SEED_SMALL_PACKET,
-                TransportType::WiFiDirect => packet.bytes >= SEED_SMALL_PACKET,
-                TransportType::Internet => false,
-            };
-            u64::from(!preferred)
-        }
-        FailoverPolicy::LoadBalanced => {
-            let ahead = u64::from(candidate.unacked_bytes)
-                + decayed(candidate.load_bytes, candidate.load_at, now) as u64;
-            candidate.transfer_us((ahead + bytes) * 1_000)
-        }
+        FailoverPolicy::FastestFirst => fastest(candidate, packet, bucket),
+        FailoverPolicy::MostReliable => most_reliable(candidate, packet, bucket),
+        FailoverPolicy::EnergyEfficient => energy_efficient(candidate, packet, now),
+        FailoverPolicy::LoadBalanced => load_balanced(candidate, packet, now),
     };
+    Score { tier: tier(candidate, packet, bucket), cost: cost.min(COST_MAX) }
+}
+
+/// The bucket of the packet's largest frame on this link, `whole` if it needs but one.
+#[inline]
+fn bucket_of(candidate: &Candidate, packet: &Packet, whole: SizeBucket) -> usize {
+    let most = candidate.max_payload as usize;
+    let bucket =
+        if packet.bytes <= most { whole } else { SizeBucket::of(most + Frame::DATA_OVERHEAD) };
+    bucket.index()
+}
+
+#[inline]
+fn tier(candidate: &Candidate, packet: &Packet, bucket: usize) -> Tier {
     let tier = candidate.tier[bucket];
     let slow = candidate.latency_us[bucket] > packet.ceiling_us;
-    Score { tier: if slow { tier.max(Tier::Suspect) } else { tier }, cost: cost.min(COST_MAX) }
+    if slow { tier.max(Tier::Suspect) } else { tier }
+}
+
+#[inline]
+fn sticks(candidate: &Candidate, packet: &Packet) -> bool {
+    packet.incumbent == Some(candidate.link)
+}
+
+/// Expected time to the acknowledgement, in µs.
+#[inline]
+fn fastest(candidate: &Candidate, packet: &Packet, bucket: usize) -> u64 {
+    let waiting = u64::from(candidate.backlog_bytes) + packet.bytes as u64;
+    let time = u64::from(candidate.latency_us[bucket]) + candidate.transfer_us(waiting);
+    time.saturating_sub(if sticks(candidate, packet) { STICKY_LATENCY_US } else { 0 })
+}
+
+/// Probability that it does not arrive, in steps of 1/256 (4,096 ppm); within a step time decides.
+#[inline]
+fn most_reliable(candidate: &Candidate, packet: &Packet, bucket: usize) -> u64 {
+    let discount = if sticks(candidate, packet) { STICKY_UNDELIVERED_PPM } else { 0 };
+    let undelivered = u64::from(candidate.undelivered_ppm[bucket]).saturating_sub(discount);
+    let time = fastest(candidate, packet, bucket).min(u64::from(u32::MAX));
+    (undelivered >> 12) << 32 | time
+}
+
+/// Energy that it adds, in µJ; when energy is not weighed, whether the seed's rule prefers another.
+#[inline]
+fn energy_efficient(candidate: &Candidate, packet: &Packet, now: Timestamp) -> u64 {
+    if packet.energy_aware {
+        let energy = candidate.marginal_energy(packet.bytes, now).0;
+        let discount = if sticks(candidate, packet) { energy / STICKY_ENERGY_SHARE } else { 0 };
+        return energy - discount;
+    }
+    let preferred = match candidate.transport {
+        TransportType::Bluetooth => packet.bytes < SEED_SMALL_PACKET,
+        TransportType::WiFiDirect => packet.bytes >= SEED_SMALL_PACKET,
+        TransportType::Internet => false,
+    };
+    u64::from(!preferred)
+}
+
+/// Time that the link needs for everything given to it lately and this, in ns.
+#[inline]
+fn load_balanced(candidate: &Candidate, packet: &Packet, now: Timestamp) -> u64 {
+    let load = decayed(candidate.load_bytes, candidate.load_at, now) as u64;
+    let ahead = u64::from(candidate.unacked_bytes) + load;
+    candidate.transfer_us((ahead + packet.bytes as u64) * 1_000)
 }
 
 /// Candidates in order of preference, as indices into the slice that was ranked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ranking {
-    order: [u8; LINKS_PER_PEER],
+    /// Four bits for each place, the best in the lowest: stays in a register.
+    order: u32,
     len: u8,
 }
 
+const PLACE_BITS: u32 = 4;
+const _: () = assert!(LINKS_PER_PEER as u32 * PLACE_BITS <= u32::BITS);
+
 impl Ranking {
     /// No candidate.
-    pub const EMPTY: Self = Self { order: [0; LINKS_PER_PEER], len: 0 };
+    pub const EMPTY: Self = Self { order: 0, len: 0 };
 
     /// Indices, best first.
+    #[inline]
     pub fn iter(&self) -> impl Iterator<Item = usize> + '_ {
-        self.order[..usize::from(self.len)].iter().map(|i| usize::from(*i))
+        let place = |at: u8| self.order >> (u32::from(at) * PLACE_BITS) & 0xf;
+        (0..self.len).map(move |at| place(at) as usize)
     }
 
     /// The best.
+    #[inline]
     pub fn first(&self) -> Option<usize> {
         self.iter().next()
     }
@@ -293,20 +335,47 @@ impl Ranking {
 /// links is three comparisons. No lock, no allocation.
 #[inline]
 pub fn rank(candidates: &[Candidate], packet: &Packet, now: Timestamp) -> Ranking {
+    let whole = SizeBucket::of(packet.bytes + Frame::DATA_OVERHEAD);
+    let bucket = |c: &Candidate| bucket_of(c, packet, whole);
+    // One loop for each policy, so that none pays for another.
+    match packet.policy {
+        FailoverPolicy::FastestFirst => order(candidates, |c| {
+            let bucket = bucket(c);
+            (tier(c, packet, bucket), fastest(c, packet, bucket))
+        }),
+        FailoverPolicy::MostReliable => order(candidates, |c| {
+            let bucket = bucket(c);
+            (tier(c, packet, bucket), most_reliable(c, packet, bucket))
+        }),
+        FailoverPolicy::EnergyEfficient => order(candidates, |c| {
+            (tier(c, packet, bucket(c)), energy_efficient(c, packet, now))
+        }),
+        FailoverPolicy::LoadBalanced => order(candidates, |c| {
+            (tier(c, packet, bucket(c)), load_balanced(c, packet, now))
+        }),
+    }
+}
+
+#[inline]
+fn order(candidates: &[Candidate], score: impl Fn(&Candidate) -> (Tier, u64)) -> Ranking {
+    const INDEX_BITS: u32 = LINKS_PER_PEER.ilog2();
+    const _: () = assert!(COST_BITS + INDEX_BITS + 3 <= u64::BITS, "tier, cost and index fit");
     let mut keys = [0u64; LINKS_PER_PEER];
-    let mut ranking = Ranking::EMPTY;
-    for (i, candidate) in candidates.iter().take(LINKS_PER_PEER).enumerate() {
-        let score = score(candidate, packet, now);
-        let key = (score.tier as u64) << COST_BITS | score.cost;
+    let considered = candidates.len().min(LINKS_PER_PEER);
+    for (i, candidate) in candidates[..considered].iter().enumerate() {
+        let (tier, cost) = score(candidate);
+        let key = ((tier as u64) << COST_BITS | cost.min(COST_MAX)) << INDEX_BITS | i as u64;
         let mut at = i;
         while at > 0 && keys[at - 1] > key {
             keys[at] = keys[at - 1];
-            ranking.order[at] = ranking.order[at - 1];
             at -= 1;
         }
         keys[at] = key;
-        ranking.order[at] = i as u8;
-        ranking.len += 1;
+    }
+    let mut ranking = Ranking { order: 0, len: considered as u8 };
+    for key in keys[..considered].iter().rev() {
+        let index = (key & ((1 << INDEX_BITS) - 1)) as u32;
+        ranking.order = ranking.order << PLACE_BITS | index;
     }
     ranking
 }

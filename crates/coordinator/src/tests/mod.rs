@@ -2,4 +2,8 @@
 
 mod pair;
 
+mod custody;
+mod deadlines;
+mod failover;
+mod greeting;
 mod happy;

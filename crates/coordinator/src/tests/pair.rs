@@ -258,19 +258,28 @@ impl Pair {
 
     /// Brings a wire up at both ends.
     pub(super) fn up(&mut self, wire: usize) {
-        for side in [0, 1] {
-            self.up_at(side, wire);
-        }
+        [0, 1].map(|side| self.appear(side, wire));
+        [0, 1].map(|side| self.tell_up(side, wire));
     }
 
     /// Brings a wire up at one end; frames to the other are lost until it is up there.
     pub(super) fn up_at(&mut self, side: usize, wire: usize) {
+        self.appear(side, wire);
+        self.tell_up(side, wire);
+    }
+
+    fn appear(&mut self, side: usize, wire: usize) {
         self.next_link += 1;
         let link = LinkId(1_000 * (side as u64 + 1) + self.next_link);
         let lane = Lane::new();
         let state = &mut self.wires[wire];
         state.ends[side] = Some(link);
         state.lanes[side] = lane;
+    }
+
+    fn tell_up(&mut self, side: usize, wire: usize) {
+        let link = self.link(side, wire);
+        let state = &self.wires[wire];
         let facts = LinkUp {
             link,
             peer: self.nodes[1 - side].core.config().local,
@@ -293,6 +302,25 @@ impl Pair {
             self.nodes[side].core.link_down(link, self.now);
             self.obey(side);
         }
+    }
+
+    /// A node comes back in a new incarnation, with its application, over new links.
+    pub(super) fn restart(&mut self, side: usize, epoch: u64) {
+        let up: Vec<usize> =
+            (0..self.wires.len()).filter(|w| self.wires[*w].ends[side].is_some()).collect();
+        let config = Config { epoch: Epoch(epoch), ..self.nodes[side].core.config().clone() };
+        self.nodes[side].core = Core::new(config);
+        self.nodes[side].core.attach(ROOM, self.now);
+        for wire in up {
+            self.wires[wire].ends[side] = None;
+            self.down_at(1 - side, wire);
+            self.up(wire);
+        }
+    }
+
+    /// Time passes in which nobody ran: a suspended machine.
+    pub(super) fn sleep(&mut self, time: Duration) {
+        self.now += time;
     }
 
     pub(super) fn link(&self, side: usize, wire: usize) -> LinkId {

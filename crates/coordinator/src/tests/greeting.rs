@@ -1,0 +1,243 @@
+//! Links come up, and their ends learn who is there this time.
+
+use bitcraps_types::{Epoch, LinkId, TrafficClass};
+use bitcraps_wire::{Body, Frame, Hello, HopHeader, NO_DEADLINE};
+
+use super::pair::{Fate, Pair, Profile, ROOM, config, is_data, ms};
+use crate::command::CloseReason;
+use crate::config::bounds::LINKS_PER_PEER;
+use crate::{LinkUp, Notice, Outcome, SendOptions};
+
+fn hello(epoch: u64, challenge: u64, echo: Option<u64>) -> Frame {
+    let receiver_epoch = Epoch(0);
+    Frame {
+        header: HopHeader { ttl: 1, deadline_ms: NO_DEADLINE, link_seq: 0, receiver_epoch },
+        hop_ack: None,
+        route: None,
+        body: Body::Hello(Hello { epoch: Epoch(epoch), link_tag: 77, challenge, echo }),
+    }
+}
+
+fn is_hello(frame: &Frame) -> bool {
+    matches!(frame.body, Body::Hello(_))
+}
+
+/// Two attached nodes of one wire that is not up.
+fn apart(profile: Profile) -> Pair {
+    let mut pair = Pair::apart([config(1), config(2)], &[profile]);
+    [0, 1].map(|side| pair.with(side, |core, now| core.attach(ROOM, now)));
+    pair
+}
+
+fn both_ready(pair: &Pair) -> bool {
+    pair.status(0, 0).ready && pair.status(1, 0).ready
+}
+
+#[test]
+fn two_ends_greet_within_a_round_trip() {
+    let mut pair = apart(Profile::wifi(ms(10)));
+    pair.up(0);
+    pair.drive_for(ms(20));
+    assert!(both_ready(&pair));
+    for side in [0, 1] {
+        let ready: Vec<_> = pair.nodes[side]
+            .notices
+            .iter()
+            .filter(|(_, n)| matches!(n, Notice::LinkReady { .. }))
+            .collect();
+        assert_eq!(ready.len(), 1, "{ready:?}");
+        let (peer, epoch) = (pair.id(1 - side), Epoch(2 - side as u64));
+        let there = Notice::PeerIncarnation { peer, epoch, restarted: false };
+        assert!(pair.nodes[side].notices.iter().any(|(_, n)| *n == there));
+    }
+    pair.drive_for(ms(1_000));
+    let hellos = [0, 1].map(|side| pair.log(side, 0).iter().filter(|(_, f)| is_hello(f)).count());
+    assert!(hellos.iter().all(|n| *n <= 4), "the greeting ends: {hellos:?}");
+}
+
+#[test]
+fn any_hello_may_be_lost() {
+    for side in [0, 1] {
+        for lost in 1..=4 {
+            for slow in [1, 40] {
+                let mut pair = apart(Profile::wifi(ms(slow)));
+                pair.up(0);
+                let mut seen = 0;
+                pair.hook(side, 0, move |frame, _| {
+                    seen += usize::from(is_hello(frame));
+                    if is_hello(frame) && seen <= lost { Fate::Lose } else { Fate::Pass }
+                });
+                pair.drive_for(ms(2_500));
+                assert!(both_ready(&pair), "side {side}, {lost} lost, {slow} ms");
+                let ticket = pair.send(0, "x", SendOptions::new(TrafficClass::Critical));
+                pair.drive_for(ms(200));
+                assert!(matches!(pair.outcome(0, ticket), Some(Outcome::Delivered { .. })));
+            }
+        }
+    }
+}
+
+#[test]
+fn the_ends_may_come_up_in_any_order() {
+    for first in [0, 1] {
+        let mut pair = apart(Profile::wifi(ms(1)));
+        pair.up_at(first, 0);
+        pair.drive_for(ms(400));
+        pair.up_at(1 - first, 0);
+        pair.drive_for(ms(10));
+        assert!(both_ready(&pair), "{first} first");
+    }
+}
+
+#[test]
+fn an_end_that_got_data_but_not_our_hello_is_answered() {
+    let mut pair = apart(Profile::wifi(ms(1)));
+    // Side 1 cannot hear the answer to its first hello, and side 0 is ready before it.
+    pair.up_at(1, 0);
+    pair.up_at(0, 0);
+    // The echo of side 1's challenge is lost for a while; data and acks pass.
+    let until = pair.now + ms(120);
+    pair.hook(0, 0, move |frame, now| match &frame.body {
+        Body::Hello(hello) if hello.echo.is_some() && now < until => Fate::Lose,
+        _ => Fate::Pass,
+    });
+    pair.drive_for(ms(5));
+    assert!(pair.status(0, 0).ready && !pair.status(1, 0).ready);
+    pair.send(0, "x", SendOptions::new(TrafficClass::Background));
+    pair.drive_for(ms(10));
+    assert_eq!(pair.payloads(1), ["x"]);
+    pair.drive_for(ms(500));
+    assert!(pair.status(1, 0).ready);
+}
+
+#[test]
+fn data_waits_for_the_greeting_at_both_ends() {
+    let mut pair = apart(Profile::wifi(ms(1)));
+    pair.nodes[0].core.add_peer(pair.id(1));
+    pair.up_at(0, 0);
+    pair.send(0, "x", SendOptions::new(TrafficClass::Background));
+    pair.drive_for(ms(300));
+    assert!(pair.log(0, 0).iter().all(|(_, f)| !is_data(f)));
+    // Frames of a stranger who has not greeted are not looked at.
+    let mut other = Pair::new(&[Profile::wifi(ms(1))]);
+    other.send(0, "x", SendOptions::new(TrafficClass::Background));
+    let data = other.log(0, 0).iter().find(|(_, f)| is_data(f)).unwrap().1.clone();
+    let mut late = apart(Profile::wifi(ms(1)));
+    late.up_at(1, 0);
+    late.inject(1, 0, std::slice::from_ref(&data));
+    assert_eq!(late.nodes[1].core.counters().unexpected, 1);
+    assert!(late.nodes[1].delivered.is_empty());
+}
+
+#[test]
+fn a_link_without_a_hello_is_closed_when_its_timeout_is_over() {
+    for (seconds, configured) in [(5, false), (7, true), (1, true)] {
+        let mut configs = [config(1), config(2)];
+        if configured {
+            let wifi =
+                &mut configs[0].transports[bitcraps_types::TransportType::WiFiDirect.index()];
+            wifi.connection_timeout = ms(seconds * 1_000);
+        }
+        let mut pair = Pair::apart(configs, &[Profile::wifi(ms(1))]);
+        let (up, link) = (pair.now, 1_001);
+        pair.up_at(0, 0);
+        pair.drive_for(ms(20_000));
+        let why = CloseReason::NoHello(ms(seconds * 1_000));
+        assert_eq!(pair.nodes[0].closes, [(up + ms(seconds * 1_000), LinkId(link), why)]);
+    }
+}
+
+#[test]
+fn a_former_incarnation_is_shown_the_door() {
+    let mut pair = Pair::new(&[Profile::wifi(ms(1))]);
+    let link = pair.link(0, 0);
+    pair.inject(0, 0, &[hello(1, 5, None)]);
+    let why = CloseReason::StaleIncarnation;
+    assert_eq!(pair.nodes[0].closes, [(pair.now, link, why)]);
+    assert_eq!(pair.nodes[0].core.counters().stale_epoch, 1);
+    let mut pair = Pair::new(&[Profile::wifi(ms(1))]);
+    pair.inject(0, 0, &[hello(2, 5, None)]);
+    assert_eq!(pair.nodes[0].closes, [], "its own epoch is current");
+}
+
+#[test]
+fn our_own_key_at_the_other_end_is_refused() {
+    let mut pair = Pair::apart([config(1), config(1)], &[Profile::wifi(ms(1))]);
+    pair.up_at(0, 0);
+    assert_eq!(pair.nodes[0].closes, [(pair.now, LinkId(1_001), CloseReason::OwnKey)]);
+    assert!(pair.nodes[0].core.peers(pair.now).is_empty());
+}
+
+#[test]
+fn a_peer_has_eight_links_at_most_and_all_of_them_work() {
+    let mut pair = Pair::apart([config(1), config(2)], &[Profile::wifi(ms(1)); 9]);
+    [0, 1].map(|side| pair.with(side, |core, now| core.attach(ROOM, now)));
+    (0..9).for_each(|wire| pair.up(wire));
+    pair.drive_for(ms(100));
+    assert_eq!(LINKS_PER_PEER, 8);
+    for side in [0, 1] {
+        let why: Vec<CloseReason> = pair.nodes[side].closes.iter().map(|(_, _, w)| *w).collect();
+        assert_eq!(why, [CloseReason::TooManyLinks]);
+        assert_eq!(pair.nodes[side].core.peers(pair.now)[0].links.len(), 8);
+    }
+    for wire in 0..7 {
+        pair.black_hole(wire);
+    }
+    let ticket = pair.send(0, "x", SendOptions::new(TrafficClass::Background));
+    pair.drive_for(ms(1_000));
+    assert!(matches!(pair.outcome(0, ticket), Some(Outcome::Delivered { .. })));
+    pair.down(0);
+    pair.up(8);
+    pair.drive_for(ms(100));
+    assert!(pair.status(0, 8).ready, "there is room again");
+}
+
+#[test]
+fn a_link_that_is_up_already_does_not_come_up_again() {
+    let mut pair = Pair::new(&[Profile::wifi(ms(1))]);
+    let profile = pair.wires[0].profile;
+    let facts = LinkUp {
+        link: pair.link(0, 0),
+        peer: pair.id(1),
+        transport: profile.transport,
+        capabilities: profile.capabilities,
+    };
+    pair.with(0, |core, now| core.link_up(facts, now));
+    assert!(pair.status(0, 0).ready);
+    assert_eq!(pair.nodes[0].core.peers(pair.now)[0].links.len(), 1);
+}
+
+#[test]
+fn a_restart_leaves_what_left_unknown_and_sends_what_waits_to_the_new_incarnation() {
+    let mut pair = Pair::new(&[Profile::wifi(ms(3))]);
+    pair.hook(0, 0, |frame, _| if is_data(frame) { Fate::Lose } else { Fate::Pass });
+    let left = pair.send(0, "left", SendOptions::new(TrafficClass::Critical));
+    pair.drive_for(ms(1));
+    pair.wires[0].lanes[0].stalled = true;
+    let options = SendOptions::new(TrafficClass::Background).ordered_by(1);
+    let first = pair.send(0, "first", options);
+    let second = pair.send(0, "second", options);
+    pair.restart(1, 9);
+    pair.drive_for(ms(100));
+    let unknown =
+        |pair: &Pair, ticket| matches!(pair.outcome(0, ticket), Some(Outcome::Unknown { .. }));
+    assert!(unknown(&pair, left) && unknown(&pair, first), "a copy of each had left");
+    assert!(matches!(pair.outcome(0, second), Some(Outcome::Delivered { .. })));
+    assert_eq!(pair.payloads(1), ["second"]);
+    let (peer, epoch) = (pair.id(1), Epoch(9));
+    let back = Notice::PeerIncarnation { peer, epoch, restarted: true };
+    assert_eq!(pair.nodes[0].notices.iter().filter(|(_, n)| *n == back).count(), 1);
+}
+
+#[test]
+fn the_last_link_lost_is_told_once() {
+    let mut pair = Pair::new(&[Profile::wifi(ms(1)), Profile::internet(ms(5))]);
+    let gone = |pair: &Pair| {
+        let told = |n: &Notice| matches!(n, Notice::PeerUnreachable { .. });
+        pair.nodes[0].notices.iter().filter(|(_, n)| told(n)).count()
+    };
+    pair.down(0);
+    assert_eq!(gone(&pair), 0);
+    pair.down(1);
+    assert_eq!(gone(&pair), 1);
+}
