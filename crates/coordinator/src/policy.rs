@@ -347,12 +347,12 @@ pub fn rank(candidates: &[Candidate], packet: &Packet, now: Timestamp) -> Rankin
             let bucket = bucket(c);
             (tier(c, packet, bucket), most_reliable(c, packet, bucket))
         }),
-        FailoverPolicy::EnergyEfficient => order(candidates, |c| {
-            (tier(c, packet, bucket(c)), energy_efficient(c, packet, now))
-        }),
-        FailoverPolicy::LoadBalanced => order(candidates, |c| {
-            (tier(c, packet, bucket(c)), load_balanced(c, packet, now))
-        }),
+        FailoverPolicy::EnergyEfficient => {
+            order(candidates, |c| (tier(c, packet, bucket(c)), energy_efficient(c, packet, now)))
+        }
+        FailoverPolicy::LoadBalanced => {
+            order(candidates, |c| (tier(c, packet, bucket(c)), load_balanced(c, packet, now)))
+        }
     }
 }
 

@@ -68,17 +68,60 @@ impl EnergyProfile {
     /// Energy that sending `bytes` in `frames` frames adds, when the radio was last active
     /// `since_last` ago (`None`: never). O(1), saturating.
     pub fn marginal(&self, bytes: usize, frames: u32, since_last: Option<Duration>) -> Microjoules {
-        let tail_energy = |d: Duration| {
-            (d.as_micros() as u64).saturating_mul(u64::from(self.tail_milliwatts)) / 1_000
-        };
-        let state = match since_last {
-            Some(gap) if gap < self.tail => tail_energy(gap),
-            Some(_) | None => self.wake.0.saturating_add(tail_energy(self.tail)),
-        };
-        let air = (bytes as u64).saturating_mul(self.nanojoules_per_byte) / 1_000;
-        let fixed = self.per_frame.0.saturating_mul(u64::from(frames));
-        Microjoules(state.saturating_add(air).saturating_add(fixed))
+        self.marginal_energy().after(since_last.map_or(u64::MAX, nanos), bytes, frames)
     }
+
+    /// The profile prepared for one question after another.
+    pub fn marginal_energy(&self) -> MarginalEnergy {
+        let bounded = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
+        let tail_nanos = nanos(self.tail).min(MarginalEnergy::TAIL_MAX);
+        let tail = tail_nanos / 1_000 * u64::from(self.tail_milliwatts) / 1_000;
+        MarginalEnergy {
+            asleep: self.wake.0.saturating_add(tail).min(MarginalEnergy::ASLEEP_MAX),
+            tail_nanos,
+            tail_milliwatts: self.tail_milliwatts,
+            nanojoules_per_byte: bounded(self.nanojoules_per_byte),
+            per_frame: bounded(self.per_frame.0),
+        }
+    }
+}
+
+/// What an [`EnergyProfile`] says about the next packet, worked out beforehand as far as it can be,
+/// because the rest is in the way of every packet. Tails count up to 18 minutes, costs of a byte up
+/// to 4 J and of a frame up to 4 kJ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MarginalEnergy {
+    asleep: u64,
+    tail_nanos: u64,
+    tail_milliwatts: u32,
+    nanojoules_per_byte: u32,
+    per_frame: u32,
+}
+
+impl MarginalEnergy {
+    /// With it no product below exceeds 64 bits.
+    const TAIL_MAX: u64 = 1 << 40;
+    const ASLEEP_MAX: u64 = 1 << 62;
+
+    /// Energy that sending `bytes` in `frames` frames adds, when the radio was last active
+    /// `idle_nanos` ago ([`u64::MAX`]: never). O(1), saturating.
+    #[inline]
+    pub fn after(&self, idle_nanos: u64, bytes: usize, frames: u32) -> Microjoules {
+        let state = if idle_nanos < self.tail_nanos {
+            idle_nanos / 1_000 * u64::from(self.tail_milliwatts) / 1_000
+        } else {
+            self.asleep
+        };
+        let bytes = (bytes as u64).min(u64::from(u32::MAX));
+        let air = bytes * u64::from(self.nanojoules_per_byte) / 1_000;
+        let fixed = u64::from(self.per_frame) * u64::from(frames);
+        Microjoules((state + air).saturating_add(fixed))
+    }
+}
+
+/// In 64 bits: 584 years are never.
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -100,5 +143,19 @@ mod tests {
         assert_eq!(inside, Microjoules(237 * 119 + 550));
         assert_eq!(outside, Microjoules(9_800 + 238 * 119 + 550));
         assert_eq!(wifi.marginal(0, 1, None), outside);
+    }
+
+    #[test]
+    fn absurd_profiles_saturate() {
+        let absurd = EnergyProfile {
+            wake: Microjoules(u64::MAX),
+            nanojoules_per_byte: u64::MAX,
+            per_frame: Microjoules(u64::MAX),
+            tail: Duration::MAX,
+            tail_milliwatts: u32::MAX,
+        };
+        assert_eq!(absurd.marginal(usize::MAX, u32::MAX, None), Microjoules(u64::MAX));
+        let awake = absurd.marginal(0, 0, Some(Duration::from_secs(1)));
+        assert_eq!(awake, Microjoules(1_000 * u64::from(u32::MAX)));
     }
 }

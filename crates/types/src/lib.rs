@@ -14,7 +14,7 @@ mod units;
 
 pub use address::{Address, ConnectTarget, DownReason, Hint, HintSource};
 pub use class::{AckLevel, ParseClassError, TrafficClass};
-pub use energy::{EnergyProfile, Microjoules};
+pub use energy::{EnergyProfile, MarginalEnergy, Microjoules};
 pub use id::{Epoch, LinkId, MessageId, ParsePeerIdError, PeerId, Sequence};
 pub use packet::Packet;
 pub use time::Timestamp;
