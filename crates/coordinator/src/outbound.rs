@@ -955,18 +955,20 @@ impl Core {
             return;
         }
         if failure == TransmitFailure::Full
+            && !idle
             && let Some(fragments) = &mut message.fragments
         {
             // The rest of the pass waits until the driver has room.
             if fragments.rewind(link, flight.offset) {
                 message.take_back_all(link);
-                if idle {
-                    return self.park(ticket.slot, now + RETRY_SOON);
-                }
                 self.enqueue(ticket, true);
                 self.arm(ticket.slot, now);
             }
             return;
+        }
+        if message.fragments.is_some() {
+            // A driver that is full with nothing in it will not tell when it has room.
+            message.queued = false;
         }
         if let Some(fragments) = &mut message.fragments {
             fragments.link = None;

@@ -123,6 +123,7 @@ impl Simulation {
         found: &mut Vec<Violation>,
     ) -> BTreeMap<Content<'a>, usize> {
         let mut delivered: BTreeMap<Content<'_>, usize> = BTreeMap::new();
+        let sources: BTreeMap<_, _> = self.nodes().map(|node| (self.peer_id(node), node)).collect();
         for to in self.nodes() {
             let mut identities = BTreeMap::new();
             for record in &self.app(to).delivered {
@@ -132,7 +133,8 @@ impl Simulation {
                     found.push(Violation::SameIdentity { to, id });
                 }
                 let payload = &record.delivery.payload;
-                let content = self.node_of(id.source).map(|from| (from, to, id.class, payload));
+                let source = sources.get(&id.source);
+                let content = source.map(|from| (*from, to, id.class, payload));
                 let Some(content) = content.filter(|content| sent.contains_key(content)) else {
                     let len = payload.len();
                     found.push(Violation::NeverSent { to, id, len });

@@ -1,10 +1,11 @@
 use std::time::Duration;
 
-use bitcraps_types::{Kbps, Ratio, Timestamp};
+use bitcraps_types::{DownReason, Kbps, Ratio, Timestamp};
 use bitcraps_wire::{Body, Frame};
 use bytes::Bytes;
 
-use crate::{NodeId, SimLink};
+use crate::lane::Lane;
+use crate::{NodeId, SimLink, Simulation};
 
 /// The directions of a link that something concerns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,4 +122,90 @@ pub enum Return {
     SameLinks,
     /// No link comes up.
     NoLinks,
+}
+
+impl Simulation {
+    /// Something is wrong, or not any more, with a link from now on.
+    pub fn fault(&mut self, link: SimLink, way: Way, fault: Fault) {
+        self.digest.shown(&fault);
+        self.trace(13, u64::from(link.0));
+        self.change_lanes(link, way, |lane| match fault {
+            Fault::BlackHole(on) => lane.black_hole = on,
+            Fault::Hang(on) => lane.hung = on,
+            Fault::Refuse(refusal) => lane.refusal = refusal,
+            Fault::DropLarger(most) => lane.largest = most,
+            Fault::Loss(share) => lane.model.loss = share,
+            Fault::Duplication(share) => lane.model.duplication = share,
+            Fault::Corruption(share) => lane.model.corruption = share,
+            Fault::Latency(latency) => lane.model.latency = latency,
+            Fault::Jitter(jitter) => lane.model.jitter = jitter,
+            Fault::Reorder(on) => lane.model.reorder = on,
+            Fault::Rate(rate) => lane.model.rate = rate,
+            Fault::QueueBytes(bytes) => lane.model.queue_bytes = bytes,
+        });
+    }
+
+    /// Changes how directions of a link carry frames; what is leaving just now goes on at once.
+    pub(crate) fn change_lanes(&mut self, link: SimLink, way: Way, change: impl Fn(&mut Lane)) {
+        let now = self.now;
+        for id in self.lanes(link, way) {
+            let lane = self.lane_mut(id);
+            lane.progress(now);
+            change(lane);
+            self.serve(id);
+        }
+    }
+
+    /// [`Self::fault`] at `at`.
+    pub fn fault_at(&mut self, at: Timestamp, link: SimLink, way: Way, fault: Fault) {
+        self.at(at, move |sim| sim.fault(link, way, fault));
+    }
+
+    /// Puts every direction back to how the scenario made it, rules included. Whether the link is
+    /// up does not change.
+    pub fn heal(&mut self, link: SimLink) {
+        self.trace(14, u64::from(link.0));
+        self.change_lanes(link, Way::Both, |lane| {
+            lane.model = lane.nominal;
+            (lane.black_hole, lane.hung) = (false, false);
+            (lane.refusal, lane.largest) = (None, None);
+            lane.rules.clear();
+        });
+    }
+
+    /// A rule decides about frames of a link from now on, after the rules that are there already.
+    pub fn rule(
+        &mut self,
+        link: SimLink,
+        way: Way,
+        rule: impl FnMut(&Passing<'_>) -> Fate + Clone + Send + 'static,
+    ) {
+        for lane in self.lanes(link, way) {
+            self.lane_mut(lane).rules.push(Box::new(rule.clone()));
+        }
+    }
+
+    /// No rule decides about frames of a link any more.
+    pub fn clear_rules(&mut self, link: SimLink, way: Way) {
+        for lane in self.lanes(link, way) {
+            self.lane_mut(lane).rules.clear();
+        }
+    }
+
+    /// The link comes and goes `times` times from now on: down for `down`, then up for `up`. Silent
+    /// flaps are black holes that no adapter tells of.
+    pub fn flap(&mut self, link: SimLink, [down, up]: [Duration; 2], times: u32, silent: bool) {
+        for i in 0..times {
+            let begin = self.now + (down + up) * i;
+            let end = begin + down;
+            if silent {
+                self.fault_at(begin, link, Way::Both, Fault::BlackHole(true));
+                self.fault_at(end, link, Way::Both, Fault::BlackHole(false));
+            } else {
+                let why = DownReason::Failed("flap".to_owned());
+                self.at(begin, move |sim| sim.take_down(link, why));
+                self.at(end, move |sim| sim.bring_up(link));
+            }
+        }
+    }
 }

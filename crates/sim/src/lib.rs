@@ -27,6 +27,7 @@
 
 mod app;
 mod check;
+mod dial;
 mod digest;
 mod event;
 mod fault;
@@ -41,6 +42,7 @@ mod replay;
 mod shell;
 mod simulation;
 mod trace_csv;
+mod transit;
 
 pub use app::{App, Delivered, Pace, Verdict};
 pub use check::{Violation, Violations};

@@ -1,3 +1,5 @@
+use std::fmt;
+
 use bitcraps_coordinator::{FailoverPolicy, Outcome, SendError, SendOptions, Ticket};
 use bitcraps_types::Timestamp;
 use bytes::{BufMut, Bytes, BytesMut};
@@ -61,8 +63,8 @@ pub enum Fortune {
     SenderDead,
 }
 
-/// A message of the scenario, from its sender's side.
-#[derive(Debug, Clone, PartialEq)]
+/// A message of the scenario, from its sender's side. Shows its payload's length only.
+#[derive(Clone, PartialEq)]
 pub struct Message {
     /// Who sends it.
     pub from: NodeId,
@@ -82,6 +84,22 @@ pub struct Message {
     pub outcome: Option<(Timestamp, Outcome)>,
     /// Its sender died before it ended.
     pub orphaned: bool,
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Message")
+            .field("from", &self.from)
+            .field("to", &self.to)
+            .field("bytes", &self.payload.len())
+            .field("options", &self.options)
+            .field("policy", &self.policy)
+            .field("at", &self.at)
+            .field("fortune", &self.fortune)
+            .field("outcome", &self.outcome)
+            .field("orphaned", &self.orphaned)
+            .finish()
+    }
 }
 
 impl Message {

@@ -6,6 +6,10 @@ use crate::event::{Event, LaneId, Told};
 use crate::simulation::TIMERS_PER_INSTANT;
 use crate::{Death, Fortune, NodeId, Return, SendId, SimLink, Simulation};
 
+/// Commands of one turn after which an engine is taken for one that never ends: more than all the
+/// messages that may wait at once, each with its notices.
+const COMMANDS_PER_TURN: u32 = 1 << 20;
+
 /// What a shell does around an engine: it hands in events and does what the engine says.
 impl Simulation {
     /// Does something with a node's engine at the present moment of its clock, and what the engine
@@ -27,7 +31,11 @@ impl Simulation {
 
     /// Does everything that a node's engine wants done, and sets its timer.
     fn obey(&mut self, node: NodeId) {
-        loop {
+        for turn in 0.. {
+            if turn >= COMMANDS_PER_TURN {
+                self.stuck = true;
+                break;
+            }
             let engine = self.nodes[node.index()].engine.as_mut();
             let Some(command) = engine.and_then(Machine::poll_command) else {
                 break;

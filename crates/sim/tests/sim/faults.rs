@@ -108,6 +108,21 @@ fn a_driver_that_refuses_costs_nothing() {
 }
 
 #[test]
+fn a_message_in_parts_outlives_drivers_that_all_refuse() {
+    for refusal in [Refusal::Closed, Refusal::Full] {
+        let mut stage = stage(13);
+        for link in [stage.fast, stage.slow] {
+            stage.sim.fault(link, Way::From(stage.a), Fault::Refuse(Some(refusal)));
+        }
+        let sent = stage.traffic(12_000, 3);
+        stage.sim.run_for(300 * MILLI);
+        assert!(sent.iter().all(|id| !stage.sim.message(*id).is_settled()));
+        stage.sim.heal(stage.slow);
+        stage.all_delivered(&sent);
+    }
+}
+
+#[test]
 fn flaps_told_and_silent_lose_nothing() {
     for silent in [false, true] {
         let mut stage = stage(14);

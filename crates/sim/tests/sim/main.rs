@@ -6,4 +6,5 @@ mod basics;
 mod determinism;
 mod failover;
 mod faults;
+mod soak;
 mod traces;
