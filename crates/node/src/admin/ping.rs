@@ -116,25 +116,31 @@ impl Course<'_> {
     }
 
     async fn handshake(&mut self, targets: &[TargetStatus]) -> bool {
-        if self.links().is_empty() {
-            let mut known = Vec::new();
-            match timeout(DIALLING, self.dial(targets)).await {
-                Ok(results) => {
-                    known.extend(results.into_iter().map(|(target, result)| match result {
-                        Ok(link) => format!("{}: link {link} came up", target.address),
-                        Err(error) => error.to_string(),
-                    }))
-                }
-                Err(_) => known.push(format!("no link within {} s", DIALLING.as_secs())),
-            }
-            if self.links().is_empty() {
-                let failures: u32 = targets.iter().map(|status| status.failures).sum();
-                known.push(format!("{failures} earlier dials in a row failed"));
-                return self.stage(Stage::Handshake, false, known);
-            }
+        let paths = self.paths();
+        if !paths.is_empty() {
+            return self.stage(Stage::Handshake, true, paths);
         }
-        let known = self.paths();
-        self.stage(Stage::Handshake, true, known)
+        let mut known = Vec::new();
+        // A link may be told as up only after its dial has returned.
+        let mut up = false;
+        match timeout(DIALLING, self.dial(targets)).await {
+            Ok(results) => {
+                for (target, result) in results {
+                    up |= result.is_ok();
+                    known.push(match result {
+                        Ok(link) => format!("{link} came up to {}", target.address),
+                        Err(error) => error.to_string(),
+                    });
+                }
+            }
+            Err(_) => known.push(format!("no link within {} s", DIALLING.as_secs())),
+        }
+        let up = up || !self.links().is_empty();
+        if !up {
+            let failures: u32 = targets.iter().map(|status| status.failures).sum();
+            known.push(format!("{failures} earlier dials in a row failed"));
+        }
+        self.stage(Stage::Handshake, up, known)
     }
 
     /// Dials every target at once; each dial is bounded by its transport's connection timeout.

@@ -196,7 +196,7 @@ pub struct PeerReport {
     pub peer: PeerId,
     /// Its incarnation, once it greeted.
     pub epoch: Option<u64>,
-    /// Whether a link carries data to it.
+    /// Whether a link that is not down carries data to it.
     pub reachable: bool,
     /// Its links.
     pub links: Vec<LinkSummary>,

@@ -30,7 +30,7 @@ pub enum Health {
     Healthy,
     /// A link is not trusted, a peer is out of reach, or no peer is known yet.
     Warning,
-    /// Peers are known and none is reachable.
+    /// Peers are known and none is reachable: every link to every one is down or not there.
     Critical,
 }
 
@@ -164,7 +164,7 @@ pub(super) fn peers(statuses: &[PeerStatus]) -> Vec<PeerReport> {
     let report = |status: &PeerStatus| PeerReport {
         peer: status.peer,
         epoch: status.epoch.map(|epoch| epoch.0),
-        reachable: status.links.iter().any(|link| link.ready),
+        reachable: status.links.iter().any(|link| link.ready && link.tier < Tier::Down),
         links: status.links.iter().map(summary).collect(),
         unsettled: TrafficClass::ALL.map(|c| (c, status.unsettled[c.index()])).into(),
     };
