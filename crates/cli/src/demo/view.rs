@@ -52,10 +52,15 @@ impl View {
         if !self.live {
             return;
         }
-        let mut lines = vec![format!(
-            "{:<6} {:<12} {:>5}  {:<34} {:>9}",
-            "node", "id", "epoch", "links (two LAN paths + Bluetooth, emulated)", "failovers"
-        )];
+        let mut lines = vec![
+            "each group of three is a peer: two LAN links and Bluetooth (emulated); \
+             = good, - below its threshold, ? suspect, x down"
+                .to_owned(),
+            format!(
+                "{:<6} {:<12} {:>5}  {:<43} {:>9}",
+                "node", "id", "epoch", "links", "failovers"
+            ),
+        ];
         for index in 0..table.len() {
             lines.push(row(table, index));
         }
