@@ -239,8 +239,9 @@ impl<M: Machine> Shared<M> {
 
     /// Runs `act` under the lock, executes what the machine commands, and sets the timer.
     pub(crate) fn run<T>(&self, act: impl FnOnce(&mut State<M>, Timestamp) -> T) -> T {
-        let now = (self.clock)();
         let mut state = self.lock();
+        // Read under the lock: the machine's time must not run backwards between two threads.
+        let now = (self.clock)();
         let result = act(&mut state, now);
         self.execute(&mut state, now);
         let rearm = match state.machine.next_deadline() {

@@ -1,8 +1,11 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use bitcraps_coordinator::{Delivery, bounds};
-use bitcraps_types::{Timestamp, TrafficClass};
+use bitcraps_coordinator::{Delivery, Machine, bounds};
+use bitcraps_types::{AckLevel, MessageId, Timestamp, TrafficClass};
+
+use crate::event::Event;
+use crate::{NodeId, Simulation};
 
 /// What an application says to messages that ask for its verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +54,8 @@ pub struct App {
     /// Whether the next look into the inbox is scheduled.
     pub(crate) taking: bool,
     pub(crate) peak_inbox: usize,
+    /// Messages that it was handed and had no room for, or while it was gone.
+    pub(crate) overruns: u64,
 }
 
 impl Default for App {
@@ -64,6 +69,7 @@ impl Default for App {
             inbox: VecDeque::new(),
             taking: false,
             peak_inbox: 0,
+            overruns: 0,
         }
     }
 }
@@ -97,6 +103,11 @@ impl App {
         self
     }
 
+    /// How many messages of a class wait in its inbox.
+    pub(crate) fn waiting(&self, class: TrafficClass) -> usize {
+        self.inbox.iter().filter(|c| **c == class).count()
+    }
+
     /// Everything it was handed, in the order of arrival.
     pub fn delivered(&self) -> &[Delivered] {
         &self.delivered
@@ -105,5 +116,121 @@ impl App {
     /// Most messages that waited in the inbox at once.
     pub fn peak_inbox(&self) -> usize {
         self.peak_inbox
+    }
+}
+
+/// What applications do with what they are handed.
+impl Simulation {
+    pub(crate) fn deliver(&mut self, node: NodeId, delivery: Delivery) {
+        self.digest.shown(&delivery.id);
+        self.digest.bytes(&delivery.payload);
+        let now = self.now;
+        let state = &mut self.nodes[node.index()];
+        let (life, clock) = (state.life, state.clock(now));
+        let (id, asked) = (delivery.id, delivery.ack == AckLevel::Applied);
+        let room = state.app.attached && state.app.waiting(id.class) < state.app.room;
+        state.app.overruns += u64::from(!room);
+        state.app.delivered.push(Delivered { at: now, life, delivery });
+        match state.app.pace {
+            Pace::AtOnce => {
+                if let (Some(engine), true) = (&mut state.engine, state.app.attached) {
+                    engine.core_mut().inbox_taken(id.class, 1, clock);
+                }
+            }
+            Pace::Every(pause) => {
+                state.app.inbox.push_back(id.class);
+                state.app.peak_inbox = state.app.peak_inbox.max(state.app.inbox.len());
+                if !std::mem::replace(&mut state.app.taking, true) {
+                    let class = id.class;
+                    let event = Event::Take { node, life, class };
+                    self.queue.push(now + pause, event);
+                }
+            }
+        }
+        if !asked {
+            return;
+        }
+        let state = &mut self.nodes[node.index()];
+        let applied = state.app.verdict != Verdict::Refuses;
+        match state.app.verdict {
+            Verdict::Silent => {}
+            Verdict::Applies | Verdict::Refuses => {
+                if let Some(engine) = &mut state.engine {
+                    engine.core_mut().answer(id, applied, clock);
+                }
+            }
+            Verdict::AppliesAfter(pause) => {
+                let event = Event::Verdict { node, life, id, applied };
+                self.queue.push(now + pause, event);
+            }
+        }
+    }
+
+    pub(crate) fn take(&mut self, node: NodeId, life: u32, class: TrafficClass) {
+        if let Some(until) = self.suspended(node) {
+            return self.queue.push(until, Event::Take { node, life, class });
+        }
+        let now = self.now;
+        let state = &mut self.nodes[node.index()];
+        if state.life != life || state.engine.is_none() {
+            return;
+        }
+        state.app.inbox.pop_front();
+        state.app.taking = false;
+        let attached = state.app.attached;
+        if let (Pace::Every(pause), Some(class)) =
+            (state.app.pace, state.app.inbox.front().copied())
+        {
+            state.app.taking = true;
+            let event = Event::Take { node, life, class };
+            self.queue.push(now + pause, event);
+        }
+        self.trace(5, u64::from(node.0));
+        if attached {
+            self.with_engine(node, |engine, now| {
+                engine.core_mut().inbox_taken(class, 1, now);
+            });
+        }
+    }
+
+    pub(crate) fn verdict(&mut self, node: NodeId, life: u32, id: MessageId, applied: bool) {
+        if let Some(until) = self.suspended(node) {
+            let event = Event::Verdict { node, life, id, applied };
+            return self.queue.push(until, event);
+        }
+        if self.nodes[node.index()].life != life {
+            return;
+        }
+        self.trace(6, u64::from(node.0));
+        self.with_engine(node, |engine, now| {
+            engine.core_mut().answer(id, applied, now);
+        });
+    }
+
+    pub(crate) fn attach_if_present(&mut self, node: NodeId) {
+        let app = &self.nodes[node.index()].app;
+        if !app.attached {
+            return;
+        }
+        let room = TrafficClass::ALL.map(|class| app.room.saturating_sub(app.waiting(class)));
+        self.with_engine(node, |engine, now| {
+            for class in TrafficClass::ALL {
+                engine.core_mut().inbox_taken(class, room[class.index()], now);
+            }
+        });
+    }
+
+    /// The application of a node is there from now on.
+    pub fn attach(&mut self, node: NodeId) {
+        if !std::mem::replace(&mut self.nodes[node.index()].app.attached, true) {
+            self.attach_if_present(node);
+        }
+    }
+
+    /// The application of a node is gone until it is attached again; what waits in its inbox stays
+    /// there.
+    pub fn detach(&mut self, node: NodeId) {
+        self.nodes[node.index()].app.attached = false;
+        self.with_engine(node, |engine, _| engine.core_mut().detach());
     }
 }

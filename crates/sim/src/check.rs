@@ -52,6 +52,14 @@ pub enum Violation {
     /// The sender was told that a message certainly was not delivered, and it was.
     #[error("message {0:?} is called not delivered, and was: {1:?}")]
     DeliveredAllTheSame(SendId, Outcome),
+    /// An application was handed messages that it had no room for, or while it was gone.
+    #[error("node {to:?} was handed {count} messages that its application had no room for")]
+    Overrun {
+        /// The application's node.
+        to: NodeId,
+        /// How many.
+        count: u64,
+    },
     /// Virtual time came to a halt.
     #[error("events went on at one moment without end")]
     Stuck,
@@ -95,6 +103,9 @@ impl Simulation {
             *sent.entry(content).or_default() += 1;
         }
         let delivered = self.delivered(&sent, &mut found);
+        let overruns = self.nodes().map(|to| (to, self.app(to).overruns));
+        let overruns = overruns.filter(|(_, count)| *count > 0);
+        found.extend(overruns.map(|(to, count)| Violation::Overrun { to, count }));
         self.check_outcomes(&sent, &delivered, &mut found);
         if self.stray_outcomes > 0 {
             found.push(Violation::StrayOutcomes(self.stray_outcomes));

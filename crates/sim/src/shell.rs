@@ -1,7 +1,6 @@
-use bitcraps_coordinator::{Command, Delivery, Machine};
-use bitcraps_types::{AckLevel, DownReason, LinkId, MessageId, Timestamp, TrafficClass};
+use bitcraps_coordinator::{Command, Machine};
+use bitcraps_types::{DownReason, LinkId, Timestamp};
 
-use crate::app::{Delivered, Pace, Verdict};
 use crate::event::{Event, LaneId, Told};
 use crate::simulation::TIMERS_PER_INSTANT;
 use crate::{Death, Fortune, NodeId, Return, SendId, SimLink, Simulation};
@@ -98,7 +97,7 @@ impl Simulation {
     }
 
     /// When a node that is suspended will hear of an event; `None` when it hears it now.
-    fn suspended(&self, node: NodeId) -> Option<Timestamp> {
+    pub(crate) fn suspended(&self, node: NodeId) -> Option<Timestamp> {
         let until = self.nodes[node.index()].suspended_until;
         (until > self.now).then_some(until)
     }
@@ -227,112 +226,6 @@ impl Simulation {
             let from = message.from;
             self.with_engine(from, |engine, now| engine.core_mut().cancel(ticket, now));
         }
-    }
-
-    fn deliver(&mut self, node: NodeId, delivery: Delivery) {
-        self.digest.shown(&delivery.id);
-        self.digest.bytes(&delivery.payload);
-        let now = self.now;
-        let state = &mut self.nodes[node.index()];
-        let (life, clock) = (state.life, state.clock(now));
-        let (id, asked) = (delivery.id, delivery.ack == AckLevel::Applied);
-        state.app.delivered.push(Delivered { at: now, life, delivery });
-        match state.app.pace {
-            Pace::AtOnce => {
-                if let (Some(engine), true) = (&mut state.engine, state.app.attached) {
-                    engine.core_mut().inbox_taken(id.class, 1, clock);
-                }
-            }
-            Pace::Every(pause) => {
-                state.app.inbox.push_back(id.class);
-                state.app.peak_inbox = state.app.peak_inbox.max(state.app.inbox.len());
-                if !std::mem::replace(&mut state.app.taking, true) {
-                    let class = id.class;
-                    let event = Event::Take { node, life, class };
-                    self.queue.push(now + pause, event);
-                }
-            }
-        }
-        if !asked {
-            return;
-        }
-        let state = &mut self.nodes[node.index()];
-        let applied = state.app.verdict != Verdict::Refuses;
-        match state.app.verdict {
-            Verdict::Silent => {}
-            Verdict::Applies | Verdict::Refuses => {
-                if let Some(engine) = &mut state.engine {
-                    engine.core_mut().answer(id, applied, clock);
-                }
-            }
-            Verdict::AppliesAfter(pause) => {
-                let event = Event::Verdict { node, life, id, applied };
-                self.queue.push(now + pause, event);
-            }
-        }
-    }
-
-    pub(crate) fn take(&mut self, node: NodeId, life: u32, class: TrafficClass) {
-        if let Some(until) = self.suspended(node) {
-            return self.queue.push(until, Event::Take { node, life, class });
-        }
-        let now = self.now;
-        let state = &mut self.nodes[node.index()];
-        if state.life != life || state.engine.is_none() {
-            return;
-        }
-        state.app.inbox.pop_front();
-        state.app.taking = false;
-        let attached = state.app.attached;
-        if let (Pace::Every(pause), Some(class)) =
-            (state.app.pace, state.app.inbox.front().copied())
-        {
-            state.app.taking = true;
-            let event = Event::Take { node, life, class };
-            self.queue.push(now + pause, event);
-        }
-        self.trace(5, u64::from(node.0));
-        if attached {
-            self.with_engine(node, |engine, now| {
-                engine.core_mut().inbox_taken(class, 1, now);
-            });
-        }
-    }
-
-    pub(crate) fn verdict(&mut self, node: NodeId, life: u32, id: MessageId, applied: bool) {
-        if let Some(until) = self.suspended(node) {
-            let event = Event::Verdict { node, life, id, applied };
-            return self.queue.push(until, event);
-        }
-        if self.nodes[node.index()].life != life {
-            return;
-        }
-        self.trace(6, u64::from(node.0));
-        self.with_engine(node, |engine, now| {
-            engine.core_mut().answer(id, applied, now);
-        });
-    }
-
-    pub(crate) fn attach_if_present(&mut self, node: NodeId) {
-        let app = &self.nodes[node.index()].app;
-        if app.attached {
-            let room = app.room;
-            self.with_engine(node, |engine, now| engine.core_mut().attach(room, now));
-        }
-    }
-
-    /// The application of a node is there from now on.
-    pub fn attach(&mut self, node: NodeId) {
-        if !std::mem::replace(&mut self.nodes[node.index()].app.attached, true) {
-            self.attach_if_present(node);
-        }
-    }
-
-    /// The application of a node is gone until it is attached again; what waits in its inbox stays
-    /// there.
-    pub fn detach(&mut self, node: NodeId) {
-        self.nodes[node.index()].app.attached = false;
-        self.with_engine(node, |engine, _| engine.core_mut().detach());
     }
 
     /// A node dies at once: its engine is dropped, and with it what it had not sent.

@@ -151,6 +151,11 @@ impl Simulation {
         &self.nodes[node.index()].notices
     }
 
+    /// Most messages of a node that had no outcome at once.
+    pub fn peak_unsettled(&self, node: NodeId) -> usize {
+        self.nodes[node.index()].peak_open
+    }
+
     /// Sends now.
     pub fn send(
         &mut self,

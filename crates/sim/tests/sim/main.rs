@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "the lint knows test functions only, not what they call")]
 
 mod basics;
+mod checks;
 mod determinism;
 mod failover;
 mod faults;

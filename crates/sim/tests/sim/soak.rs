@@ -56,8 +56,10 @@ fn world(seed: u64) -> World {
             let tick = Duration::from_millis(rng.u64(0..2));
             let clock = Timestamp::from_millis(rng.u64(..1 << 30));
             let slow = rng.u8(..4) == 0;
+            let (energy_aware, hedging) = (rng.bool(), rng.bool());
             sim.add_node_with(|setup| {
                 (setup.tick, setup.clock) = (tick, clock);
+                (setup.config.energy_aware, setup.config.hedging) = (energy_aware, hedging);
                 if slow {
                     let pace = Pace::Every(Duration::from_millis(5));
                     let verdict = Verdict::AppliesAfter(Duration::from_millis(30));
@@ -99,7 +101,11 @@ impl World {
             let end = self.sim.ends(link)[rng.usize(..2)];
             let way = if rng.bool() { Way::Both } else { Way::From(end) };
             let length = Duration::from_millis(rng.u64(1..3_000));
-            match rng.u8(..10) {
+            match rng.u8(..11) {
+                10 => {
+                    self.sim.at(at, move |sim| sim.detach(end));
+                    self.sim.at(at + length, move |sim| sim.attach(end));
+                }
                 0 => {
                     let pause = Duration::from_millis(rng.u64(10..200));
                     let silent = rng.bool();
@@ -167,6 +173,7 @@ impl World {
     }
 }
 
+/// Plays [`WORLDS`] worlds, or as many as `BITCRAPS_SOAK_WORLDS` says.
 #[test]
 fn no_world_breaks_a_promise() {
     let range = match std::env::var("BITCRAPS_SOAK_WORLDS").ok().and_then(|n| n.parse().ok()) {
