@@ -70,7 +70,7 @@ impl Core {
             incumbent: None,
             ceiling_us: u32::MAX,
         };
-        let ranking = policy::rank(&state.candidates, &packet, now);
+        let ranking = policy::rank(self.roster.candidates(peer), &packet, now);
         ranking.iter().find(|i| state.links[*i].ready).map(|i| state.links[i].id())
     }
 

@@ -1,10 +1,8 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::hash::BuildHasher as _;
 use std::time::Duration;
 
 use bitcraps_types::{LinkId, PeerId, Ratio, Timestamp, TrafficClass, TransportType};
 use foldhash::fast::FixedState;
-use hashbrown::HashTable;
 
 use crate::budget::Budget;
 use crate::config::bounds;
@@ -15,6 +13,7 @@ use crate::metrics::LinkCounters;
 use crate::peer::{Peer, PeerHandle, hedge_budget};
 use crate::policy::{self, Candidate, Ranking};
 use crate::reassembly::Reassembly;
+use crate::roster::Roster;
 use crate::{
     Command, Config, Counters, Decision, FailoverPolicy, LastSuccess, LinkChange, LinkUp, Notice,
     SizeBucket, Tier, TransportMetrics,
@@ -40,9 +39,7 @@ pub(crate) type Index<K, V> = HashMap<K, V, FixedState>;
 pub struct Core {
     pub(crate) config: Config,
     pub(crate) rng: fastrand::Rng,
-    /// Slots of `peers` by id. Holds no ids, so that the table of a million peers fits a cache.
-    index: HashTable<u32>,
-    hasher: FixedState,
+    pub(crate) roster: Roster,
     pub(crate) peers: Vec<Peer>,
     pub(crate) links: Index<LinkId, u32>,
     pub(crate) messages: Messages,
@@ -70,11 +67,10 @@ impl Core {
         let hasher = FixedState::with_seed(config.seed);
         Self {
             rng: fastrand::Rng::with_seed(config.seed),
+            roster: Roster::new(config.seed),
             config,
-            index: HashTable::new(),
             peers: Vec::new(),
-            links: HashMap::with_hasher(hasher.clone()),
-            hasher,
+            links: HashMap::with_hasher(hasher),
             messages: Messages::default(),
             timers: BTreeSet::new(),
             commands: VecDeque::new(),
@@ -104,20 +100,19 @@ impl Core {
     pub fn reconfigure(&mut self, config: Config) {
         let Config { local, epoch, seed, .. } = self.config;
         self.config = Config { local, epoch, seed, ..config };
-        for peer in &mut self.peers {
-            for index in 0..peer.links.len() {
-                let transport = peer.links[index].facts.transport;
-                let settings = *self.config.transport(transport);
-                peer.links[index].reconfigure(settings, self.config.energy_aware);
-                peer.refresh(index);
+        for peer in 0..self.peers.len() {
+            for index in 0..self.peers[peer].links.len() {
+                let link = &mut self.peers[peer].links[index];
+                let settings = *self.config.transport(link.facts.transport);
+                link.reconfigure(settings, self.config.energy_aware);
+                self.refresh(peer as u32, index);
             }
         }
     }
 
     /// The handle of a peer that is known, without a change. One hash lookup.
     pub fn peer(&self, id: PeerId) -> Option<PeerHandle> {
-        let known = |slot: &u32| self.peers.get(*slot as usize).is_some_and(|peer| peer.id == id);
-        self.index.find(self.hasher.hash_one(id), known).map(|slot| PeerHandle(*slot))
+        self.roster.find(&id).map(PeerHandle)
     }
 
     /// The incarnation of a peer that messages go to now; `None` before it greeted.
@@ -135,12 +130,8 @@ impl Core {
         if self.peers.len() >= bounds::PEERS || id == self.config.local {
             return None;
         }
-        let slot = self.peers.len() as u32;
         self.peers.push(Peer::new(id));
-        let (peers, hasher) = (&self.peers, &self.hasher);
-        let rehash = |slot: &u32| hasher.hash_one(peers[*slot as usize].id);
-        self.index.insert_unique(hasher.hash_one(id), slot, rehash);
-        Some(PeerHandle(slot))
+        Some(PeerHandle(self.roster.add(id)))
     }
 
     /// The next command, in the order they were made.
@@ -269,13 +260,21 @@ impl Core {
         }
     }
 
+    /// Brings what ranking reads up to date with a link.
+    pub(crate) fn refresh(&mut self, peer: u32, index: usize) {
+        let link = &self.peers[peer as usize].links[index];
+        if let Some(candidate) = self.roster.candidate_mut(peer, index) {
+            *candidate = link.candidate();
+        }
+    }
+
     /// Tells what a link's new standing means, and brings ranking up to date.
     pub(crate) fn link_changed(&mut self, peer: u32, link: LinkId, change: Option<Change>) {
         let state = &mut self.peers[peer as usize];
         let Some(index) = state.link_index(link) else {
             return;
         };
-        state.refresh(index);
+        self.refresh(peer, index);
         let Some(change) = change else { return };
         // What waits for room on a link that fell, or for one that came back, is looked at anew.
         self.mark_dirty(peer);
@@ -302,19 +301,14 @@ impl Core {
         bytes: usize,
         now: Timestamp,
     ) -> Ranking {
-        match self.peers.get(peer.0 as usize) {
-            Some(peer) => {
-                let packet = self.packet(peer, class, policy, bytes);
-                policy::rank(&peer.candidates, &packet, now)
-            }
-            None => Ranking::EMPTY,
-        }
+        let packet = self.packet(peer.0, class, policy, bytes);
+        policy::rank(self.roster.candidates(peer.0), &packet, now)
     }
 
     #[inline]
     pub(crate) fn packet(
         &self,
-        peer: &Peer,
+        peer: u32,
         class: TrafficClass,
         policy: FailoverPolicy,
         bytes: usize,
@@ -323,14 +317,14 @@ impl Core {
             policy,
             bytes,
             energy_aware: self.config.energy_aware,
-            incumbent: peer.outgoing[class.index()].incumbent,
+            incumbent: self.roster.incumbent(peer, class),
             ceiling_us: policy::latency_ceiling(class).as_micros() as u32,
         }
     }
 
     /// The candidates of a peer, as ranking sees them; indices match [`Self::decide`]'s.
     pub fn candidates(&self, peer: PeerHandle) -> &[Candidate] {
-        self.peers.get(peer.0 as usize).map_or(&[], |peer| &peer.candidates)
+        self.roster.candidates(peer.0)
     }
 
     /// The latest decisions about a peer, oldest first ([`bounds::DECISIONS`]).

@@ -6,7 +6,7 @@ use bitcraps_wire::{Body, Frame, Hello, HopHeader, NO_DEADLINE};
 use crate::command::CloseReason;
 use crate::config::bounds::LINKS_PER_PEER;
 use crate::link::{Link, LinkUp};
-use crate::{Command, Core, Notice};
+use crate::{Command, Core, LinkChange, Notice};
 
 /// First wait for an answer to a hello; doubles up to [`HELLO_WAIT_MAX`].
 const HELLO_WAIT: Duration = Duration::from_millis(50);
@@ -35,8 +35,9 @@ impl Core {
         let state = &mut self.peers[handle.0 as usize];
         let damping = state.damping[facts.transport.index()];
         let entry = Link::new(facts, config, energy_aware, tag, challenge, damping, now);
-        state.candidates.push(entry.candidate());
+        let candidate = entry.candidate();
         state.links.push(entry);
+        self.roster.push(handle.0, candidate);
         self.links.insert(link, handle.0);
         self.send_hello(handle.0, link, now);
         self.end_turn(now);
@@ -52,13 +53,18 @@ impl Core {
             return;
         };
         let gone = state.links.remove(index);
-        state.candidates.remove(index);
+        self.roster.remove(peer, index);
         let transport = gone.facts.transport;
         let (id, reachable) = (state.id, state.is_reachable());
         let was_ready = gone.ready;
         self.drop_link_timer(link, gone.timer);
         self.absorb(&gone);
-        self.peers[peer as usize].damping[transport.index()] = gone.into_damping(now);
+        let (damping, flapping) = gone.into_damping(now);
+        self.peers[peer as usize].damping[transport.index()] = damping;
+        if flapping {
+            let change = LinkChange::Flapping;
+            self.notice(Notice::LinkChanged { peer: id, link, transport, change });
+        }
         self.notice(Notice::LinkGone { peer: id, link, transport });
         if was_ready && !reachable {
             self.notice(Notice::PeerUnreachable { peer: id });

@@ -37,6 +37,7 @@ pub mod policy;
 mod reassembly;
 #[cfg(feature = "driver")]
 mod receipt;
+mod roster;
 #[cfg(feature = "driver")]
 mod sending;
 mod settlement;

@@ -255,8 +255,9 @@ impl Core {
         };
         let (peer, class) = (message.peer, message.options.class);
         let state = &self.peers[peer as usize];
-        let packet = self.packet(state, class, message.policy, message.payload.len());
-        let ranking = crate::policy::rank(&state.candidates, &packet, now);
+        let candidates = self.roster.candidates(peer);
+        let packet = self.packet(peer, class, message.policy, message.payload.len());
+        let ranking = crate::policy::rank(candidates, &packet, now);
         let pinned = self.pinned(message);
         let mut blocked = Blocked::NoLink;
         let mut chosen = None;
@@ -289,9 +290,10 @@ impl Core {
                 {
                     continue;
                 }
-                let dear = message.options.energy_cap.is_some_and(|cap| {
-                    state.candidates[index].marginal_energy(packet.bytes, now) > cap
-                });
+                let dear = message
+                    .options
+                    .energy_cap
+                    .is_some_and(|cap| candidates[index].marginal_energy(packet.bytes, now) > cap);
                 if dear {
                     blocked = Blocked::TooDear;
                     continue;
@@ -303,12 +305,12 @@ impl Core {
                         return Err(blocked);
                     }
                     if link.queue_age(now) < PATIENT {
-                        let full = crate::policy::score(&state.candidates[index], &packet, now);
+                        let full = crate::policy::score(&candidates[index], &packet, now);
                         draining = draining.or(Some(full));
                     }
                     continue;
                 }
-                let score = crate::policy::score(&state.candidates[index], &packet, now);
+                let score = crate::policy::score(&candidates[index], &packet, now);
                 if message.policy == FailoverPolicy::LoadBalanced
                     && draining.is_some_and(|full| {
                         full.tier == score.tier && score.cost > full.cost + FAIR_SHARE_COST
@@ -328,7 +330,7 @@ impl Core {
         };
         let link = state.links[index].id();
         let attempt = message.attempts.saturating_add(1);
-        let decision = Decision::new(now, class, attempt, packet, &state.candidates, ranking, link);
+        let decision = Decision::new(now, class, attempt, packet, candidates, ranking, link);
         self.peers[peer as usize].remember(decision);
         self.transmit_on(slot, index, reason, now).map(|()| link)
     }
@@ -340,7 +342,8 @@ impl Core {
             return None;
         }
         let state = &self.peers[message.peer as usize];
-        let first = message.last_link.or(state.outgoing[message.options.class.index()].incumbent)?;
+        let incumbent = self.roster.incumbent(message.peer, message.options.class);
+        let first = message.last_link.or(incumbent)?;
         state.link_index(first).map(|_| first)
     }
 
@@ -366,9 +369,9 @@ impl Core {
         if reason != Reason::SecondCopy {
             // Sharing a load is no change of mind.
             let shared = message.policy == FailoverPolicy::LoadBalanced;
-            if outgoing.incumbent != Some(id) && !shared {
-                self.counters.switches += u64::from(outgoing.incumbent.is_some());
-                outgoing.incumbent = Some(id);
+            if !shared {
+                let before = self.roster.set_incumbent(peer, class, id);
+                self.counters.switches += u64::from(before.is_some_and(|before| before != id));
             }
             self.note_failover(slot, id, reason, now);
         }
@@ -499,7 +502,7 @@ impl Core {
         link.handed(bytes, Some(seq), now);
         let id = link.id();
         let due = link.timer.is_none_or(|at| at > now + link.timeout(SizeBucket::of(bytes)));
-        state.refresh(index);
+        self.refresh(peer, index);
         self.command(Command::Transmit { link: id, seq: Some(seq), frame: frame.encode() });
         if due {
             self.arm_link(peer, id, now);
@@ -590,8 +593,9 @@ impl Core {
         let class = message.options.class;
         let state = &self.peers[message.peer as usize];
         let kind = state.links.iter().find(|l| l.id() == first).map(|l| l.facts.transport);
-        let packet = self.packet(state, class, message.policy, len);
-        let ranking = crate::policy::rank(&state.candidates, &packet, now);
+        let candidates = self.roster.candidates(message.peer);
+        let packet = self.packet(message.peer, class, message.policy, len);
+        let ranking = crate::policy::rank(candidates, &packet, now);
         let bucket = SizeBucket::of(len + Frame::DATA_OVERHEAD);
         let usable = |index: &usize| {
             let link = &state.links[*index];
@@ -603,12 +607,12 @@ impl Core {
                 && message
                     .options
                     .energy_cap
-                    .is_none_or(|cap| state.candidates[*index].marginal_energy(len, now) <= cap)
+                    .is_none_or(|cap| candidates[*index].marginal_energy(len, now) <= cap)
         };
         let other_kind = |index: &usize| Some(state.links[*index].facts.transport) != kind;
         let best = |wanted: &dyn Fn(&usize) -> bool| ranking.iter().filter(usable).find(wanted);
         let fastest = best(&|_| true)?;
-        let latency = |index: usize| state.candidates[index].latency_us[bucket.index()];
+        let latency = |index: usize| candidates[index].latency_us[bucket.index()];
         let slack = u32::try_from(slack.as_micros()).unwrap_or(u32::MAX);
         let soon = latency(fastest).saturating_add(slack);
         best(&|index| other_kind(index) && latency(*index) <= soon).or(Some(fastest))
@@ -1004,7 +1008,7 @@ impl Core {
             any_waited = true;
             waited.extend(owner.map(|ticket| (seq, ticket)));
         });
-        state.refresh(index);
+        self.refresh(peer, index);
         if any_waited {
             // Their timers were set for frames that may wait much longer.
             for (seq, ticket) in waited {

@@ -3,15 +3,12 @@ use std::collections::{BTreeMap, VecDeque};
 use bitcraps_types::{Epoch, LinkId, PeerId, Sequence, TrafficClass, TransportType};
 use bitcraps_wire::Status;
 
-use smallvec::SmallVec;
-
 use crate::Ticket;
 use crate::budget::Budget;
 use crate::config::bounds::{DECISIONS, VERDICTS, WINDOW};
 use crate::damping::Damping;
 use crate::explain::Decision;
 use crate::link::Link;
-use crate::policy::Candidate;
 use crate::window::Window;
 
 /// Names a peer in the table; found once by id, then used without a lookup.
@@ -37,8 +34,6 @@ pub(crate) struct Outgoing {
     pub(crate) gates: BTreeMap<u64, VecDeque<Ticket>>,
     /// Waiting messages that a newer one may replace, by conflation key.
     pub(crate) conflated: BTreeMap<u64, Ticket>,
-    /// The link that carried the last message.
-    pub(crate) incumbent: Option<LinkId>,
 }
 
 impl Outgoing {
@@ -146,8 +141,6 @@ pub(crate) struct Peer {
     /// Its current incarnation, once it greeted.
     pub(crate) epoch: Option<Epoch>,
     pub(crate) links: Vec<Link>,
-    /// What ranking reads, one for each of `links`, kept current with them.
-    pub(crate) candidates: SmallVec<[Candidate; 3]>,
     pub(crate) damping: [Damping; TransportType::COUNT],
     pub(crate) outgoing: [Outgoing; TrafficClass::COUNT],
     pub(crate) incoming: [Option<Box<Incoming>>; TrafficClass::COUNT],
@@ -183,7 +176,6 @@ impl Peer {
             id,
             epoch: None,
             links: Vec::new(),
-            candidates: SmallVec::new(),
             damping: Default::default(),
             outgoing: Default::default(),
             incoming: Default::default(),
@@ -202,11 +194,6 @@ impl Peer {
 
     pub(crate) fn link_mut(&mut self, link: LinkId) -> Option<&mut Link> {
         self.links.iter_mut().find(|l| l.id() == link)
-    }
-
-    /// Brings what ranking reads up to date with a link.
-    pub(crate) fn refresh(&mut self, index: usize) {
-        self.candidates[index] = self.links[index].candidate();
     }
 
     pub(crate) fn remember(&mut self, decision: Decision) {

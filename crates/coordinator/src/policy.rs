@@ -111,15 +111,14 @@ impl fmt::Display for Tier {
 }
 
 /// What ranking knows about one link: measured facts, kept current by the link's estimators.
+///
+/// The first 64 bytes are all that most decisions read.
 #[derive(Debug, Clone, Copy)]
+#[repr(C)]
 pub struct Candidate {
     /// The link.
     pub link: LinkId,
-    /// Its family.
-    pub transport: TransportType,
-    /// Trust, by [`SizeBucket::index`].
-    pub tier: [Tier; SizeBucket::COUNT],
-    /// Expected time to an acknowledgement without queueing, in µs, by bucket.
+    /// Expected time to an acknowledgement without queueing, in µs, by [`SizeBucket::index`].
     pub latency_us: [u32; SizeBucket::COUNT],
     /// 1 minus the 5 % lower bound of delivery probability, in parts per million, by bucket.
     pub undelivered_ppm: [u32; SizeBucket::COUNT],
@@ -127,8 +126,14 @@ pub struct Candidate {
     pub picos_per_byte: u32,
     /// Bytes handed to the link and not yet written.
     pub backlog_bytes: u32,
+    /// Largest payload of one frame, in bytes.
+    pub max_payload: u32,
     /// Bytes handed to the link and not yet acknowledged.
     pub unacked_bytes: u32,
+    /// Trust, by bucket.
+    pub tier: [Tier; SizeBucket::COUNT],
+    /// Its family.
+    pub transport: TransportType,
     /// Bytes given to the link lately, decayed, as of `load_at`.
     pub load_bytes: f32,
     /// When `load_bytes` was current.
@@ -137,8 +142,6 @@ pub struct Candidate {
     pub energy: MarginalEnergy,
     /// When its radio was last active.
     pub active_at: Option<Timestamp>,
-    /// Largest payload of one frame, in bytes.
-    pub max_payload: u32,
 }
 
 /// Half-life of [`Candidate::load_bytes`], 2^29 ns or about half a second: long against a burst,

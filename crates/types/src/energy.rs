@@ -72,16 +72,15 @@ impl EnergyProfile {
     }
 
     /// The profile prepared for one question after another.
-    pub fn marginal_energy(&self) -> MarginalEnergy {
-        let bounded = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
-        let tail_nanos = nanos(self.tail).min(MarginalEnergy::TAIL_MAX);
-        let tail = tail_nanos / 1_000 * u64::from(self.tail_milliwatts) / 1_000;
+    pub const fn marginal_energy(&self) -> MarginalEnergy {
+        let tail_nanos = at_most(nanos(self.tail), MarginalEnergy::TAIL_MAX);
+        let tail = tail_nanos / 1_000 * self.tail_milliwatts as u64 / 1_000;
         MarginalEnergy {
-            asleep: self.wake.0.saturating_add(tail).min(MarginalEnergy::ASLEEP_MAX),
+            asleep: at_most(self.wake.0.saturating_add(tail), MarginalEnergy::ASLEEP_MAX),
             tail_nanos,
             tail_milliwatts: self.tail_milliwatts,
-            nanojoules_per_byte: bounded(self.nanojoules_per_byte),
-            per_frame: bounded(self.per_frame.0),
+            nanojoules_per_byte: at_most(self.nanojoules_per_byte, u32::MAX as u64) as u32,
+            per_frame: at_most(self.per_frame.0, u32::MAX as u64) as u32,
         }
     }
 }
@@ -120,8 +119,13 @@ impl MarginalEnergy {
 }
 
 /// In 64 bits: 584 years are never.
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+const fn nanos(duration: Duration) -> u64 {
+    let nanos = duration.as_nanos();
+    if nanos > u64::MAX as u128 { u64::MAX } else { nanos as u64 }
+}
+
+const fn at_most(value: u64, most: u64) -> u64 {
+    if value < most { value } else { most }
 }
 
 #[cfg(test)]

@@ -1,0 +1,203 @@
+use std::hash::BuildHasher as _;
+
+use bitcraps_types::{EnergyProfile, LinkId, PeerId, Timestamp, TrafficClass, TransportType};
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+
+use crate::policy::{Candidate, Tier};
+
+/// Links of one peer that are kept in place: one of each transport.
+const FEW: usize = TransportType::COUNT;
+
+/// What a decision about one peer reads, and nothing else of it. With a million peers a decision
+/// costs what it fetches from memory; here that lies side by side, on as few cache lines as it can.
+#[derive(Debug)]
+#[repr(C, align(64))]
+struct Entry {
+    id: PeerId,
+    /// By class, the link that carried the last message.
+    incumbents: [Option<LinkId>; TrafficClass::COUNT],
+    /// All candidates, when there are more than [`FEW`].
+    many: Vec<Candidate>,
+    len: u8,
+    few: [Candidate; FEW],
+}
+
+const VACANT: Candidate = Candidate {
+    link: LinkId(u64::MAX),
+    latency_us: [u32::MAX; 4],
+    undelivered_ppm: [u32::MAX; 4],
+    picos_per_byte: u32::MAX,
+    backlog_bytes: 0,
+    max_payload: 0,
+    unacked_bytes: 0,
+    tier: [Tier::Down; 4],
+    transport: TransportType::Bluetooth,
+    load_bytes: 0.0,
+    load_at: Timestamp::ZERO,
+    energy: EnergyProfile::MAINS.marginal_energy(),
+    active_at: None,
+};
+
+impl Entry {
+    fn candidates(&self) -> &[Candidate] {
+        if self.many.is_empty() { &self.few[..usize::from(self.len)] } else { &self.many }
+    }
+
+    fn candidates_mut(&mut self) -> &mut [Candidate] {
+        if self.many.is_empty() { &mut self.few[..usize::from(self.len)] } else { &mut self.many }
+    }
+
+    /// Replaces all candidates.
+    fn set(&mut self, candidates: &[Candidate]) {
+        if candidates.len() <= FEW {
+            self.many = Vec::new();
+            self.few[..candidates.len()].copy_from_slice(candidates);
+            self.len = candidates.len() as u8;
+        } else {
+            self.many = candidates.to_vec();
+        }
+    }
+}
+
+/// Every peer that was ever known, by id and by slot. Each has a candidate for each of its links,
+/// in the same order.
+#[derive(Debug)]
+pub(crate) struct Roster {
+    /// Slots of `entries` by id. Holds no ids, so that a million fit a processor's cache.
+    index: HashTable<u32>,
+    hasher: FixedState,
+    entries: Vec<Entry>,
+}
+
+impl Roster {
+    pub(crate) fn new(seed: u64) -> Self {
+        let hasher = FixedState::with_seed(seed);
+        Self { index: HashTable::new(), hasher, entries: Vec::new() }
+    }
+
+    #[inline]
+    pub(crate) fn find(&self, id: &PeerId) -> Option<u32> {
+        let known = |slot: &u32| self.entries.get(*slot as usize).is_some_and(|e| e.id == *id);
+        self.index.find(self.hasher.hash_one(id), known).copied()
+    }
+
+    /// Adds a peer that is not there; slots are given in order.
+    pub(crate) fn add(&mut self, id: PeerId) -> u32 {
+        let slot = self.entries.len() as u32;
+        self.entries.push(Entry {
+            id,
+            incumbents: [None; TrafficClass::COUNT],
+            many: Vec::new(),
+            len: 0,
+            few: [VACANT; FEW],
+        });
+        let (entries, hasher) = (&self.entries, &self.hasher);
+        let rehash = |slot: &u32| hasher.hash_one(entries[*slot as usize].id);
+        self.index.insert_unique(hasher.hash_one(id), slot, rehash);
+        slot
+    }
+
+    /// The candidates of a peer; none when there is no such peer.
+    #[inline]
+    pub(crate) fn candidates(&self, peer: u32) -> &[Candidate] {
+        self.entries.get(peer as usize).map_or(&[], Entry::candidates)
+    }
+
+    pub(crate) fn candidate_mut(&mut self, peer: u32, index: usize) -> Option<&mut Candidate> {
+        self.entries.get_mut(peer as usize)?.candidates_mut().get_mut(index)
+    }
+
+    pub(crate) fn push(&mut self, peer: u32, candidate: Candidate) {
+        if let Some(entry) = self.entries.get_mut(peer as usize) {
+            let mut all = entry.candidates().to_vec();
+            all.push(candidate);
+            entry.set(&all);
+        }
+    }
+
+    pub(crate) fn remove(&mut self, peer: u32, index: usize) {
+        if let Some(entry) = self.entries.get_mut(peer as usize) {
+            let mut all = entry.candidates().to_vec();
+            all.remove(index);
+            entry.set(&all);
+        }
+    }
+
+    /// The link that carried the last message of `class`.
+    #[inline]
+    pub(crate) fn incumbent(&self, peer: u32, class: TrafficClass) -> Option<LinkId> {
+        self.entries.get(peer as usize)?.incumbents[class.index()]
+    }
+
+    /// Remembers who carries `class`; returns who did before.
+    pub(crate) fn set_incumbent(
+        &mut self,
+        peer: u32,
+        class: TrafficClass,
+        link: LinkId,
+    ) -> Option<LinkId> {
+        self.entries.get_mut(peer as usize)?.incumbents[class.index()].replace(link)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(n: u64) -> PeerId {
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&n.to_le_bytes());
+        PeerId::from_bytes(bytes)
+    }
+
+    #[test]
+    fn peers_are_found_by_id_however_many_there_are() {
+        let mut roster = Roster::new(7);
+        (0..5_000).for_each(|n| assert_eq!(roster.add(id(n)), n as u32));
+        (0..5_000).for_each(|n| assert_eq!(roster.find(&id(n)), Some(n as u32)));
+        assert_eq!(roster.find(&id(5_000)), None);
+        assert_eq!(roster.entries.len(), 5_000);
+    }
+
+    #[test]
+    fn candidates_keep_their_order_in_place_and_beyond() {
+        let mut roster = Roster::new(7);
+        let peer = roster.add(id(1));
+        let links = |roster: &Roster| -> Vec<u64> {
+            roster.candidates(peer).iter().map(|c| c.link.0).collect()
+        };
+        for n in 0..5 {
+            roster.push(peer, Candidate { link: LinkId(n), ..VACANT });
+            assert_eq!(links(&roster), (0..=n).collect::<Vec<_>>());
+        }
+        for (gone, left) in [(1, vec![0, 2, 3, 4]), (3, vec![0, 2, 3]), (0, vec![2, 3])] {
+            roster.remove(peer, gone);
+            assert_eq!(links(&roster), left);
+        }
+        if let Some(candidate) = roster.candidate_mut(peer, 1) {
+            candidate.link = LinkId(9);
+        }
+        assert_eq!(links(&roster), [2, 9]);
+        assert!(roster.candidates(1).is_empty(), "no such peer");
+    }
+
+    #[test]
+    fn incumbents_are_kept_by_class() {
+        let mut roster = Roster::new(7);
+        let peer = roster.add(id(1));
+        let (bulk, critical) = (TrafficClass::Bulk, TrafficClass::Critical);
+        assert_eq!(roster.set_incumbent(peer, bulk, LinkId(1)), None);
+        assert_eq!(roster.set_incumbent(peer, bulk, LinkId(2)), Some(LinkId(1)));
+        assert_eq!(roster.incumbent(peer, bulk), Some(LinkId(2)));
+        assert_eq!(roster.incumbent(peer, critical), None);
+    }
+
+    #[test]
+    fn what_a_decision_by_speed_reads_of_a_link_is_one_cache_line() {
+        assert_eq!(size_of::<Candidate>(), 128);
+        assert!(std::mem::offset_of!(Candidate, load_bytes) >= 64);
+        assert!(std::mem::offset_of!(Candidate, transport) < 64);
+        assert_eq!(std::mem::offset_of!(Entry, few) % 64, 0);
+    }
+}
