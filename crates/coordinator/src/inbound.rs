@@ -170,8 +170,12 @@ impl Core {
         for flight in acked.drain(..) {
             change = link.answered(flight, detour, now).or(change);
         }
+        let suspect = link.is_suspect();
         self.scratch = acked;
         self.link_changed(peer, id, change);
+        if suspect {
+            self.arm_link(peer, id, now);
+        }
     }
 
     fn on_data(&mut self, peer: u32, link: LinkId, deadline_ms: u32, data: Data, now: Timestamp) {

@@ -18,6 +18,8 @@ const SUSPECT_EXPIRIES: u8 = 2;
 const DOWN_PROBES: u8 = 3;
 /// Good answers that a suspect or down link needs before it is trusted again, beside the hold.
 const RECOVERY_ANSWERS: u8 = 5;
+/// Good answers of a suspect link after which another failure is a flap.
+const RELAPSE_ANSWERS: u8 = 2;
 /// Least patience with a driver's queue before the link becomes suspect.
 const QUEUE_PATIENCE: Duration = Duration::from_millis(50);
 /// Sojourn in the driver's queue that the dynamic limit aims at (as Linux's byte queue limits do):
@@ -154,6 +156,8 @@ pub(crate) struct Link {
     acks_lost: u32,
     pub(crate) probe: Option<OutstandingProbe>,
     pub(crate) probe_at: Timestamp,
+    /// How long the link may be silent before the next probe, jittered.
+    probe_wait: Duration,
     last_answer: Timestamp,
     unwritten: VecDeque<Unwritten>,
     written_total: u64,
@@ -229,6 +233,7 @@ impl Link {
             acks_lost: 0,
             probe: None,
             probe_at: now,
+            probe_wait: Duration::ZERO,
             last_answer: now,
             unwritten: VecDeque::new(),
             written_total: 0,
@@ -529,7 +534,9 @@ impl Link {
         now: Timestamp,
     ) -> Option<Change> {
         let bucket = &mut self.buckets[flight.bucket.index()];
-        if let (Some(rtt), false) = (flight.rtt, detour) {
+        // The way round is no measure of the link, but its answers are to be waited for.
+        let longer = |rtt| bucket.rtt.smoothed().is_none_or(|smoothed| rtt > smoothed);
+        if let Some(rtt) = flight.rtt.filter(|rtt| !detour || longer(*rtt)) {
             bucket.rtt.sample(rtt);
         }
         bucket.delivery.sample(true);
@@ -580,6 +587,8 @@ impl Link {
     /// Trusts the link again when it answered often enough for long enough.
     fn reconsider(&mut self, bucket: SizeBucket, now: Timestamp) -> Option<Change> {
         self.suspect_since?;
+        // It lives: the next probes may come soon again.
+        self.probe_at = self.probe_at.min(now + PROBE_FAST);
         let hold = self.damping.hold();
         let size = &mut self.buckets[bucket.index()];
         let held = now.since(size.failed_at) >= hold;
@@ -598,10 +607,14 @@ impl Link {
     pub(crate) fn expired(&mut self, bucket: SizeBucket, now: Timestamp) -> Option<Change> {
         let index = bucket.index();
         self.buckets[index].delivery.sample(false);
+        let relapse = self.buckets[index].suspect && self.buckets[index].answers >= RELAPSE_ANSWERS;
         self.buckets[index].answers = 0;
         self.buckets[index].failed_at = now;
         self.buckets[index].expiries = self.buckets[index].expiries.saturating_add(1);
         self.counters.expiries += 1;
+        if relapse && self.damping.fall(now) == Fall::FlappingBegins {
+            return Some(Change::Flapping);
+        }
         if self.buckets[index].expiries >= SUSPECT_EXPIRIES {
             self.suspect(bucket, now)
         } else {
@@ -690,7 +703,8 @@ impl Link {
         self.standby_interval_at(now)?;
         Some(match self.suspect_since {
             Some(_) => self.probe_at,
-            None => self.probe_at.max(self.last_answer),
+            // Traffic that is answered says as much as a probe would.
+            None => self.probe_at.max(self.last_answer + self.probe_wait),
         })
     }
 
@@ -701,7 +715,8 @@ impl Link {
             Some(_) => self.buckets[self.probe_bucket(now).index()].probe_interval(),
             None => self.standby_interval_at(now).unwrap_or(PROBE_BATTERY),
         };
-        self.probe_at = now + interval.mul_f64(1.0 + jitter.clamp(-0.25, 0.25));
+        self.probe_wait = interval.mul_f64(1.0 + jitter.clamp(-0.25, 0.25));
+        self.probe_at = now + self.probe_wait;
     }
 
     pub(crate) fn last_answer(&self) -> Timestamp {
@@ -712,11 +727,11 @@ impl Link {
         (self.unwritten.len(), self.backlog)
     }
 
-    /// What a successor over the same transport inherits.
-    pub(crate) fn into_damping(mut self, now: Timestamp) -> Damping {
-        if now.since(self.since) < SHORT_LIFE {
-            self.damping.fall(now);
-        }
-        self.damping
+    /// What a successor over the same transport inherits; and whether this one's end begins an
+    /// episode of flapping.
+    pub(crate) fn into_damping(mut self, now: Timestamp) -> (Damping, bool) {
+        let short = now.since(self.since) < SHORT_LIFE;
+        let flapping = short && self.damping.fall(now) == Fall::FlappingBegins;
+        (self.damping, flapping)
     }
 }

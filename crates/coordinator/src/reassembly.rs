@@ -86,7 +86,7 @@ impl Reassembly {
         // What the buffer would have to grow to hold it.
         let held = self.messages.get(&key).map_or(0, |a| a.bytes.len());
         let growth = (end as usize).saturating_sub(held);
-        if !self.make_room(&key, growth) {
+        if held + growth > REASSEMBLY_PEER_BYTES || !self.make_room(&key, growth) {
             return Added::Refused;
         }
         let message = self.messages.entry(key).or_insert_with(|| Assembly {
@@ -122,7 +122,7 @@ impl Reassembly {
     }
 
     /// Room for `growth` bytes more of `key`: from the peer's own oldest, then from the oldest of
-    /// all. False when the message alone is too large.
+    /// all. False when nothing else is left to give way.
     fn make_room(&mut self, key: &Key, growth: usize) -> bool {
         let new = !self.messages.contains_key(key);
         let (peer, class, sequence) = *key;
@@ -269,3 +269,6 @@ impl Assembly {
         Inserted::New
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@ use bitcraps_wire::{Body, Frame, HopAck, HopHeader, NO_DEADLINE, Probe, ProbeRep
 
 use crate::command::CloseReason;
 use crate::flight::FlightState;
-use crate::link::{FLIGHT_MAX_AGE, OutstandingProbe, PROBE_FAST};
+use crate::link::{FLIGHT_MAX_AGE, OutstandingProbe};
 use crate::{Command, Core, SizeBucket, Tier};
 
 impl Core {
@@ -100,15 +100,6 @@ impl Core {
         };
         let due = entry.next_probe(now).is_some_and(|at| at <= now);
         if !due {
-            return;
-        }
-        // Traffic that was answered lately says as much as a probe would.
-        let fresh = entry.standby_interval_at(now).unwrap_or(PROBE_FAST).mul_f64(0.75);
-        if !entry.is_suspect() && now.since(entry.last_answer()) < fresh {
-            let jitter = self.jitter();
-            if let Some(entry) = self.peers[peer as usize].link_mut(link) {
-                entry.schedule_probe(jitter, now);
-            }
             return;
         }
         self.send_probe(peer, link, now);

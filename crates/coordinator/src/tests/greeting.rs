@@ -22,10 +22,14 @@ fn is_hello(frame: &Frame) -> bool {
     matches!(frame.body, Body::Hello(_))
 }
 
+fn attach(pair: &mut Pair) {
+    (0..2).for_each(|side| pair.with(side, |core, now| core.attach(ROOM, now)));
+}
+
 /// Two attached nodes of one wire that is not up.
 fn apart(profile: Profile) -> Pair {
     let mut pair = Pair::apart([config(1), config(2)], &[profile]);
-    [0, 1].map(|side| pair.with(side, |core, now| core.attach(ROOM, now)));
+    attach(&mut pair);
     pair
 }
 
@@ -171,7 +175,7 @@ fn our_own_key_at_the_other_end_is_refused() {
 #[test]
 fn a_peer_has_eight_links_at_most_and_all_of_them_work() {
     let mut pair = Pair::apart([config(1), config(2)], &[Profile::wifi(ms(1)); 9]);
-    [0, 1].map(|side| pair.with(side, |core, now| core.attach(ROOM, now)));
+    attach(&mut pair);
     (0..9).for_each(|wire| pair.up(wire));
     pair.drive_for(ms(100));
     assert_eq!(LINKS_PER_PEER, 8);

@@ -2,8 +2,13 @@
 
 mod pair;
 
+mod copies;
 mod custody;
 mod deadlines;
 mod failover;
+mod fragments;
 mod greeting;
 mod happy;
+mod hostile;
+mod links;
+mod queues;

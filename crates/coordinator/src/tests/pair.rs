@@ -258,8 +258,8 @@ impl Pair {
 
     /// Brings a wire up at both ends.
     pub(super) fn up(&mut self, wire: usize) {
-        [0, 1].map(|side| self.appear(side, wire));
-        [0, 1].map(|side| self.tell_up(side, wire));
+        (0..2).for_each(|side| self.appear(side, wire));
+        (0..2).for_each(|side| self.tell_up(side, wire));
     }
 
     /// Brings a wire up at one end; frames to the other are lost until it is up there.
