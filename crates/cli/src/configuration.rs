@@ -116,7 +116,7 @@ fn init(init: &Init, context: &Context) -> Result<(), Failure> {
     if !init.interface.is_empty() {
         text = text.replace(INTERFACES, &format!("interfaces = {:?}", init.interface));
         // Nothing is written that `run` would refuse.
-        Config::parse(&text, Path::new("--interface"), &Environment::default())?;
+        Config::parse(&text, Path::new("--interface"), &Environment::of_process())?;
     }
     let path = match &init.file {
         Some(path) if path.as_os_str() == "-" => return Ok(console::print(&text)?),

@@ -112,6 +112,18 @@ impl Failure {
         }
     }
 
+    /// The name of its kind, for scripts.
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Config(_) | Self::Filter { .. } | Self::NoHome => "config",
+            Self::Log(_) | Self::Start(_) | Self::StartAdmin(_) | Self::Runtime(_) => "start",
+            Self::Admin(AdminError::NoNode(_)) => "no_node",
+            Self::Admin(_) | Self::OtherAnswer => "admin",
+            Self::Identity(_) => "key",
+            Self::Exists(_) | Self::Write { .. } | Self::Input(_) | Self::Output(_) => "file",
+        }
+    }
+
     /// Tells it on standard error, and on standard output as well when JSON is expected there.
     pub(crate) fn report(&self, json: bool) -> Exit {
         let exit = self.exit();
@@ -121,11 +133,11 @@ impl Failure {
         let message = self.to_string();
         console::complain(&format!("bitcraps: {}", message.trim_end()));
         if json {
-            let mut error =
-                serde_json::json!({ "schema": SCHEMA, "error": { "message": message } });
+            let mut error = serde_json::json!({ "kind": self.kind(), "message": message });
             if let Self::Admin(AdminError::Refused(refusal)) = self {
-                error["error"] = serde_json::json!(refusal);
+                error = serde_json::json!(refusal);
             }
+            let error = serde_json::json!({ "schema": SCHEMA, "error": error });
             // There is nobody left to tell when this fails.
             drop(console::print(&format!("{error}\n")));
         }

@@ -1,0 +1,8 @@
+//! The `bitcraps` command as people use it: processes that meet over loopback, answer and refuse.
+
+mod configuration;
+mod exits;
+mod manual;
+mod meeting;
+mod process;
+mod running;
