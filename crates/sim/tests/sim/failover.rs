@@ -1,12 +1,14 @@
 use std::time::Duration;
 
-use bitcraps_coordinator::{Notice, SendOptions};
+use bitcraps_coordinator::{FailoverPolicy, Notice, SendOptions};
 use bitcraps_sim::{Fault, LinkModel, Simulation, Way};
 use bitcraps_types::{Kbps, Timestamp, TrafficClass, TransportType};
 use bitcraps_wire::Frame;
 
 /// Payload of every message here.
 const LEN: usize = 100;
+/// One policy for all classes, so that the link in use is known.
+const FASTEST: Option<FailoverPolicy> = Some(FailoverPolicy::FastestFirst);
 const FAST: Duration = Duration::from_millis(1);
 const STANDBY: Duration = Duration::from_millis(3);
 /// Floor of the retransmission timeout; a steady round trip of 2 ms lies below it.
@@ -25,12 +27,12 @@ fn resume(class: TrafficClass, tick: Duration, phase: Duration, seed: u64) -> Du
     let options = SendOptions::new(class).max_copies(1);
     for i in 0..200 {
         let at = Timestamp::from_millis(1_000 + 20 * i);
-        sim.send_at(at, a, b, LEN, options, None);
+        sim.send_at(at, a, b, LEN, options, FASTEST);
     }
     sim.run_until(Timestamp::from_millis(5_000) + phase);
     sim.fault(used, Way::Both, Fault::BlackHole(true));
     let sent = sim.now();
-    let message = sim.send(a, b, LEN, options, None);
+    let message = sim.send(a, b, LEN, options, FASTEST);
     assert!(sim.run_until_idle(Duration::from_secs(5)));
     sim.check_settled().unwrap();
     assert!(sim.message(message).is_delivered());
