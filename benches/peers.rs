@@ -1,11 +1,33 @@
 //! Nodes over real sockets on loopback.
 
+mod echo;
+mod node;
+mod outage;
+mod quic;
+mod relay;
+mod throughput;
+
+use crate::calibration;
 use crate::{Arguments, Failure, Report};
 
 /// Measures everything.
 ///
 /// # Errors
 /// [`Failure`] of the first measurement that could not be made.
-pub fn run(_arguments: &Arguments, _report: &mut Report) -> Result<(), Failure> {
-    Ok(())
+pub fn run(arguments: &Arguments, report: &mut Report) -> Result<(), Failure> {
+    calibration::run(arguments, report)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(Failure::io("runtime"))?;
+    runtime.block_on(async {
+        if arguments.wants("echo") {
+            echo::run(arguments, report).await?;
+        }
+        if arguments.wants("throughput") {
+            throughput::run(arguments, report).await?;
+        }
+        if arguments.wants("black hole") {
+            outage::run(arguments, report).await?;
+        }
+        Ok(())
+    })
 }
