@@ -10,6 +10,7 @@ mod live;
 mod name;
 mod ping;
 mod protocol;
+mod report;
 mod responder;
 mod server;
 mod socket;
@@ -20,12 +21,12 @@ mod tests;
 pub use client::{AdminError, request};
 pub use live::{Follow, LiveConfig, ReloadError};
 pub use ping::MAX_PINGS;
-pub use protocol::{
-    Ack, ChangeReport, ConfigReport, ContenderReport, DecisionReport, EntryReport, Envelope,
-    InputReport, LatencyReport, LinkReport, LinkSummary, LinksReport, OutcomeReport, PeerReport,
-    PeersReport, PingReport, PreferenceReport, Refusal, RefusalKind, ReloadReport, ReplyReport,
-    Request, Response, SCHEMA, SendReport, Stage, StageReport, StatusReport, TargetReport,
-    TargetsReport, TrafficReport, TriedReport, Trust, WhyReport,
+pub use protocol::{Ack, Envelope, Refusal, RefusalKind, Request, Response, SCHEMA};
+pub use report::{
+    ChangeReport, ConfigReport, ContenderReport, DecisionReport, EntryReport, InputReport,
+    LatencyReport, LinkReport, LinkSummary, LinksReport, OutcomeReport, PeerReport, PeersReport,
+    PingReport, PreferenceReport, ReloadReport, ReplyReport, SendReport, Stage, StageReport,
+    StatusReport, TargetReport, TargetsReport, TrafficReport, TriedReport, Trust, WhyReport,
 };
 pub use responder::MAX_WAIT;
 pub use server::{CLIENT_PATIENCE, MAX_CLIENTS, MAX_REQUEST};

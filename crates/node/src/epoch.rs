@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use crate::directory;
 
 /// Longest epoch file: the 20 digits of `u64::MAX` and a line end.
-const MAX_EPOCH_FILE: u64 = 21;
+pub(crate) const MAX_EPOCH_FILE: u64 = 21;
 const MODE_PRIVATE: u32 = 0o600;
 
 /// The counter of a node's incarnations, on disk beside its key, and the lock that lets one process
@@ -108,12 +108,7 @@ impl EpochFile {
             path: self.path.clone(),
             content: String::from_utf8_lossy(&bytes).into_owned(),
         };
-        let text = str::from_utf8(&bytes).map_err(|_| corrupt())?;
-        let digits = text.strip_suffix('\n').unwrap_or(text);
-        if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
-            return Err(corrupt());
-        }
-        digits.parse().map(Epoch).map_err(|_| corrupt())
+        epoch_in(&bytes).ok_or_else(corrupt)
     }
 
     fn store(&self, epoch: Epoch) -> Result<Epoch, EpochError> {
@@ -126,7 +121,7 @@ impl EpochFile {
             .mode(MODE_PRIVATE)
             .open(&temporary)
             .and_then(|mut file| {
-                writeln!(file, "{}", epoch.0)?;
+                file.write_all(epoch_file(epoch).as_bytes())?;
                 file.sync_all()
             })
             .and_then(|()| fs::rename(&temporary, &self.path))
@@ -136,6 +131,25 @@ impl EpochFile {
             Err(e) => Err(EpochError::write(&self.path, &e)),
         }
     }
+}
+
+/// The epoch that an epoch file with these bytes holds: digits, and at most one line end.
+pub(crate) fn epoch_in(bytes: &[u8]) -> Option<Epoch> {
+    // Of a longer file only the start was read: the number in it may have another end.
+    if bytes.len() as u64 > MAX_EPOCH_FILE {
+        return None;
+    }
+    let text = str::from_utf8(bytes).ok()?;
+    let digits = text.strip_suffix('\n').unwrap_or(text);
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    digits.parse().map(Epoch).ok()
+}
+
+/// What an epoch file holds.
+pub(crate) fn epoch_file(epoch: Epoch) -> String {
+    format!("{}\n", epoch.0)
 }
 
 fn beside(path: &Path, suffix: &str) -> PathBuf {
@@ -273,6 +287,10 @@ mod tests {
             assert_eq!(file.raise_above(Epoch(9)), Err(expected), "{content:?}");
             assert_eq!(stored(&path), content);
         }
+        let cut = format!("{}1", "0".repeat(21));
+        fs::write(&path, format!("{cut}2")).unwrap();
+        let expected = EpochError::Corrupt { path: path.clone(), content: cut };
+        assert_eq!(EpochFile::open(&path).unwrap().advance(), Err(expected));
         fs::write(&path, [0xff, b'1']).unwrap();
         let error = EpochFile::open(&path).unwrap().advance().unwrap_err();
         assert!(matches!(error, EpochError::Corrupt { .. }), "{error:?}");

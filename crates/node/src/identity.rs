@@ -11,8 +11,8 @@ use zeroize::Zeroizing;
 use crate::directory;
 
 /// Largest key file that is read, in bytes: 64 digits and room for a few comment lines.
-const MAX_KEY_FILE: u64 = 4096;
-const SEED_DIGITS: usize = 64;
+pub(crate) const MAX_KEY_FILE: u64 = 4096;
+pub(crate) const SEED_DIGITS: usize = 64;
 const MODE_PRIVATE: u32 = 0o600;
 const MODE_OF_OTHERS: u32 = 0o077;
 
@@ -129,7 +129,7 @@ impl Identity {
         &self.signing_key
     }
 
-    fn key_file(&self) -> Zeroizing<String> {
+    pub(crate) fn key_file(&self) -> Zeroizing<String> {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut text = Zeroizing::new(String::with_capacity(MAX_KEY_FILE as usize));
         text.push_str("# Secret key of peer ");
@@ -150,7 +150,8 @@ impl fmt::Debug for Identity {
     }
 }
 
-fn seed_in(text: &str) -> Result<Zeroizing<[u8; 32]>, KeyProblem> {
+/// The seed that the text of a key file holds.
+pub(crate) fn seed_in(text: &str) -> Result<Zeroizing<[u8; 32]>, KeyProblem> {
     if text.len() as u64 > MAX_KEY_FILE {
         return Err(KeyProblem::TooLong);
     }

@@ -9,6 +9,9 @@ mod clock;
 pub mod config;
 mod directory;
 mod epoch;
+#[cfg(any(test, feature = "fuzz"))]
+#[doc(hidden)]
+pub mod fuzz;
 mod identity;
 #[cfg(feature = "wifi")]
 mod lan;

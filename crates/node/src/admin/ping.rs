@@ -10,7 +10,7 @@ use tokio::sync::broadcast;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::protocol::{PingReport, ReplyReport, Stage, StageReport};
+use super::report::{PingReport, ReplyReport, Stage, StageReport};
 use super::status::{micros, source_name};
 use crate::{BootClock, Node};
 

@@ -9,10 +9,10 @@ use tokio::time::timeout;
 
 use super::live::LiveConfig;
 use super::name::resolve;
-use super::protocol::{
-    Ack, ChangeReport, ConfigReport, EntryReport, LinksReport, OutcomeReport, PeersReport, Refusal,
-    RefusalKind, ReloadReport, Request, Response, SendReport, StatusReport, TargetsReport,
-    TriedReport,
+use super::protocol::{Ack, Refusal, RefusalKind, Request, Response};
+use super::report::{
+    ChangeReport, ConfigReport, EntryReport, LinksReport, OutcomeReport, PeersReport, ReloadReport,
+    SendReport, StatusReport, TargetsReport, TriedReport,
 };
 use super::{ping, status};
 use crate::config::Change;

@@ -111,7 +111,7 @@ async fn client(
         if read? == 0 {
             return Ok(());
         }
-        let response = match parse(&request) {
+        let response = match Request::parse(&request) {
             Ok(request) => match answer(&responder, request, &mut reader).await? {
                 Some(response) => response,
                 None => return Ok(()),
@@ -142,25 +142,28 @@ async fn answer(
     Ok(Some(answer.await))
 }
 
-fn parse(line: &[u8]) -> Result<Request, Refusal> {
-    let bad = |message| Refusal { kind: RefusalKind::BadRequest, message, candidates: Vec::new() };
-    if line.len() > MAX_REQUEST {
-        return Err(bad(format!("the request is longer than {MAX_REQUEST} bytes")));
-    }
-    let value: serde_json::Value =
-        serde_json::from_slice(line).map_err(|e| bad(format!("the request is no JSON: {e}")))?;
-    match value.get("schema") {
-        Some(schema) if schema.as_u64() == Some(u64::from(SCHEMA)) => {}
-        Some(other) => {
-            return Err(bad(format!(
-                "the request has schema {other}, this node speaks schema {SCHEMA}; use the \
-                 `bitcraps` of its version, {}",
-                env!("CARGO_PKG_VERSION")
-            )));
+impl Request {
+    /// Reads a line from a client, of any content.
+    pub(crate) fn parse(line: &[u8]) -> Result<Self, Refusal> {
+        let bad = |message| Refusal { kind: RefusalKind::BadRequest, message, candidates: Vec::new() };
+        if line.len() > MAX_REQUEST {
+            return Err(bad(format!("the request is longer than {MAX_REQUEST} bytes")));
         }
-        None => return Err(bad(format!("the request has no \"schema\":{SCHEMA}"))),
+        let value: serde_json::Value =
+            serde_json::from_slice(line).map_err(|e| bad(format!("the request is no JSON: {e}")))?;
+        match value.get("schema") {
+            Some(schema) if schema.as_u64() == Some(u64::from(SCHEMA)) => {}
+            Some(other) => {
+                return Err(bad(format!(
+                    "the request has schema {other}, this node speaks schema {SCHEMA}; use the \
+                     `bitcraps` of its version, {}",
+                    env!("CARGO_PKG_VERSION")
+                )));
+            }
+            None => return Err(bad(format!("the request has no \"schema\":{SCHEMA}"))),
+        }
+        serde_json::from_value(value).map_err(|e| bad(format!("the request is not understood: {e}")))
     }
-    serde_json::from_value(value).map_err(|e| bad(format!("the request is not understood: {e}")))
 }
 
 async fn write(writer: &mut OwnedWriteHalf, response: Response) -> io::Result<()> {
@@ -175,16 +178,16 @@ mod tests {
     use super::*;
 
     fn refused(line: &str) -> String {
-        let refusal = parse(line.as_bytes()).unwrap_err();
+        let refusal = Request::parse(line.as_bytes()).unwrap_err();
         assert_eq!(refusal.kind, RefusalKind::BadRequest);
         refusal.message
     }
 
     #[test]
     fn a_request_is_read_and_anything_else_named() {
-        assert_eq!(parse(br#"{"schema":1,"request":"status"}"#), Ok(Request::Status));
+        assert_eq!(Request::parse(br#"{"schema":1,"request":"status"}"#), Ok(Request::Status));
         assert_eq!(
-            parse(br#"{"schema":1,"request":"links","peer":"abcd"}"#),
+            Request::parse(br#"{"schema":1,"request":"links","peer":"abcd"}"#),
             Ok(Request::Links { peer: Some("abcd".to_owned()) })
         );
         assert_eq!(refused(r#"{"request":"status"}"#), r#"the request has no "schema":1"#);
@@ -207,7 +210,7 @@ mod tests {
             format!("{text}\"x\":\"{}\"}}", "y".repeat(length - text.len() - 7))
         };
         assert_eq!(request(MAX_REQUEST).len(), MAX_REQUEST);
-        assert_eq!(parse(request(MAX_REQUEST).as_bytes()), Ok(Request::Status));
+        assert_eq!(Request::parse(request(MAX_REQUEST).as_bytes()), Ok(Request::Status));
         let longer = refused(&request(MAX_REQUEST + 1));
         assert_eq!(longer, "the request is longer than 262144 bytes");
     }

@@ -13,7 +13,7 @@ use bitcraps_types::{HintSource, LinkId, PeerId, Timestamp, TrafficClass};
 use bitcraps_wire::Frame;
 use serde::{Deserialize, Serialize};
 
-use super::protocol::{
+use super::report::{
     ContenderReport, DecisionReport, InputReport, LatencyReport, LinkReport, LinkSummary,
     PeerReport, PreferenceReport, TargetReport, TrafficReport, Trust, WhyReport,
 };
