@@ -31,6 +31,9 @@ mod dial;
 mod digest;
 mod event;
 mod fault;
+#[cfg(any(test, feature = "fuzz"))]
+#[doc(hidden)]
+pub mod fuzz;
 mod lane;
 mod link;
 mod message;

@@ -4,9 +4,9 @@ use std::time::Duration;
 use bitcraps_types::{Kbps, Ratio};
 
 /// The first line of a trace.
-const HEADER: &str = "t_ms,up,latency_ms,loss,kbps";
+pub(crate) const HEADER: &str = "t_ms,up,latency_ms,loss,kbps";
 /// Rows of a trace: a day at half a second each, and a bound for what a wrong file may cost.
-const MAX_ROWS: usize = 172_800;
+pub(crate) const MAX_ROWS: usize = 172_800;
 /// Length of a trace of one row, which is the same for ever.
 const ONLY_ROW: Duration = Duration::from_secs(1);
 
@@ -157,7 +157,7 @@ impl LinkTrace {
     /// it still holds. O(log rows).
     pub(crate) fn at(&self, at: Duration) -> (Row, Duration) {
         let nanos = at.as_nanos() % self.length.as_nanos().max(1);
-        let at = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
+        let at = Duration::from_nanos_u128(nanos);
         let next = self.rows.partition_point(|row| row.at <= at);
         let row = self.rows[next.saturating_sub(1)];
         let end = self.rows.get(next).map_or(self.length, |row| row.at);
@@ -202,7 +202,7 @@ impl Row {
 }
 
 /// Longest latency of a row: beyond it a number is an error, not a link.
-const MAX_LATENCY: Duration = Duration::from_secs(3_600);
+pub(crate) const MAX_LATENCY: Duration = Duration::from_secs(3_600);
 
 #[cfg(test)]
 mod tests {
