@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use bitcraps_types::{
@@ -17,6 +17,11 @@ const BACKOFF: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
 /// A hint not from the config is forgotten when nobody repeated it for so long.
 const HINT_LIFE: Duration = Duration::from_secs(600);
+/// How often old hints are looked for.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+/// Dials in a row that may fail before an address not from the config must be heard of again: a
+/// peer that changes its address often leaves dead ones behind.
+const UNHEARD_FAILURES: u32 = 4;
 
 /// What steers a [`Dialer`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,9 +47,19 @@ struct Target {
     heard: Timestamp,
     /// When it may be dialled next.
     due: Timestamp,
+    /// Where it stands in [`Dialer::waiting`].
+    queued: Option<Timestamp>,
     dialling: bool,
     link: Option<LinkId>,
     failures: u32,
+    /// Failures since it was heard of.
+    unheard: u32,
+}
+
+impl Target {
+    fn is_fixed(&self) -> bool {
+        self.hint.source == HintSource::Static
+    }
 }
 
 /// A place where a peer may be reached, and how dialling it went.
@@ -68,8 +83,13 @@ pub struct Dialer {
     rng: fastrand::Rng,
     config: DialerConfig,
     targets: BTreeMap<Key, Target>,
-    links: BTreeMap<LinkId, (PeerId, TransportType, Address)>,
+    /// Targets to dial, by time.
+    waiting: BTreeSet<(Timestamp, Key)>,
+    links: BTreeMap<LinkId, Key>,
+    /// Links that are up and dials under way, to each peer over each transport.
+    busy: BTreeMap<(PeerId, TransportType), usize>,
     dials: usize,
+    sweep_at: Timestamp,
     ready: VecDeque<ConnectTarget>,
 }
 
@@ -81,21 +101,26 @@ impl Dialer {
             rng: fastrand::Rng::with_seed(seed ^ 0xd1a1),
             config,
             targets: BTreeMap::new(),
+            waiting: BTreeSet::new(),
             links: BTreeMap::new(),
+            busy: BTreeMap::new(),
             dials: 0,
+            sweep_at: Timestamp::ZERO,
             ready: VecDeque::new(),
         }
     }
 
-    /// A peer may be reachable at an address. O(log targets).
+    /// A peer may be reachable at an address. O(log targets), or O(targets) when there are as many
+    /// as may be.
     pub fn discovered(&mut self, hint: Hint, now: Timestamp) {
         let fixed = hint.source == HintSource::Static;
         if hint.target.peer == self.local || !(fixed || self.config.dial_discovered) {
             return;
         }
-        let key = (hint.target.peer, hint.target.transport, hint.target.address.clone());
+        let key = key_of(&hint.target);
         if let Some(known) = self.targets.get_mut(&key) {
             known.heard = now;
+            known.unheard = 0;
             if fixed {
                 known.hint = hint;
             }
@@ -106,18 +131,37 @@ impl Dialer {
             let first = self.local < hint.target.peer;
             let due = if first { now } else { now + self.config.grace };
             let link = self.links.iter().find(|(_, l)| **l == key).map(|(id, _)| *id);
-            let target = Target { hint, heard: now, due, dialling: false, link, failures: 0 };
-            self.targets.insert(key, target);
+            let target = Target {
+                hint,
+                heard: now,
+                due,
+                queued: None,
+                dialling: false,
+                link,
+                failures: 0,
+                unheard: 0,
+            };
+            self.targets.insert(key.clone(), target);
         }
+        self.queue(&key);
         self.dial_due(now);
     }
 
     fn forget_oldest(&mut self) -> bool {
-        let idle = self.targets.iter().filter(|(_, t)| {
-            t.link.is_none() && !t.dialling && t.hint.source != HintSource::Static
-        });
+        let idle =
+            self.targets.iter().filter(|(_, t)| t.link.is_none() && !t.dialling && !t.is_fixed());
         let oldest = idle.min_by_key(|(_, t)| t.heard).map(|(key, _)| key.clone());
-        oldest.is_some_and(|key| self.targets.remove(&key).is_some())
+        oldest.is_some_and(|key| self.forget(&key))
+    }
+
+    fn forget(&mut self, key: &Key) -> bool {
+        let Some(gone) = self.targets.remove(key) else {
+            return false;
+        };
+        if let Some(at) = gone.queued {
+            self.waiting.remove(&(at, key.clone()));
+        }
+        true
     }
 
     /// A link came up, dialled by either end.
@@ -129,103 +173,164 @@ impl Dialer {
         remote: Address,
     ) {
         let key = (peer, transport, remote);
+        if self.links.insert(link, key.clone()).is_some() {
+            return;
+        }
+        *self.busy.entry((peer, transport)).or_default() += 1;
         if let Some(target) = self.targets.get_mut(&key) {
             target.link = Some(link);
             target.failures = 0;
         }
-        self.links.insert(link, key);
+        self.queue_all(peer, transport);
     }
 
     /// A link is gone; its address is dialled again, by the smaller key first.
     pub fn link_down(&mut self, link: LinkId, now: Timestamp) {
-        self.links.remove(&link);
-        let grace = self.config.grace;
-        let local = self.local;
+        let Some((peer, transport, _)) = self.links.remove(&link) else {
+            return;
+        };
+        self.release(peer, transport);
         let wait = self.jittered(BACKOFF / 4);
-        for target in self.targets.values_mut().filter(|t| t.link == Some(link)) {
-            target.link = None;
-            let first = local < target.hint.target.peer;
-            target.due = now + if first { wait } else { grace + wait };
+        let grace = if self.local < peer { Duration::ZERO } else { self.config.grace };
+        for key in self.keys_to(peer, transport) {
+            if let Some(target) = self.targets.get_mut(&key)
+                && target.link == Some(link)
+            {
+                target.link = None;
+                target.due = now + grace + wait;
+            }
         }
+        self.queue_all(peer, transport);
     }
 
     /// How a dial ended.
     pub fn connected(&mut self, target: &ConnectTarget, link: Option<LinkId>, now: Timestamp) {
-        self.dials = self.dials.saturating_sub(1);
-        let key = (target.peer, target.transport, target.address.clone());
-        let wait = match self.targets.get(&key) {
-            Some(known) => self.jittered((BACKOFF * (1 << known.failures.min(6))).min(BACKOFF_MAX)),
-            None => return,
+        let key = key_of(target);
+        // A link may have come and gone before its dial was reported.
+        let up = link.filter(|link| self.links.contains_key(link));
+        let Some(known) = self.targets.get_mut(&key).filter(|known| known.dialling) else {
+            return;
         };
-        if let Some(known) = self.targets.get_mut(&key) {
-            known.dialling = false;
-            match link {
-                Some(link) => {
-                    // The link may have come and gone before its dial was reported.
-                    known.link = self.links.contains_key(&link).then_some(link).or(known.link);
-                    known.failures = 0;
-                    known.due = now + wait;
-                }
-                None => {
-                    known.failures = known.failures.saturating_add(1);
-                    known.due = now + wait;
-                }
+        known.dialling = false;
+        let doublings = known.failures.min(6);
+        match link {
+            Some(_) => {
+                known.link = up.or(known.link);
+                known.failures = 0;
+                known.unheard = 0;
+            }
+            None => {
+                known.failures = known.failures.saturating_add(1);
+                known.unheard = known.unheard.saturating_add(1);
             }
         }
+        let wait = self.jittered((BACKOFF * (1 << doublings)).min(BACKOFF_MAX));
+        if let Some(known) = self.targets.get_mut(&key) {
+            known.due = now + wait;
+        }
+        self.dials = self.dials.saturating_sub(1);
+        self.release(target.peer, target.transport);
+        self.queue_all(target.peer, target.transport);
         self.dial_due(now);
+    }
+
+    fn release(&mut self, peer: PeerId, transport: TransportType) {
+        if let Some(busy) = self.busy.get_mut(&(peer, transport)) {
+            *busy -= 1;
+            if *busy == 0 {
+                self.busy.remove(&(peer, transport));
+            }
+        }
     }
 
     fn jittered(&mut self, wait: Duration) -> Duration {
         wait.mul_f64(0.75 + self.rng.f64() / 2.0)
     }
 
-    /// When [`Self::on_timer`] wants to be called.
+    /// When [`Self::on_timer`] wants to be called. O(log targets).
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        if self.dials >= MAX_DIALS {
-            return None;
-        }
-        let waiting = self.targets.values().filter(|t| self.wants(t));
-        waiting.map(|t| t.due).min()
+        let first = self.waiting.first().filter(|_| self.dials < MAX_DIALS);
+        first.map(|(at, _)| *at)
     }
 
     /// Whether the target is to be dialled when its time comes.
     fn wants(&self, target: &Target) -> bool {
-        target.link.is_none() && !target.dialling && self.links_to(&target.hint.target) < MAX_LINKS
+        let to = (target.hint.target.peer, target.hint.target.transport);
+        target.link.is_none()
+            && !target.dialling
+            && (target.is_fixed() || target.unheard < UNHEARD_FAILURES)
+            && self.busy.get(&to).is_none_or(|busy| *busy < MAX_LINKS)
     }
 
-    fn links_to(&self, target: &ConnectTarget) -> usize {
-        let same = |peer: &PeerId, transport: &TransportType| {
-            *peer == target.peer && *transport == target.transport
+    /// The targets of a peer on a transport: few.
+    fn keys_to(&self, peer: PeerId, transport: TransportType) -> Vec<Key> {
+        let range = self.targets.range((peer, transport, Address::new(""))..);
+        let own = range.take_while(|((p, t, _), _)| (*p, *t) == (peer, transport));
+        own.map(|(key, _)| key.clone()).collect()
+    }
+
+    fn queue_all(&mut self, peer: PeerId, transport: TransportType) {
+        for key in self.keys_to(peer, transport) {
+            self.queue(&key);
+        }
+    }
+
+    /// Brings a target's place in `waiting` up to date.
+    fn queue(&mut self, key: &Key) {
+        let Some(target) = self.targets.get(key) else {
+            return;
         };
-        let up = self.links.values().filter(|(p, t, _)| same(p, t)).count();
-        let range = (target.peer, target.transport, Address::new(""))..;
-        let own = self.targets.range(range).take_while(|((p, t, _), _)| same(p, t));
-        up + own.filter(|(_, t)| t.dialling).count()
+        let (old, new) = (target.queued, self.wants(target).then_some(target.due));
+        if old == new {
+            return;
+        }
+        if let Some(at) = old {
+            self.waiting.remove(&(at, key.clone()));
+        }
+        if let Some(at) = new {
+            self.waiting.insert((at, key.clone()));
+        }
+        if let Some(target) = self.targets.get_mut(key) {
+            target.queued = new;
+        }
     }
 
-    /// Dials what is due and forgets what is old.
+    /// Dials what is due and forgets what is old. O(due), and O(targets) once a minute.
     pub fn on_timer(&mut self, now: Timestamp) {
-        self.targets.retain(|_, t| {
-            t.hint.source == HintSource::Static
-                || t.link.is_some()
-                || t.dialling
-                || now.since(t.heard) < HINT_LIFE
-        });
+        if now >= self.sweep_at {
+            self.sweep_at = now + SWEEP_EVERY;
+            let old: Vec<Key> = self
+                .targets
+                .iter()
+                .filter(|(_, t)| t.link.is_none() && !t.dialling && is_old(t, now))
+                .map(|(key, _)| key.clone())
+                .collect();
+            for key in old {
+                self.forget(&key);
+            }
+        }
         self.dial_due(now);
     }
 
     fn dial_due(&mut self, now: Timestamp) {
-        while self.dials < MAX_DIALS {
-            let due = self.targets.iter().filter(|(_, t)| t.due <= now && self.wants(t));
-            let Some(key) = due.min_by_key(|(_, t)| t.due).map(|(key, _)| key.clone()) else {
-                return;
-            };
+        while self.dials < MAX_DIALS
+            && let Some((at, key)) = self.waiting.first().cloned()
+            && at <= now
+        {
             let Some(target) = self.targets.get_mut(&key) else {
-                return;
+                self.waiting.pop_first();
+                continue;
             };
+            if is_old(target, now) {
+                self.forget(&key);
+                continue;
+            }
             target.dialling = true;
-            self.dials += 1;
             self.ready.push_back(target.hint.target.clone());
+            self.dials += 1;
+            let (peer, transport, _) = key;
+            *self.busy.entry((peer, transport)).or_default() += 1;
+            self.queue_all(peer, transport);
         }
     }
 
@@ -240,8 +345,20 @@ impl Dialer {
             hint: t.hint.clone(),
             failures: t.failures,
             linked: t.link.is_some(),
-            next_dial: self.wants(t).then(|| t.due.since(now)),
+            next_dial: t.queued.map(|at| at.since(now)),
         };
         self.targets.values().map(status).collect()
     }
 }
+
+fn key_of(target: &ConnectTarget) -> Key {
+    (target.peer, target.transport, target.address.clone())
+}
+
+/// Whether nobody has spoken of the target for too long.
+fn is_old(target: &Target, now: Timestamp) -> bool {
+    !target.is_fixed() && now.since(target.heard) >= HINT_LIFE
+}
+
+#[cfg(test)]
+mod tests;
