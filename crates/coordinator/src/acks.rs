@@ -68,6 +68,7 @@ impl Core {
             bytes: ACK_BYTES,
             energy_aware: self.config.energy_aware,
             incumbent: None,
+            held: false,
             ceiling_us: u32::MAX,
         };
         let ranking = policy::rank(self.roster.candidates(peer), &packet, now);

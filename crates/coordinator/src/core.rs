@@ -4,6 +4,8 @@ use std::time::Duration;
 use bitcraps_types::{LinkId, PeerId, Ratio, Timestamp, TrafficClass, TransportType};
 use foldhash::fast::FixedState;
 
+use bitcraps_wire::Frame;
+
 use crate::budget::Budget;
 use crate::config::bounds;
 use crate::flight::AckedFlight;
@@ -301,7 +303,7 @@ impl Core {
         bytes: usize,
         now: Timestamp,
     ) -> Ranking {
-        let packet = self.packet(peer.0, class, policy, bytes);
+        let packet = self.packet(peer.0, class, policy, bytes, now);
         policy::rank(self.roster.candidates(peer.0), &packet, now)
     }
 
@@ -312,12 +314,16 @@ impl Core {
         class: TrafficClass,
         policy: FailoverPolicy,
         bytes: usize,
+        now: Timestamp,
     ) -> policy::Packet {
+        let bucket = SizeBucket::of(bytes + Frame::DATA_OVERHEAD);
+        let preference = self.roster.preference(peer, class, bucket);
         policy::Packet {
             policy,
             bytes,
             energy_aware: self.config.energy_aware,
-            incumbent: self.roster.incumbent(peer, class),
+            incumbent: preference.link(),
+            held: preference.is_held(policy, now),
             ceiling_us: policy::latency_ceiling(class).as_micros() as u32,
         }
     }

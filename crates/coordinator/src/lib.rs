@@ -34,6 +34,7 @@ mod outbound;
 mod outcome;
 mod peer;
 pub mod policy;
+mod preference;
 mod reassembly;
 #[cfg(feature = "driver")]
 mod receipt;

@@ -606,12 +606,17 @@ impl Link {
     /// A frame of this size was not acknowledged in time.
     pub(crate) fn expired(&mut self, bucket: SizeBucket, now: Timestamp) -> Option<Change> {
         let index = bucket.index();
-        self.buckets[index].delivery.sample(false);
-        let relapse = self.buckets[index].suspect && self.buckets[index].answers >= RELAPSE_ANSWERS;
-        self.buckets[index].answers = 0;
-        self.buckets[index].failed_at = now;
-        self.buckets[index].expiries = self.buckets[index].expiries.saturating_add(1);
+        let size = &mut self.buckets[index];
+        size.delivery.sample(false);
+        let relapse = size.suspect && size.answers >= RELAPSE_ANSWERS;
+        size.answers = 0;
         self.counters.expiries += 1;
+        // Frames that were in the queue together are late together: that is one event.
+        if size.expiries > 0 && now.since(size.failed_at) < QUEUE_TARGET {
+            return None;
+        }
+        size.failed_at = now;
+        size.expiries = size.expiries.saturating_add(1);
         if relapse && self.damping.fall(now) == Fall::FlappingBegins {
             return Some(Change::Flapping);
         }

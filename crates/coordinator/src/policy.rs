@@ -201,8 +201,11 @@ pub struct Packet {
     pub bytes: usize,
     /// Whether energy is weighed.
     pub energy_aware: bool,
-    /// The link that carried this class last; small advantages do not displace it.
+    /// The link that this class prefers now; small advantages do not displace it.
     pub incumbent: Option<LinkId>,
+    /// Whether the incumbent was chosen so lately that neither speed nor reliability displaces it,
+    /// only a better tier.
+    pub held: bool,
     /// A link slower than this, in µs, is as good as suspect to the packet's class.
     pub ceiling_us: u32,
 }
@@ -262,18 +265,28 @@ fn sticks(candidate: &Candidate, packet: &Packet) -> bool {
     packet.incumbent == Some(candidate.link)
 }
 
+/// What a challenger has to be better by, the incumbent's own cost when it is held.
+#[inline]
+fn discount(candidate: &Candidate, packet: &Packet, small: u64) -> u64 {
+    match sticks(candidate, packet) {
+        true if packet.held => u64::MAX,
+        true => small,
+        false => 0,
+    }
+}
+
 /// Expected time to the acknowledgement, in µs.
 #[inline]
 fn fastest(candidate: &Candidate, packet: &Packet, bucket: usize) -> u64 {
     let waiting = u64::from(candidate.backlog_bytes) + packet.bytes as u64;
     let time = u64::from(candidate.latency_us[bucket]) + candidate.transfer_us(waiting);
-    time.saturating_sub(if sticks(candidate, packet) { STICKY_LATENCY_US } else { 0 })
+    time.saturating_sub(discount(candidate, packet, STICKY_LATENCY_US))
 }
 
 /// Probability that it does not arrive, in steps of 1/256 (4,096 ppm); within a step time decides.
 #[inline]
 fn most_reliable(candidate: &Candidate, packet: &Packet, bucket: usize) -> u64 {
-    let discount = if sticks(candidate, packet) { STICKY_UNDELIVERED_PPM } else { 0 };
+    let discount = discount(candidate, packet, STICKY_UNDELIVERED_PPM);
     let undelivered = u64::from(candidate.undelivered_ppm[bucket]).saturating_sub(discount);
     let time = fastest(candidate, packet, bucket).min(u64::from(u32::MAX));
     (undelivered >> 12) << 32 | time

@@ -4,7 +4,9 @@ use bitcraps_types::{EnergyProfile, LinkId, PeerId, Timestamp, TrafficClass, Tra
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
+use crate::SizeBucket;
 use crate::policy::{Candidate, Tier};
+use crate::preference::Preference;
 
 /// Links of one peer that are kept in place: one of each transport.
 const FEW: usize = TransportType::COUNT;
@@ -15,12 +17,12 @@ const FEW: usize = TransportType::COUNT;
 #[repr(C, align(64))]
 struct Entry {
     id: PeerId,
-    /// By class, the link that carried the last message.
-    incumbents: [Option<LinkId>; TrafficClass::COUNT],
     /// All candidates, when there are more than [`FEW`].
     many: Vec<Candidate>,
     len: u8,
     few: [Candidate; FEW],
+    /// By class and by [`SizeBucket::index`]: those of a class are one cache line.
+    preferences: [[Preference; SizeBucket::COUNT]; TrafficClass::COUNT],
 }
 
 const VACANT: Candidate = Candidate {
@@ -87,10 +89,10 @@ impl Roster {
         let slot = self.entries.len() as u32;
         self.entries.push(Entry {
             id,
-            incumbents: [None; TrafficClass::COUNT],
             many: Vec::new(),
             len: 0,
             few: [VACANT; FEW],
+            preferences: [[Preference::UNDECIDED; SizeBucket::COUNT]; TrafficClass::COUNT],
         });
         let (entries, hasher) = (&self.entries, &self.hasher);
         let rehash = |slot: &u32| hasher.hash_one(entries[*slot as usize].id);
@@ -124,20 +126,30 @@ impl Roster {
         }
     }
 
-    /// The link that carried the last message of `class`.
+    /// What messages of `class` and this size prefer.
     #[inline]
-    pub(crate) fn incumbent(&self, peer: u32, class: TrafficClass) -> Option<LinkId> {
-        self.entries.get(peer as usize)?.incumbents[class.index()]
+    pub(crate) fn preference(
+        &self,
+        peer: u32,
+        class: TrafficClass,
+        bucket: SizeBucket,
+    ) -> Preference {
+        let entry = self.entries.get(peer as usize);
+        entry.map_or(Preference::UNDECIDED, |e| e.preferences[class.index()][bucket.index()])
     }
 
-    /// Remembers who carries `class`; returns who did before.
-    pub(crate) fn set_incumbent(
+    /// Messages of `class` and this size prefer `link` from now on. Tells whether that is a change
+    /// of mind.
+    pub(crate) fn prefer(
         &mut self,
         peer: u32,
         class: TrafficClass,
+        bucket: SizeBucket,
         link: LinkId,
-    ) -> Option<LinkId> {
-        self.entries.get_mut(peer as usize)?.incumbents[class.index()].replace(link)
+        now: Timestamp,
+    ) -> bool {
+        let entry = self.entries.get_mut(peer as usize);
+        entry.is_some_and(|e| e.preferences[class.index()][bucket.index()].choose(link, now))
     }
 }
 
@@ -183,14 +195,18 @@ mod tests {
     }
 
     #[test]
-    fn incumbents_are_kept_by_class() {
+    fn preferences_are_kept_by_class_and_size() {
         let mut roster = Roster::new(7);
         let peer = roster.add(id(1));
         let (bulk, critical) = (TrafficClass::Bulk, TrafficClass::Critical);
-        assert_eq!(roster.set_incumbent(peer, bulk, LinkId(1)), None);
-        assert_eq!(roster.set_incumbent(peer, bulk, LinkId(2)), Some(LinkId(1)));
-        assert_eq!(roster.incumbent(peer, bulk), Some(LinkId(2)));
-        assert_eq!(roster.incumbent(peer, critical), None);
+        let (small, large) = (SizeBucket::Small, SizeBucket::Large);
+        let now = Timestamp::ZERO;
+        assert!(!roster.prefer(peer, bulk, small, LinkId(1), now));
+        assert!(roster.prefer(peer, bulk, small, LinkId(2), now));
+        assert_eq!(roster.preference(peer, bulk, small).link(), Some(LinkId(2)));
+        assert_eq!(roster.preference(peer, bulk, large).link(), None);
+        assert_eq!(roster.preference(peer, critical, small).link(), None);
+        assert!(!roster.prefer(peer + 1, bulk, small, LinkId(1), now), "no such peer");
     }
 
     #[test]
@@ -199,5 +215,7 @@ mod tests {
         assert!(std::mem::offset_of!(Candidate, load_bytes) >= 64);
         assert!(std::mem::offset_of!(Candidate, transport) < 64);
         assert_eq!(std::mem::offset_of!(Entry, few) % 64, 0);
+        assert_eq!(std::mem::offset_of!(Entry, preferences) % 64, 0);
+        assert_eq!(size_of::<[Preference; SizeBucket::COUNT]>(), 64);
     }
 }

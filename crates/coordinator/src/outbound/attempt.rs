@@ -3,7 +3,7 @@
 use super::{Blocked, FAIR_SHARE_COST, PATIENT, Reason, has_room, under_way};
 use crate::explain::Decision;
 use crate::message::{Copy, Message};
-use crate::{Command, Core, FailoverPolicy, Notice, Outcome, Ticket, TriedLink};
+use crate::{Command, Core, FailoverPolicy, Notice, Outcome, SizeBucket, Ticket, TriedLink};
 use bitcraps_types::{AckLevel, LinkId, Timestamp, TrafficClass};
 use bitcraps_wire::Frame;
 use std::time::Duration;
@@ -24,7 +24,7 @@ impl Core {
         let (peer, class) = (message.peer, message.options.class);
         let state = &self.peers[peer as usize];
         let candidates = self.roster.candidates(peer);
-        let packet = self.packet(peer, class, message.policy, message.payload.len());
+        let packet = self.packet(peer, class, message.policy, message.payload.len(), now);
         let ranking = crate::policy::rank(candidates, &packet, now);
         let pinned = self.pinned(message);
         let mut blocked = Blocked::NoLink;
@@ -99,7 +99,16 @@ impl Core {
         let link = state.links[index].id();
         let attempt = message.attempts.saturating_add(1);
         let decision = Decision::new(now, class, attempt, packet, candidates, ranking, link);
+        // Sharing a load is no change of mind, and neither is one message's second attempt.
+        let shared = message.policy == FailoverPolicy::LoadBalanced;
+        let first = ranking.first().map(|index| state.links[index].id());
+        let preferred = pinned.or(first).filter(|_| reason == Reason::First && !shared);
         self.peers[peer as usize].remember(decision);
+        if let Some(preferred) = preferred {
+            let bucket = SizeBucket::of(packet.bytes + Frame::DATA_OVERHEAD);
+            let switched = self.roster.prefer(peer, class, bucket, preferred, now);
+            self.counters.switches += u64::from(switched);
+        }
         self.transmit_on(slot, index, reason, now).map(|()| link)
     }
 
@@ -110,8 +119,10 @@ impl Core {
             return None;
         }
         let state = &self.peers[message.peer as usize];
-        let incumbent = self.roster.incumbent(message.peer, message.options.class);
-        let first = message.last_link.or(incumbent)?;
+        let class = message.options.class;
+        let bucket = SizeBucket::of(message.payload.len() + Frame::DATA_OVERHEAD);
+        let preference = self.roster.preference(message.peer, class, bucket);
+        let first = message.last_link.or(preference.link())?;
         state.link_index(first).map(|_| first)
     }
 
@@ -135,12 +146,6 @@ impl Core {
         let (id, transport) = (link.id(), link.facts.transport);
         message.retry_at = None;
         if reason != Reason::SecondCopy {
-            // Sharing a load is no change of mind.
-            let shared = message.policy == FailoverPolicy::LoadBalanced;
-            if !shared {
-                let before = self.roster.set_incumbent(peer, class, id);
-                self.counters.switches += u64::from(before.is_some_and(|before| before != id));
-            }
             self.note_failover(slot, id, reason, now);
         }
         let Some(message) = self.messages.get_mut(slot) else {

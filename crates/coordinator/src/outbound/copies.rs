@@ -44,7 +44,7 @@ impl Core {
         let state = &self.peers[message.peer as usize];
         let kind = state.links.iter().find(|l| l.id() == first).map(|l| l.facts.transport);
         let candidates = self.roster.candidates(message.peer);
-        let packet = self.packet(message.peer, class, message.policy, len);
+        let packet = self.packet(message.peer, class, message.policy, len, now);
         let ranking = crate::policy::rank(candidates, &packet, now);
         let bucket = SizeBucket::of(len + Frame::DATA_OVERHEAD);
         let usable = |index: &usize| {

@@ -45,7 +45,7 @@ fn trusted(id: u64, tier: Tier) -> Candidate {
 }
 
 fn packet(policy: FailoverPolicy, bytes: usize) -> Packet {
-    Packet { policy, bytes, energy_aware: true, incumbent: None, ceiling_us: u32::MAX }
+    Packet { policy, bytes, energy_aware: true, incumbent: None, held: false, ceiling_us: u32::MAX }
 }
 
 fn held_by(incumbent: u64, policy: FailoverPolicy) -> Packet {
