@@ -4,9 +4,9 @@ use bitcraps_wire::{
     StreamAck,
 };
 
-use crate::peer::{AckSent, PendingStream};
+use crate::peer::{AckSent, AloneAcks, PendingStream};
 use crate::policy::{self, FailoverPolicy};
-use crate::{Command, Core, Tier};
+use crate::{Command, Core};
 
 /// Size of an ack frame, as ranking reckons with it.
 const ACK_BYTES: usize = 120;
@@ -35,10 +35,9 @@ impl Core {
             .collect();
         let best = self.best_for_acks(peer, now);
         let path = arrival.filter(|link| self.links.contains_key(link)).or(best);
-        for link in &reports {
-            if Some(*link) != path || blocks.is_empty() {
-                self.send_ack(peer, *link, Some((*link, false)), Vec::new(), now);
-            }
+        // The path's report travels with the blocks.
+        for link in reports.iter().filter(|link| Some(**link) != path || blocks.is_empty()) {
+            self.send_ack(peer, *link, Some((*link, false)), Vec::new(), now);
             if let Some(best) = best.filter(|best| best != link && self.detours(peer, *link)) {
                 self.send_ack(peer, best, Some((*link, true)), Vec::new(), now);
             }
@@ -72,16 +71,15 @@ impl Core {
             ceiling_us: u32::MAX,
         };
         let ranking = policy::rank(self.roster.candidates(peer), &packet, now);
-        ranking.iter().find(|i| state.links[*i].ready).map(|i| state.links[i].id())
+        let ready = || ranking.iter().map(|i| &state.links[i]).filter(|link| link.ready);
+        let best = ready().find(|link| !link.loses_acks()).or_else(|| ready().next());
+        best.map(|link| link.id())
     }
 
-    /// Whether hop acks of `link` need another way: it does not answer this end.
+    /// Whether hop acks of `link` need another way.
     fn detours(&self, peer: u32, link: LinkId) -> bool {
         let state = &self.peers[peer as usize];
-        state
-            .links
-            .iter()
-            .any(|l| l.id() == link && l.tier(crate::SizeBucket::Small) >= Tier::Suspect)
+        state.links.iter().any(|l| l.id() == link && l.needs_detour())
     }
 
     /// Whether end acks over `path` are to be doubled over the best link.
@@ -97,7 +95,12 @@ impl Core {
             if let Some(incoming) = &mut state.incoming[block.class.index()] {
                 let sent = AckSent { sequence: block.echo_sequence, path, alone };
                 incoming.unproven.get_or_insert(sent);
-                incoming.alone = Some(sent).filter(|_| alone);
+                incoming.alone = alone.then(|| match incoming.alone {
+                    Some(run) if run.path == path => AloneAcks { newest: sent.sequence, ..run },
+                    Some(_) | None => {
+                        AloneAcks { oldest: sent.sequence, newest: sent.sequence, path }
+                    }
+                });
             }
         }
     }

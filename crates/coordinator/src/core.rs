@@ -2,9 +2,8 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
 use bitcraps_types::{LinkId, PeerId, Ratio, Timestamp, TrafficClass, TransportType};
-use foldhash::fast::FixedState;
-
 use bitcraps_wire::Frame;
+use foldhash::fast::FixedState;
 
 use crate::budget::Budget;
 use crate::config::bounds;

@@ -132,6 +132,13 @@ impl Delivery {
         self.samples = self.samples.saturating_add(1);
     }
 
+    /// A frame that was called lost has arrived after all: slow, but not lost.
+    pub(crate) fn recant(&mut self) {
+        let lost = self.lost.min(1.0);
+        self.lost -= lost;
+        self.arrived += lost;
+    }
+
     pub(crate) fn mean(&self) -> f32 {
         self.arrived / (self.arrived + self.lost)
     }

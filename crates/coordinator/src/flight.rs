@@ -43,6 +43,8 @@ pub(crate) struct AckedFlight {
     /// Round trip, only for the frame that the ack's dwell belongs to.
     pub(crate) rtt: Option<Duration>,
     pub(crate) goodput: (u64, Duration, bool),
+    /// It had been given up.
+    pub(crate) late: bool,
 }
 
 /// The numbered frames of one link, newest last, in serial arithmetic (RFC 1982): the number may
@@ -189,6 +191,7 @@ impl Flights {
                 bucket: flight.bucket,
                 rtt: (back == 0).then(|| now.since(sent).saturating_sub(dwell)),
                 goodput,
+                late: was_expired,
             });
         }
         self.trim();

@@ -4,7 +4,7 @@ use bitcraps_types::{AckLevel, LinkId, MessageId, Timestamp, TrafficClass};
 use bitcraps_wire::{Body, Data, Frame, HopAck, NO_DEADLINE, Status};
 use bytes::Bytes;
 
-use crate::peer::{Incoming, PendingStream};
+use crate::peer::{AloneAcks, Incoming, PendingStream};
 use crate::reassembly::{Added, Arrival, Key};
 use crate::window::Seen;
 use crate::{Command, Core, Delivery, SizeBucket};
@@ -198,6 +198,9 @@ impl Core {
                 path.ack_arrived(acked.alone);
             }
         }
+        if let Some(run) = &mut incoming.alone {
+            run.oldest = run.oldest.max(lowest_live);
+        }
         incoming.window.close_below(lowest_live);
         let half_trip = state.links[arrived_on].smoothed(SizeBucket::Small).unwrap_or_default() / 2;
         let due = match deadline_ms {
@@ -208,7 +211,11 @@ impl Core {
         match incoming.window.seen(sequence) {
             Seen::Duplicate if self.config.deduplicate => {
                 self.counters.duplicates += 1;
-                if let Some(acked) = incoming.alone.take_if(|acked| acked.sequence == sequence)
+                // Whoever waits for the application's verdict asks again, acknowledged or not.
+                let among = |run: &mut AloneAcks| {
+                    data.ack != AckLevel::Applied && (run.oldest..=run.newest).contains(&sequence)
+                };
+                if let Some(acked) = incoming.alone.take_if(among)
                     && let Some(path) = state.links.iter_mut().find(|l| l.id() == acked.path)
                 {
                     incoming.unproven = None;

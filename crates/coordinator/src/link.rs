@@ -539,7 +539,11 @@ impl Link {
         if let Some(rtt) = flight.rtt.filter(|rtt| !detour || longer(*rtt)) {
             bucket.rtt.sample(rtt);
         }
-        bucket.delivery.sample(true);
+        if flight.late {
+            bucket.delivery.recant();
+        } else {
+            bucket.delivery.sample(true);
+        }
         bucket.expiries = 0;
         bucket.answers = bucket.answers.saturating_add(1);
         let (bytes, over, limited) = flight.goodput;
@@ -571,6 +575,16 @@ impl Link {
         self.acks_seen = 0;
         self.acks_lost = self.acks_lost.saturating_add(1);
         self.acks_proven = false;
+    }
+
+    /// Whether the last end ack that left over this link alone was lost.
+    pub(crate) fn loses_acks(&self) -> bool {
+        self.acks_lost > 0
+    }
+
+    /// Whether hop acks of its frames need another way: it does not answer, or loses acks.
+    pub(crate) fn needs_detour(&self) -> bool {
+        self.tier(SizeBucket::Small) >= Tier::Suspect || self.loses_acks()
     }
 
     /// Whether end acks may leave over this link alone.

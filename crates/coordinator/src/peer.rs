@@ -90,6 +90,15 @@ pub(crate) struct AckSent {
     pub(crate) alone: bool,
 }
 
+/// End acks in a row that left over one link alone.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AloneAcks {
+    /// The oldest message whose acknowledgement is not known to have arrived.
+    pub(crate) oldest: Sequence,
+    pub(crate) newest: Sequence,
+    pub(crate) path: LinkId,
+}
+
 /// Messages of one class coming from one incarnation of a peer.
 #[derive(Debug)]
 pub(crate) struct Incoming {
@@ -98,8 +107,8 @@ pub(crate) struct Incoming {
     verdicts: BTreeMap<Sequence, Status>,
     /// The first acknowledgement whose arrival the sender's frames have not shown yet.
     pub(crate) unproven: Option<AckSent>,
-    /// The newest acknowledgement, if it left over one link alone.
-    pub(crate) alone: Option<AckSent>,
+    /// The latest acknowledgements, if they left over one link alone.
+    pub(crate) alone: Option<AloneAcks>,
 }
 
 impl Incoming {

@@ -4,7 +4,7 @@ use bitcraps_wire::{Body, Frame, HopAck, HopHeader, NO_DEADLINE, Probe, ProbeRep
 use crate::command::CloseReason;
 use crate::flight::FlightState;
 use crate::link::{FLIGHT_MAX_AGE, OutstandingProbe};
-use crate::{Command, Core, SizeBucket, Tier};
+use crate::{Command, Core, SizeBucket};
 
 impl Core {
     /// Sets a link's one timer to whatever comes first: a hello, a probe, a probe's answer, or the
@@ -160,7 +160,7 @@ impl Core {
         }
         // The hop ack rides along where the reply stays within the size of its request.
         let room = usize::from(probe.padding) >= usize::from(Probe::MIN_PADDING) + HopAck::LEN;
-        let detours = entry.tier(SizeBucket::Small) >= Tier::Suspect;
+        let detours = entry.needs_detour();
         let hop_ack = entry.arrivals.ack(0, now).filter(|_| room);
         entry.arrivals.unreported -= u32::from(!room);
         if room && !detours {
