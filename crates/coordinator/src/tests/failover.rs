@@ -368,6 +368,8 @@ fn traffic_leaves_a_suspect_link_and_returns_after_its_hold() {
     let healed = pair.now;
     pair.drive_till(ms(10_000), |pair| pair.tier(0, 0) == Tier::Good);
     assert!(pair.now >= healed + ms(900), "not before its hold: {:?}", pair.now.since(healed));
+    // What was preferred lately is not left for speed alone.
+    pair.drive_for(ms(2_000));
     pair.send(0, "x", plain());
     pair.drive_for(ms(50));
     assert_eq!(data_of(pair.log(0, 0)).len(), before + 1, "the faster link is used again");
