@@ -6,7 +6,7 @@ use quinn::{Connection, ConnectionError};
 
 use crate::precedence::{Incarnation, Tag};
 
-const HELLO: usize = 17;
+pub(crate) const HELLO: usize = 17;
 
 /// What the dialler says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub(crate) struct Hello {
 }
 
 impl Hello {
-    fn encode(self) -> [u8; HELLO] {
+    pub(crate) fn encode(self) -> [u8; HELLO] {
         let mut out = [0; HELLO];
         let (head, tag) = out.split_at_mut(9);
         head[..8].copy_from_slice(&self.incarnation);
@@ -28,7 +28,7 @@ impl Hello {
         out
     }
 
-    fn decode(bytes: [u8; HELLO]) -> Option<Self> {
+    pub(crate) fn decode(bytes: [u8; HELLO]) -> Option<Self> {
         let incarnation = *bytes.first_chunk()?;
         let tag: Tag = *bytes.last_chunk()?;
         let replaces = match (bytes[8], tag) {

@@ -22,6 +22,9 @@ mod discovery;
 mod driver;
 mod endpoint;
 mod frame;
+#[cfg(any(test, feature = "fuzz"))]
+#[doc(hidden)]
+pub mod fuzz;
 mod greeting;
 mod hearing;
 mod identity;

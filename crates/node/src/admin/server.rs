@@ -145,12 +145,13 @@ async fn answer(
 impl Request {
     /// Reads a line from a client, of any content.
     pub(crate) fn parse(line: &[u8]) -> Result<Self, Refusal> {
-        let bad = |message| Refusal { kind: RefusalKind::BadRequest, message, candidates: Vec::new() };
+        let bad =
+            |message| Refusal { kind: RefusalKind::BadRequest, message, candidates: Vec::new() };
         if line.len() > MAX_REQUEST {
             return Err(bad(format!("the request is longer than {MAX_REQUEST} bytes")));
         }
-        let value: serde_json::Value =
-            serde_json::from_slice(line).map_err(|e| bad(format!("the request is no JSON: {e}")))?;
+        let value: serde_json::Value = serde_json::from_slice(line)
+            .map_err(|e| bad(format!("the request is no JSON: {e}")))?;
         match value.get("schema") {
             Some(schema) if schema.as_u64() == Some(u64::from(SCHEMA)) => {}
             Some(other) => {
@@ -162,7 +163,8 @@ impl Request {
             }
             None => return Err(bad(format!("the request has no \"schema\":{SCHEMA}"))),
         }
-        serde_json::from_value(value).map_err(|e| bad(format!("the request is not understood: {e}")))
+        serde_json::from_value(value)
+            .map_err(|e| bad(format!("the request is not understood: {e}")))
     }
 }
 

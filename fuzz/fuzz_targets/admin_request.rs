@@ -1,0 +1,4 @@
+//! Requests of an admin client.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| drop(bitcraps_node::fuzz::request(data)));
