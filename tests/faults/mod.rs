@@ -1,0 +1,8 @@
+//! The faults that every change must survive, by their number in the design: what goes wrong, and
+//! what must hold nevertheless. Each runs the production engine on the simulated network, on
+//! [`SEEDS`](scene::SEEDS) seeds, and ends with the simulator's own check that nothing was delivered
+//! twice, invented, altered, or told wrongly.
+
+mod flaps;
+mod scene;
+mod silence;
