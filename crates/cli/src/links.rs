@@ -53,7 +53,7 @@ fn as_text(links: &[LinkReport]) -> String {
         "RTT",
         "ANSWERED",
         "UP FOR",
-        "SENT",
+        "TRANSMITTED",
         "CONFIRMED",
         "PATH",
     ]);

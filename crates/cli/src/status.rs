@@ -71,7 +71,7 @@ fn as_text(report: &StatusReport) -> String {
         text.push_str(&peers::as_text(&report.peers));
     }
     let mut traffic =
-        Grid::new(["TRANSPORT", "SENT", "CONFIRMED", "FAILED", "MOVED", "P50", "P99"]);
+        Grid::new(["TRANSPORT", "TRANSMITTED", "CONFIRMED", "FAILED", "MOVED", "P50", "P99"]);
     let used = report.transports.iter().filter(|(_, traffic)| traffic.frames > 0);
     let mut any = false;
     for (transport, report) in used {

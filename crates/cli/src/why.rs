@@ -75,13 +75,14 @@ fn value(input: &InputReport) -> String {
 
 fn decided(decision: &DecisionReport) -> String {
     let mut text = format!(
-        "{} ago: {} message of {} bytes, transmission {}, by {}{}\n",
+        "{} ago: {} message of {} bytes, transmission {}, by {}{}{}\n",
         age(decision.ago_ms),
         decision.class,
         decision.bytes,
         decision.attempt,
         decision.policy,
-        if decision.energy_aware { "" } else { ", energy not weighed" }
+        if decision.energy_aware { "" } else { ", energy not weighed" },
+        if decision.incumbent.is_some() { ", the link in use favoured" } else { "" }
     );
     let mut grid = Grid::new([
         "",
