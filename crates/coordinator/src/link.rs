@@ -1,16 +1,19 @@
-use std::collections::VecDeque;
-use std::time::Duration;
+//! One link to one peer: what is measured of it, and what ranking reads.
 
-use bitcraps_types::{LinkCapabilities, LinkId, PeerId, Timestamp, TransportType};
+mod probing;
+mod queue;
+mod trust;
 
-use crate::Ticket;
 use crate::budget::Budget;
 use crate::config::TransportConfig;
-use crate::damping::{Damping, Fall};
+use crate::damping::Damping;
 use crate::estimator::{Delivery, Goodput, RoundTrip, SizeBucket};
-use crate::flight::{AckedFlight, Arrivals, Flight, FlightState, Flights};
+use crate::flight::{Arrivals, Flight, Flights};
 use crate::metrics::LinkCounters;
 use crate::policy::{Candidate, Tier};
+use bitcraps_types::{LinkCapabilities, LinkId, PeerId, Timestamp, TransportType};
+use std::collections::VecDeque;
+use std::time::Duration;
 
 /// Consecutive expiries of one bucket that make a link suspect.
 const SUSPECT_EXPIRIES: u8 = 2;
@@ -276,10 +279,6 @@ impl Link {
         }
     }
 
-    pub(crate) fn written_total(&self) -> u64 {
-        self.written_total
-    }
-
     pub(crate) fn active_at(&self) -> Option<Timestamp> {
         self.active_at
     }
@@ -327,13 +326,6 @@ impl Link {
         let due = self.flight_due(flight);
         let early = flight.handed + self.timeout(flight.bucket);
         if flight.written.is_none() && early > now { early.min(due) } else { due }
-    }
-
-    /// When to look whether the probe is overdue: with its frame, or when that was acknowledged
-    /// and the reply is missing, when it was due at first.
-    pub(crate) fn probe_due(&self, probe: &OutstandingProbe, now: Timestamp) -> Timestamp {
-        let flight = self.flights.get(probe.seq).filter(|f| f.state == FlightState::Outstanding);
-        flight.map_or(probe.due, |flight| self.look_at(flight, now))
     }
 
     /// When an answer is late enough for a hedge.
@@ -411,346 +403,12 @@ impl Link {
         u32::try_from(expected.as_micros()).unwrap_or(u32::MAX)
     }
 
-    /// A frame was handed to the driver.
-    pub(crate) fn handed(&mut self, bytes: usize, seq: Option<u32>, now: Timestamp) {
-        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        self.unwritten.push_back(Unwritten { handed: now, bytes, seq });
-        self.backlog += u64::from(bytes);
-        let candidate_load = self.candidate_load(bytes as usize, now);
-        self.load_bytes = candidate_load;
-        self.load_at = now;
-        self.active_at = Some(now);
-        self.counters.frames += 1;
-        self.counters.bytes += u64::from(bytes);
-    }
-
     /// A message, or a part of one, was handed to the driver.
     pub(crate) fn carried(&mut self, now: Timestamp) {
         self.carried_at = Some(now);
     }
 
-    fn candidate_load(&self, bytes: usize, now: Timestamp) -> f32 {
-        crate::policy::decayed(self.load_bytes, self.load_at, now) + bytes as f32
-    }
-
-    /// The driver did not take the newest frame.
-    pub(crate) fn not_taken(&mut self, seq: Option<u32>) {
-        if let Some(at) = self.unwritten.iter().rposition(|u| u.seq == seq)
-            && let Some(gone) = self.unwritten.remove(at)
-        {
-            self.backlog -= u64::from(gone.bytes);
-            self.load_bytes = (self.load_bytes - gone.bytes as f32).max(0.0);
-            self.counters.frames -= 1;
-            self.counters.bytes -= u64::from(gone.bytes);
-        }
-        if let Some(seq) = seq {
-            self.flights.withdraw(seq);
-        }
-    }
-
-    /// `total` frames have left the driver's queue since the link came up. Frames leave in any
-    /// order, but a batch has left by the time it is told; the oldest are taken as gone.
-    /// `more_waits` when messages wait for room here. Calls `each` for every frame that waited for
-    /// as long as its answer may take, and for those whose owner wants to know.
-    pub(crate) fn written(
-        &mut self,
-        total: u64,
-        more_waits: bool,
-        now: Timestamp,
-        mut each: impl FnMut(u32, Option<Ticket>),
-    ) {
-        let floor = self.facts.transport.timeout_floor();
-        let count = total.saturating_sub(self.written_total).min(self.unwritten.len() as u64);
-        self.written_total = total.max(self.written_total);
-        let mut slowest = Duration::ZERO;
-        for gone in self.unwritten.drain(..count as usize) {
-            self.backlog -= u64::from(gone.bytes);
-            let waited = now.since(gone.handed);
-            slowest = slowest.max(waited);
-            if let Some(seq) = gone.seq {
-                self.flights.set_written(seq, now);
-                let flight = self.flights.get(seq);
-                if waited >= floor || flight.is_some_and(|f| f.tell_written) {
-                    each(seq, flight.and_then(|f| f.owner));
-                }
-            }
-        }
-        if self.unwritten.is_empty() {
-            self.queue_frames = self.queue_frames.saturating_add(1 + self.queue_frames / 8);
-        }
-        if slowest > QUEUE_TARGET * 2 {
-            self.queue_limit = (self.queue_limit / 2).max(self.queue_base);
-        } else if more_waits && self.unwritten.is_empty() && slowest < QUEUE_TARGET {
-            // The limit, not the link, held traffic back.
-            let grown = (self.queue_limit * 2).clamp(self.max_frame as u64, QUEUE_LIMIT_MAX);
-            self.queue_limit = grown;
-        }
-    }
-
-    /// Whether the driver's queue has room for another frame of a class that may be kept waiting:
-    /// always for one frame, and for as much as drains within the queue target.
-    pub(crate) fn has_room(&self) -> bool {
-        self.unwritten.is_empty()
-            || (self.backlog < self.queue_limit.max(self.queue_base)
-                && self.unwritten.len() < self.queue_frames)
-    }
-
-    /// [`Self::has_room`] for traffic that cannot wait: two frames ahead of the limit.
-    pub(crate) fn has_room_ahead(&self) -> bool {
-        let ahead = self.queue_limit.max(self.queue_base) + 2 * self.max_frame as u64;
-        self.has_room() || (self.backlog < ahead && self.unwritten.len() < self.queue_frames)
-    }
-
-    /// The driver's queue was full: it holds what waits there, and no more for now.
-    pub(crate) fn queue_full(&mut self) {
-        self.queue_frames = self.unwritten.len().max(1);
-    }
-
-    /// The driver cannot send: as good as two expiries.
-    pub(crate) fn refused_frame(&mut self, now: Timestamp) -> Option<Change> {
-        self.buckets[0].delivery.sample(false);
-        self.suspect(SizeBucket::Small, now)
-    }
-
-    /// How long the oldest frame has been waiting in the driver's queue.
-    pub(crate) fn queue_age(&self, now: Timestamp) -> Duration {
-        self.unwritten.front().map_or(Duration::ZERO, |oldest| now.since(oldest.handed))
-    }
-
-    /// How long a frame may wait in the driver's queue before the link becomes suspect: 3 srtt.
-    pub(crate) fn queue_patience(&self) -> Duration {
-        let rtt = self.smoothed(SizeBucket::Small).unwrap_or_default() * 3;
-        let bytes = self.max_frame as f32;
-        let measured = Duration::from_nanos((self.goodput.nanos_per_byte() * bytes) as u64);
-        let air = self.facts.capabilities.nominal_rate.air_time(self.max_frame).max(measured);
-        rtt.max(QUEUE_PATIENCE).max(air * 3)
-    }
-
-    /// A flight was acknowledged on the link itself, or on another (`detour`).
-    pub(crate) fn answered(
-        &mut self,
-        flight: AckedFlight,
-        detour: bool,
-        now: Timestamp,
-    ) -> Option<Change> {
-        let bucket = &mut self.buckets[flight.bucket.index()];
-        // The way round is no measure of the link, but its answers are to be waited for.
-        let longer = |rtt| bucket.rtt.smoothed().is_none_or(|smoothed| rtt > smoothed);
-        if let Some(rtt) = flight.rtt.filter(|rtt| !detour || longer(*rtt)) {
-            bucket.rtt.sample(rtt);
-        }
-        if flight.late {
-            bucket.delivery.recant();
-        } else {
-            bucket.delivery.sample(true);
-        }
-        bucket.expiries = 0;
-        bucket.answers = bucket.answers.saturating_add(1);
-        let (bytes, over, limited) = flight.goodput;
-        self.goodput.sample(bytes, over, limited);
-        if detour {
-            let since = *self.detour_since.get_or_insert(now);
-            // Copies of acks take the detour while the direct ones are still on their way.
-            self.one_way |= now.since(since) >= self.timeout(flight.bucket) * 2;
-        }
-        // What passes at this size passes at every smaller one.
-        let passed = &mut self.buckets[..=flight.bucket.index()];
-        passed.iter_mut().for_each(|b| b.lost_probes = 0);
-        self.last_answer = now;
-        self.reconsider(flight.bucket, now)
-    }
-
-    /// An end ack for a frame of this link was seen to arrive; `alone` when it left over this link
-    /// only. After losses it takes ever more of them before acks travel alone again.
-    pub(crate) fn ack_arrived(&mut self, alone: bool) {
-        self.acks_seen = self.acks_seen.saturating_add(1);
-        if alone {
-            self.acks_lost = 0;
-        }
-        self.acks_proven = self.acks_seen >= 1 << self.acks_lost.min(10);
-    }
-
-    /// An end ack over this link alone did not arrive: its message came again.
-    pub(crate) fn ack_lost(&mut self) {
-        self.acks_seen = 0;
-        self.acks_lost = self.acks_lost.saturating_add(1);
-        self.acks_proven = false;
-    }
-
-    /// Whether the last end ack that left over this link alone was lost.
-    pub(crate) fn loses_acks(&self) -> bool {
-        self.acks_lost > 0
-    }
-
-    /// Whether hop acks of its frames need another way: it does not answer, or loses acks.
-    pub(crate) fn needs_detour(&self) -> bool {
-        self.tier(SizeBucket::Small) >= Tier::Suspect || self.loses_acks()
-    }
-
-    /// Whether end acks may leave over this link alone.
-    pub(crate) fn carries_acks(&self) -> bool {
-        self.acks_proven
-    }
-
-    /// A hop ack came over the link itself.
-    pub(crate) fn direct_ack(&mut self) {
-        self.detour_since = None;
-        self.one_way = false;
-    }
-
-    /// Trusts the link again when it answered often enough for long enough.
-    fn reconsider(&mut self, bucket: SizeBucket, now: Timestamp) -> Option<Change> {
-        self.suspect_since?;
-        // It lives: the next probes may come soon again.
-        self.probe_at = self.probe_at.min(now + PROBE_FAST);
-        let hold = self.damping.hold();
-        let size = &mut self.buckets[bucket.index()];
-        let held = now.since(size.failed_at) >= hold;
-        if held && size.answers >= RECOVERY_ANSWERS {
-            size.suspect = false;
-            self.down = false;
-        }
-        if self.down || self.buckets.iter().any(|b| b.suspect) {
-            return None;
-        }
-        self.suspect_since = None;
-        Some(Change::Recovered)
-    }
-
-    /// A frame of this size was not acknowledged in time.
-    pub(crate) fn expired(&mut self, bucket: SizeBucket, now: Timestamp) -> Option<Change> {
-        let index = bucket.index();
-        let size = &mut self.buckets[index];
-        size.delivery.sample(false);
-        let relapse = size.suspect && size.answers >= RELAPSE_ANSWERS;
-        size.answers = 0;
-        self.counters.expiries += 1;
-        // Frames that were in the queue together are late together: that is one event.
-        if size.expiries > 0 && now.since(size.failed_at) < QUEUE_TARGET {
-            return None;
-        }
-        size.failed_at = now;
-        size.expiries = size.expiries.saturating_add(1);
-        if relapse && self.damping.fall(now) == Fall::FlappingBegins {
-            return Some(Change::Flapping);
-        }
-        if self.buckets[index].expiries >= SUSPECT_EXPIRIES {
-            self.suspect(bucket, now)
-        } else {
-            None
-        }
-    }
-
-    /// Something speaks against frames of this size.
-    pub(crate) fn suspect(&mut self, bucket: SizeBucket, now: Timestamp) -> Option<Change> {
-        let bucket = &mut self.buckets[bucket.index()];
-        bucket.answers = 0;
-        bucket.failed_at = now;
-        if bucket.suspect {
-            return None;
-        }
-        bucket.suspect = true;
-        if self.suspect_since.is_some() {
-            return None;
-        }
-        self.suspect_since = Some(now);
-        if self.probe.is_none() {
-            self.probe_at = now;
-        }
-        Some(match self.damping.fall(now) {
-            Fall::FlappingBegins => Change::Flapping,
-            Fall::Single | Fall::Flapping => Change::Suspect,
-        })
-    }
-
-    /// A probe was not answered in time.
-    pub(crate) fn probe_lost(&mut self, bucket: SizeBucket, now: Timestamp) -> Option<Change> {
-        self.probe = None;
-        let size = &mut self.buckets[bucket.index()];
-        size.lost_probes = size.lost_probes.saturating_add(1);
-        let lost = size.lost_probes;
-        let suspect = self.expired(bucket, now);
-        if lost >= DOWN_PROBES && !self.down && bucket == SizeBucket::Small {
-            self.down = true;
-            return Some(match suspect {
-                Some(Change::Flapping) => Change::Flapping,
-                _ => Change::Down,
-            });
-        }
-        suspect
-    }
-
-    pub(crate) fn is_down(&self) -> bool {
-        self.down
-    }
-
-    pub(crate) fn is_suspect(&self) -> bool {
-        self.suspect_since.is_some()
-    }
-
-    /// The size to probe now: the smallest that is suspect, but small ones in between while larger
-    /// ones stay without an answer, or a link that died would not be noticed.
-    pub(crate) fn probe_bucket(&self, now: Timestamp) -> SizeBucket {
-        let suspect = SizeBucket::ALL.into_iter().find(|b| self.buckets[b.index()].suspect);
-        let silent = now.since(self.last_answer) >= self.standby_interval();
-        suspect.filter(|_| !silent).unwrap_or(SizeBucket::Small)
-    }
-
-    /// How long a healthy link may go without an answer before it is probed; `None` when a probe
-    /// would wake a radio that must not be woken for it, or keep it awake.
-    pub(crate) fn standby_interval_at(&self, now: Timestamp) -> Option<Duration> {
-        let capabilities = &self.facts.capabilities;
-        let awake = self.carried_at.is_some_and(|at| now.since(at) < capabilities.energy.tail);
-        let sleeper = capabilities.metered || capabilities.energy.tail > LONG_TAIL;
-        let interval = self.standby_interval();
-        if sleeper && (capabilities.metered || self.energy_aware) && !awake {
-            return None;
-        }
-        Some(interval)
-    }
-
-    fn standby_interval(&self) -> Duration {
-        let free = self.facts.capabilities.energy == bitcraps_types::EnergyProfile::MAINS;
-        if free || !self.energy_aware { PROBE_MAINS } else { PROBE_BATTERY }
-    }
-
-    /// When the next probe is due, if no answer comes before; `None` for never.
-    pub(crate) fn next_probe(&self, now: Timestamp) -> Option<Timestamp> {
-        if !self.ready || self.probe.is_some() {
-            return None;
-        }
-        self.standby_interval_at(now)?;
-        Some(match self.suspect_since {
-            Some(_) => self.probe_at,
-            // Traffic that is answered says as much as a probe would.
-            None => self.probe_at.max(self.last_answer + self.probe_wait),
-        })
-    }
-
-    /// Sets the next probe after one was sent or an answer made it needless. `jitter` lies within
-    /// -1/4 to 1/4 of the interval, so that no flap can stay in step with the probes.
-    pub(crate) fn schedule_probe(&mut self, jitter: f64, now: Timestamp) {
-        let interval = match self.suspect_since {
-            Some(_) => self.buckets[self.probe_bucket(now).index()].probe_interval(),
-            None => self.standby_interval_at(now).unwrap_or(PROBE_BATTERY),
-        };
-        self.probe_wait = interval.mul_f64(1.0 + jitter.clamp(-0.25, 0.25));
-        self.probe_at = now + self.probe_wait;
-    }
-
     pub(crate) fn last_answer(&self) -> Timestamp {
         self.last_answer
-    }
-
-    pub(crate) fn backlog(&self) -> (usize, u64) {
-        (self.unwritten.len(), self.backlog)
-    }
-
-    /// What a successor over the same transport inherits; and whether this one's end begins an
-    /// episode of flapping.
-    pub(crate) fn into_damping(mut self, now: Timestamp) -> (Damping, bool) {
-        let short = now.since(self.since) < SHORT_LIFE;
-        let flapping = short && self.damping.fall(now) == Fall::FlappingBegins;
-        (self.damping, flapping)
     }
 }
