@@ -22,8 +22,11 @@ pub fn run(arguments: &Arguments, report: &mut Report) -> Result<(), Failure> {
         if arguments.wants("echo") {
             echo::run(arguments, report).await?;
         }
-        if arguments.wants("throughput") {
-            throughput::run(arguments, report).await?;
+        if arguments.wants("throughput of 1 KiB") {
+            throughput::run_small(arguments, report).await?;
+        }
+        if arguments.wants("throughput of 64 KiB") {
+            throughput::run_large(arguments, report).await?;
         }
         if arguments.wants("black hole") {
             outage::run(arguments, report).await?;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use quinn::Connection;
 
 use super::node::{self, Node, Settings};
-use super::quic::Rival;
+use super::quic::{Rival, Tuning};
 use crate::clock::wall;
 use crate::sample::{median, quantile};
 use crate::{Arguments, Failure, Report, Row};
@@ -18,7 +18,7 @@ const ROUNDS: usize = 7;
 pub(super) async fn run(arguments: &Arguments, report: &mut Report) -> Result<(), Failure> {
     let settings = Settings { hedging: true, max_packet_size: None, seed: arguments.seed };
     let [near, far] = node::pair(&settings).await?;
-    let rival = Rival::connect().await?;
+    let rival = Rival::connect(Tuning::Alike).await?;
     let mut inbox = far.coordinator.inbox();
     let application = tokio::spawn(async move { while inbox.recv().await.is_some() {} });
     let answering = tokio::spawn(echo(rival.far.clone()));

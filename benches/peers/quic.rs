@@ -1,5 +1,4 @@
-//! The rival: plain quinn with the crypto, key exchange, packet size and socket buffers of the LAN
-//! transport, and nothing above it.
+//! The rival: quinn with the crypto and key exchange of the LAN transport, and nothing above it.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -43,6 +42,15 @@ const PKCS8_PREFIX: [u8; 16] = [
 ];
 const SEED: [u8; 32] = [9; 32];
 
+/// How the rival is set beside its crypto.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tuning {
+    /// As quinn comes.
+    Plain,
+    /// With the packet size, the initial round trip and the buffers of the LAN transport.
+    Alike,
+}
+
 /// Two ends of one connection over 127.0.0.1.
 pub(super) struct Rival {
     pub(super) near: Connection,
@@ -52,16 +60,16 @@ pub(super) struct Rival {
 
 impl Rival {
     /// Connects. Call within a tokio runtime.
-    pub(super) async fn connect() -> Result<Self, Failure> {
+    pub(super) async fn connect(tuning: Tuning) -> Result<Self, Failure> {
         let provider = Arc::new(CryptoProvider {
             kx_groups: vec![kx_group::X25519MLKEM768, kx_group::X25519],
             ..rustls::crypto::aws_lc_rs::default_provider()
         });
-        let server = endpoint(Some(server(&provider)?))?;
-        let client = endpoint(None)?;
+        let server = endpoint(Some(server(&provider, tuning)?), tuning)?;
+        let client = endpoint(None, tuning)?;
         let address = server.local_addr().map_err(Failure::io("rival"))?;
         let connecting = client
-            .connect_with(self::client(&provider)?, address, "rival")
+            .connect_with(self::client(&provider, tuning)?, address, "rival")
             .map_err(|e| Failure::broken("rival", e))?;
         let accepted = async {
             let none = || Failure::Broken("rival: nobody called".to_owned());
@@ -82,31 +90,37 @@ impl Rival {
     }
 }
 
-fn endpoint(server: Option<ServerConfig>) -> Result<Endpoint, Failure> {
+fn endpoint(server: Option<ServerConfig>, tuning: Tuning) -> Result<Endpoint, Failure> {
     let address = SocketAddr::from(([127, 0, 0, 1], 0));
     let bind = || {
         let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
         socket.set_nonblocking(true)?;
-        // The kernel grants what it may, to both sides of the comparison.
-        socket.set_send_buffer_size(SOCKET_BUFFER)?;
-        socket.set_recv_buffer_size(SOCKET_BUFFER)?;
+        if tuning == Tuning::Alike {
+            // The kernel grants what it may, to both sides of the comparison.
+            socket.set_send_buffer_size(SOCKET_BUFFER)?;
+            socket.set_recv_buffer_size(SOCKET_BUFFER)?;
+        }
         socket.bind(&address.into())?;
         Ok(UdpSocket::from(socket))
     };
     let socket = bind().map_err(Failure::io("rival"))?;
     let mut config = EndpointConfig::default();
-    config.max_udp_payload_size(MTU).map_err(|e| Failure::broken("rival", e))?;
+    if tuning == Tuning::Alike {
+        config.max_udp_payload_size(MTU).map_err(|e| Failure::broken("rival", e))?;
+    }
     Endpoint::new(config, server, socket, Arc::new(TokioRuntime)).map_err(Failure::io("rival"))
 }
 
-fn transport() -> Arc<TransportConfig> {
-    let mut discovery = MtuDiscoveryConfig::default();
-    discovery.upper_bound(MTU);
+fn transport(tuning: Tuning) -> Arc<TransportConfig> {
     let mut config = TransportConfig::default();
-    config
-        .mtu_discovery_config(Some(discovery))
-        .initial_rtt(Duration::from_millis(50))
-        .datagram_receive_buffer_size(Some(DATAGRAM_BUFFER));
+    if tuning == Tuning::Alike {
+        let mut discovery = MtuDiscoveryConfig::default();
+        discovery.upper_bound(MTU);
+        config
+            .mtu_discovery_config(Some(discovery))
+            .initial_rtt(Duration::from_millis(50))
+            .datagram_receive_buffer_size(Some(DATAGRAM_BUFFER));
+    }
     Arc::new(config)
 }
 
@@ -115,7 +129,7 @@ fn spki() -> CertificateDer<'static> {
     CertificateDer::from([&SPKI_PREFIX[..], peer.as_bytes()].concat())
 }
 
-fn server(provider: &Arc<CryptoProvider>) -> Result<ServerConfig, Failure> {
+fn server(provider: &Arc<CryptoProvider>, tuning: Tuning) -> Result<ServerConfig, Failure> {
     let tls = || {
         let pkcs8 = [&PKCS8_PREFIX[..], &SEED].concat();
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(pkcs8));
@@ -131,11 +145,11 @@ fn server(provider: &Arc<CryptoProvider>) -> Result<ServerConfig, Failure> {
     let tls = tls().map_err(|e| Failure::broken("rival", e))?;
     let quic = QuicServerConfig::try_from(tls).map_err(|e| Failure::broken("rival", e))?;
     let mut config = ServerConfig::with_crypto(Arc::new(quic));
-    config.transport_config(transport());
+    config.transport_config(transport(tuning));
     Ok(config)
 }
 
-fn client(provider: &Arc<CryptoProvider>) -> Result<ClientConfig, Failure> {
+fn client(provider: &Arc<CryptoProvider>, tuning: Tuning) -> Result<ClientConfig, Failure> {
     let tls = || {
         let mut config = rustls::ClientConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(&[&TLS13])?
@@ -148,7 +162,7 @@ fn client(provider: &Arc<CryptoProvider>) -> Result<ClientConfig, Failure> {
     let tls = tls().map_err(|e| Failure::broken("rival", e))?;
     let quic = QuicClientConfig::try_from(tls).map_err(|e| Failure::broken("rival", e))?;
     let mut config = ClientConfig::new(Arc::new(quic));
-    config.transport_config(transport());
+    config.transport_config(transport(tuning));
     Ok(config)
 }
 

@@ -12,7 +12,7 @@ use quinn::{Connection, RecvStream};
 
 use super::echo::spawned;
 use super::node::{self, Node, Settings};
-use super::quic::Rival;
+use super::quic::{Rival, Tuning};
 use crate::clock::{process, wall};
 use crate::sample::median;
 use crate::{Arguments, Failure, Report, Row};
@@ -36,16 +36,29 @@ struct Plan {
     manner: Manner,
 }
 
-/// Measures small and large messages.
-pub(super) async fn run(arguments: &Arguments, report: &mut Report) -> Result<(), Failure> {
-    let small = Plan {
+/// Measures small messages.
+pub(super) async fn run_small(arguments: &Arguments, report: &mut Report) -> Result<(), Failure> {
+    let plan = Plan {
         bytes: 1_024,
         messages: arguments.size(200_000, 40_000),
         in_flight: 4_096,
         max_packet_size: None,
         manner: Manner::OneLongStream,
     };
-    let large = Plan {
+    let [own, plain, alike] = compare(&plan, arguments.seed).await?;
+    let name = "acked 1 KiB messages one way, nothing lost or doubled";
+    let row = Row::new(name, own.rate, "messages/s");
+    report.push(row.clone().beside("plain quinn, one long stream", plain.rate).ratio_at_least(0.8));
+    report.push(row.beside("quinn with this transport's packet size", alike.rate));
+    let row = Row::new("CPU of both ends for an acked 1 KiB message", own.cpu_us, "us");
+    report.push(row.clone().beside("plain quinn, one long stream", plain.cpu_us));
+    report.push(row.beside("quinn with this transport's packet size", alike.cpu_us));
+    Ok(())
+}
+
+/// Measures large messages.
+pub(super) async fn run_large(arguments: &Arguments, report: &mut Report) -> Result<(), Failure> {
+    let plan = Plan {
         bytes: 65_536,
         messages: arguments.size(4_000, 1_000),
         in_flight: 128,
@@ -53,58 +66,72 @@ pub(super) async fn run(arguments: &Arguments, report: &mut Report) -> Result<()
         max_packet_size: Some(131_072),
         manner: Manner::StreamEach,
     };
-    let [own, theirs, own_cpu, their_cpu] = compare(&small, arguments.seed).await?;
-    let name = "acked 1 KiB messages one way, nothing lost or doubled";
-    let row = Row::new(name, own, "messages/s").beside("quinn, one long stream", theirs);
-    report.push(row.ratio_at_least(0.8));
-    let name = "CPU of both ends for an acked 1 KiB message";
-    report.push(Row::new(name, own_cpu, "us").beside("quinn, one long stream", their_cpu));
-    let [own, theirs, own_cpu, their_cpu] = compare(&large, arguments.seed).await?;
-    let megabytes = |rate: f64| rate * large.bytes as f64 / 1e6;
+    let [own, plain, alike] = compare(&plan, arguments.seed).await?;
+    let megabytes = |rate: f64| rate * plan.bytes as f64 / 1e6;
     let name = "acked 64 KiB messages one way, max_packet_size 131072";
-    let row = Row::new(name, megabytes(own), "MB/s");
-    let row = row.beside("quinn, a uni stream each", megabytes(theirs));
-    report.push(row.ratio_at_least(0.8));
-    let name = "CPU of both ends for an acked 64 KiB message";
-    report.push(Row::new(name, own_cpu, "us").beside("quinn, a uni stream each", their_cpu));
+    let row = Row::new(name, megabytes(own.rate), "MB/s");
+    let beside = row.clone().beside("plain quinn, a uni stream each", megabytes(plain.rate));
+    report.push(beside.ratio_at_least(0.8));
+    report.push(row.beside("quinn with this transport's packet size", megabytes(alike.rate)));
+    let row = Row::new("CPU of both ends for an acked 64 KiB message", own.cpu_us, "us");
+    report.push(row.clone().beside("plain quinn, a uni stream each", plain.cpu_us));
+    report.push(row.beside("quinn with this transport's packet size", alike.cpu_us));
     Ok(())
 }
 
-/// Messages a second and CPU a message, own and theirs.
-async fn compare(plan: &Plan, seed: u64) -> Result<[f64; 4], Failure> {
+/// What one side of a comparison achieved.
+#[derive(Clone, Copy)]
+struct Achieved {
+    /// Messages a second.
+    rate: f64,
+    /// CPU of the process for a message, in µs.
+    cpu_us: f64,
+}
+
+/// The product, plain quinn, and quinn with the packet size of the LAN transport.
+async fn compare(plan: &Plan, seed: u64) -> Result<[Achieved; 3], Failure> {
     let settings = Settings { hedging: true, max_packet_size: plan.max_packet_size, seed };
     let [near, far] = node::pair(&settings).await?;
-    let rival = Rival::connect().await?;
+    let rivals = [Rival::connect(Tuning::Plain).await?, Rival::connect(Tuning::Alike).await?];
     let mut inbox = far.coordinator.inbox();
-    let mut taken: [Vec<f64>; 4] = Default::default();
+    let mut taken: [Vec<Achieved>; 3] = Default::default();
     for round in 0..=ROUNDS {
         // The first round warms up, and is shorter.
         let messages = if round == 0 { plan.messages / 4 } else { plan.messages };
-        let ((own, own_cpu), back) =
-            confirmed(&near.coordinator, far.peer, inbox, plan, messages).await?;
+        let (own, back) = confirmed(&near.coordinator, far.peer, inbox, plan, messages).await?;
         inbox = back;
-        let (theirs, their_cpu) = carried(&rival, plan, messages).await?;
+        let plain = carried(&rivals[0], plan, messages).await?;
+        let alike = carried(&rivals[1], plan, messages).await?;
         if round > 0 {
-            let measured = [own, theirs, own_cpu, their_cpu];
+            let measured = [own, plain, alike];
             taken.iter_mut().zip(measured).for_each(|(taken, measured)| taken.push(measured));
         }
     }
     for node in [&near, &far] {
         Node::shut_down(node).await;
     }
-    rival.shut_down().await;
-    Ok(taken.each_mut().map(|taken| median(taken)))
+    for rival in rivals {
+        rival.shut_down().await;
+    }
+    let middle = |of: &[Achieved], what: fn(&Achieved) -> f64| {
+        median(&mut of.iter().map(what).collect::<Vec<_>>())
+    };
+    Ok(taken.map(|taken| Achieved {
+        rate: middle(&taken, |a| a.rate),
+        cpu_us: middle(&taken, |a| a.cpu_us),
+    }))
 }
 
-/// Messages a second and process CPU a message in µs, of work that carries `messages`.
+/// What work that carries `messages` achieves.
 async fn timed<T>(
     messages: usize,
     work: impl Future<Output = Result<T, Failure>>,
-) -> Result<((f64, f64), T), Failure> {
+) -> Result<(Achieved, T), Failure> {
     let (start, cpu) = (wall(), process());
     let result = work.await?;
     let (took, cpu) = ((wall() - start) as f64, (process() - cpu) as f64);
-    Ok(((messages as f64 * 1e9 / took, cpu / 1e3 / messages as f64), result))
+    let messages = messages as f64;
+    Ok((Achieved { rate: messages * 1e9 / took, cpu_us: cpu / 1e3 / messages }, result))
 }
 
 async fn confirmed(
@@ -113,12 +140,12 @@ async fn confirmed(
     inbox: Inbox,
     plan: &Plan,
     messages: usize,
-) -> Result<((f64, f64), Inbox), Failure> {
+) -> Result<(Achieved, Inbox), Failure> {
     let sender = spawned(send_all(coordinator.clone(), peer, plan.bytes, messages, plan.in_flight));
     let receiver = spawned(receive_all(inbox, messages));
-    let (rates, (inbox, ())) =
+    let (achieved, (inbox, ())) =
         timed(messages, async { tokio::try_join!(receiver, sender) }).await?;
-    Ok((rates, inbox))
+    Ok((achieved, inbox))
 }
 
 async fn send_all(
@@ -182,7 +209,7 @@ async fn receive_all(mut inbox: Inbox, messages: usize) -> Result<Inbox, Failure
     Ok(inbox)
 }
 
-async fn carried(rival: &Rival, plan: &Plan, messages: usize) -> Result<(f64, f64), Failure> {
+async fn carried(rival: &Rival, plan: &Plan, messages: usize) -> Result<Achieved, Failure> {
     let (near, far, bytes) = (rival.near.clone(), rival.far.clone(), plan.bytes);
     let both = match plan.manner {
         Manner::OneLongStream => {
