@@ -40,7 +40,7 @@ pub fn request(line: &[u8]) -> Result<Request, Refusal> {
 /// Why it was refused.
 pub fn config(data: &[u8]) -> Result<Config, ConfigError> {
     let text = String::from_utf8_lossy(data);
-    let environment: Environment = [("HOME", "/home/of")].into_iter().collect();
+    let environment: Environment = [("HOME", "/nowhere")].into_iter().collect();
     let name = Path::new("fuzz.toml");
     let read = Config::parse(&text, name, &environment);
     match &read {

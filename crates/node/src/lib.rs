@@ -30,3 +30,8 @@ pub use bitcraps_engine as engine;
 pub use bitcraps_transport_api as transport_api;
 #[cfg(feature = "wifi")]
 pub use bitcraps_transport_wifi as transport_wifi;
+
+/// The README's example compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
