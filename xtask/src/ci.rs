@@ -14,39 +14,19 @@ struct Step {
 const STEPS: [Step; 6] = [
     Step {
         name: "fmt",
-        check: || {
-            run_command(cargo(&[
-                "fmt", "--all", "--", "--check", "--color", "never",
-            ])?)
-        },
+        check: || run_command(cargo(&["fmt", "--all", "--", "--check", "--color", "never"])?),
     },
-    Step {
-        name: "layers",
-        check: layers::run,
-    },
-    Step {
-        name: "tidy",
-        check: tidy::run,
-    },
+    Step { name: "layers", check: layers::run },
+    Step { name: "tidy", check: tidy::run },
     Step {
         name: "clippy",
         // The features that the members ask for, as in the tests: nothing is compiled twice.
         check: || {
-            let words = [
-                "clippy",
-                "--workspace",
-                "--all-targets",
-                "--",
-                "-D",
-                "warnings",
-            ];
+            let words = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
             run_command(cargo(&words)?)
         },
     },
-    Step {
-        name: "test",
-        check: || suite::run(&[]),
-    },
+    Step { name: "test", check: || suite::run(&[]) },
     Step {
         name: "doc",
         check: || {
@@ -162,11 +142,7 @@ mod tests {
         assert_eq!(taken(""), all);
         assert_eq!(
             taken("--skip test --skip fmt"),
-            all[1..]
-                .iter()
-                .copied()
-                .filter(|s| *s != "test")
-                .collect::<Vec<_>>()
+            all[1..].iter().copied().filter(|s| *s != "test").collect::<Vec<_>>()
         );
         assert_eq!(taken("--only doc --only fmt"), ["fmt", "doc"]);
         assert_eq!(taken("--only doc --skip doc"), [""; 0]);

@@ -50,11 +50,7 @@ pub(crate) fn output(mut command: Command) -> Result<Vec<u8>, Failure> {
     let output = command.stderr(Stdio::inherit()).output();
     match output {
         Ok(output) if output.status.success() => Ok(output.stdout),
-        Ok(output) => Err(Failure::Checked(format!(
-            "`{}`: {}",
-            shown(&command),
-            output.status
-        ))),
+        Ok(output) => Err(Failure::Checked(format!("`{}`: {}", shown(&command), output.status))),
         Err(error) => Err(not_started(&command, &error)),
     }
 }

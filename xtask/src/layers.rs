@@ -17,11 +17,7 @@ struct Layer {
 }
 
 const fn layer(name: &'static str, may: &'static [&'static str]) -> Layer {
-    Layer {
-        name,
-        may,
-        may_behind_feature: &[],
-    }
+    Layer { name, may, may_behind_feature: &[] }
 }
 
 /// "Allowed edges" of ARCHITECTURE.md. A crate that is not here fails the check: its place in the
@@ -41,15 +37,7 @@ const LAYERS: [Layer; 17] = [
     },
     layer(
         "engine",
-        &[
-            "types",
-            "wire",
-            "session",
-            "topology",
-            "linkstate",
-            "monitor",
-            "coordinator",
-        ],
+        &["types", "wire", "session", "topology", "linkstate", "monitor", "coordinator"],
     ),
     layer("transport-inet", ADAPTER),
     layer("transport-wifi", ADAPTER),
@@ -83,14 +71,8 @@ const LAYERS: [Layer; 17] = [
         ],
         may_behind_feature: &["transport-api"],
     },
-    layer(
-        "dashboard",
-        &["types", "topology", "monitor", "engine", "node"],
-    ),
-    layer(
-        "cli",
-        &["node", "sim", "dashboard", "types", "topology", "monitor"],
-    ),
+    layer("dashboard", &["types", "topology", "monitor", "engine", "node"]),
+    layer("cli", &["node", "sim", "dashboard", "types", "topology", "monitor"]),
     layer("xtask", &[]),
 ];
 
@@ -100,15 +82,7 @@ const ADAPTER: &[&str] = &["types", "wire", "transport-api"];
 const FREE: [&str; 2] = ["tests", "benches"];
 
 /// Crates that decide: no runtime, no transport, not even behind a feature.
-const PURE: [&str; 7] = [
-    "types",
-    "wire",
-    "session",
-    "topology",
-    "linkstate",
-    "monitor",
-    "engine",
-];
+const PURE: [&str; 7] = ["types", "wire", "session", "topology", "linkstate", "monitor", "engine"];
 /// Crates whose core is pure and whose shell is behind a feature.
 const PURE_CORE: [&str; 2] = ["coordinator", "sim"];
 /// Pure crates build the coordinator without its shell.
@@ -146,16 +120,11 @@ pub(crate) fn run() -> Result<(), Failure> {
         println!("{violation}");
     }
     if violations.is_empty() {
-        println!(
-            "layers: {} members keep to the allowed edges",
-            packages.len()
-        );
+        println!("layers: {} members keep to the allowed edges", packages.len());
         Ok(())
     } else {
         let count = violations.len();
-        Err(Failure::Checked(format!(
-            "layers: {count} edges are not allowed"
-        )))
+        Err(Failure::Checked(format!("layers: {count} edges are not allowed")))
     }
 }
 
@@ -198,11 +167,7 @@ fn check(packages: &[Package]) -> Vec<Violation> {
             continue;
         };
         let mut violate = |to: &str, rule| {
-            violations.insert(Violation {
-                from: name.to_owned(),
-                to: to.to_owned(),
-                rule,
-            });
+            violations.insert(Violation { from: name.to_owned(), to: to.to_owned(), rule });
         };
         let layer = LAYERS.iter().find(|layer| layer.name == name);
         let free = FREE.contains(&name);
@@ -263,12 +228,10 @@ fn broken_features(from: &str, to: &str, dependency: &Dependency) -> Option<&'st
 
 fn broken_foreign(from: &str, dependency: &Dependency) -> Option<&'static str> {
     let name = dependency.name.as_str();
-    let waits = SHELL_ONLY
-        .iter()
-        .any(|known| match known.strip_suffix('-') {
-            Some(_) => name.starts_with(known),
-            None => name == *known,
-        });
+    let waits = SHELL_ONLY.iter().any(|known| match known.strip_suffix('-') {
+        Some(_) => name.starts_with(known),
+        None => name == *known,
+    });
     if waits && PURE.contains(&from) {
         return Some("a pure crate has no runtime and no transport, not even behind a feature");
     }
@@ -303,10 +266,7 @@ fn upward_cycles(packages: &[Package]) -> Vec<Violation> {
         .iter()
         .map(|package| {
             let normal = package.dependencies.iter().filter(|d| !d.is_dev());
-            (
-                package.name.as_str(),
-                normal.map(|d| d.name.as_str()).collect(),
-            )
+            (package.name.as_str(), normal.map(|d| d.name.as_str()).collect())
         })
         .collect();
     let reaches = |from: &str, to: &str| {
@@ -325,10 +285,7 @@ fn upward_cycles(packages: &[Package]) -> Vec<Violation> {
     let mut found = Vec::new();
     for package in packages {
         // A crate may ask for itself: that turns features on for its own tests.
-        let dev = package
-            .dependencies
-            .iter()
-            .filter(|d| d.is_dev() && d.name != package.name);
+        let dev = package.dependencies.iter().filter(|d| d.is_dev() && d.name != package.name);
         for dependency in dev.filter(|d| reaches(&d.name, &package.name)) {
             let short = |name: &str| ours(name).unwrap_or(name).to_owned();
             found.push(Violation {

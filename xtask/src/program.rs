@@ -33,9 +33,7 @@ pub(crate) fn eval(arguments: &[String]) -> Result<(), Failure> {
 
 fn bench_binary(verb: &str, arguments: &[String]) -> Result<(), Failure> {
     if arguments.first().is_none_or(|name| name.starts_with('-')) {
-        return Err(Failure::Usage(format!(
-            "{verb} takes the NAME of a program first"
-        )));
+        return Err(Failure::Usage(format!("{verb} takes the NAME of a program first")));
     }
     let target = ["--release", "-p", "bitcraps-benches", "--bin", "bench"];
     // Progress of the build goes to standard error; standard output is the program's alone.
@@ -91,9 +89,7 @@ fn fuzz_targets(directory: &Path) -> Result<Vec<String>, Failure> {
     let path = directory.join("Cargo.toml");
     let failed = |problem: String| Failure::Checked(format!("{}: {problem}", path.display()));
     let text = std::fs::read_to_string(&path).map_err(|e| failed(e.to_string()))?;
-    let manifest: toml::Table = text
-        .parse()
-        .map_err(|e: toml::de::Error| failed(e.to_string()))?;
+    let manifest: toml::Table = text.parse().map_err(|e: toml::de::Error| failed(e.to_string()))?;
     let programs = manifest.get("bin").and_then(toml::Value::as_array);
     let named = programs.into_iter().flatten();
     let names = named.filter_map(|program| program.get("name").and_then(toml::Value::as_str));
@@ -112,10 +108,7 @@ struct Fuzzing {
 
 impl Fuzzing {
     fn parse(arguments: &[String]) -> Result<Self, Failure> {
-        let mut fuzzing = Self {
-            target: None,
-            seconds: FUZZ_SECONDS,
-        };
+        let mut fuzzing = Self { target: None, seconds: FUZZ_SECONDS };
         let mut words = arguments.iter();
         while let Some(word) = words.next() {
             if word == "--seconds" {
@@ -164,10 +157,7 @@ mod tests {
     fn fuzzing_is_asked_for_by_target_and_time() {
         let of = |line: &str| Fuzzing::parse(&words(line));
         let fuzzing = |target: Option<&str>, seconds| {
-            Ok(Fuzzing {
-                target: target.map(str::to_owned),
-                seconds,
-            })
+            Ok(Fuzzing { target: target.map(str::to_owned), seconds })
         };
         assert_eq!(of(""), fuzzing(None, FUZZ_SECONDS));
         assert_eq!(of("frame --seconds 5"), fuzzing(Some("frame"), 5));

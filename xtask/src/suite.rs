@@ -29,28 +29,13 @@ fn cargo_test(arguments: &[String]) -> Result<(), Failure> {
     if chooses_package(arguments) {
         return announced(&["test", "--no-fail-fast"], arguments);
     }
-    let unit = [
-        "test",
-        "--workspace",
-        "--no-fail-fast",
-        "--lib",
-        "--bins",
-        "--examples",
-    ];
+    let unit = ["test", "--workspace", "--no-fail-fast", "--lib", "--bins", "--examples"];
     let units = announced(&unit, arguments);
     if !arguments.is_empty() {
         return units;
     }
     // One at a time: some of them measure, and need the processor for themselves.
-    let whole = [
-        "test",
-        "--workspace",
-        "--no-fail-fast",
-        "--test",
-        "*",
-        "--",
-        "--test-threads=1",
-    ];
+    let whole = ["test", "--workspace", "--no-fail-fast", "--test", "*", "--", "--test-threads=1"];
     units.and(announced(&whole, &[]))
 }
 
@@ -63,7 +48,5 @@ fn announced(fixed: &[&str], arguments: &[String]) -> Result<(), Failure> {
 }
 
 fn chooses_package(arguments: &[String]) -> bool {
-    arguments
-        .iter()
-        .any(|a| a == "-p" || a == "--package" || a.starts_with("--package="))
+    arguments.iter().any(|a| a == "-p" || a == "--package" || a.starts_with("--package="))
 }

@@ -22,14 +22,8 @@ const TEXT: [&str; 14] = [
 ];
 
 /// What has to be at the root.
-const REQUIRED: [&str; 6] = [
-    "README.md",
-    "ARCHITECTURE.md",
-    "CHANGELOG.md",
-    "LICENSE-MIT",
-    "LICENSE-APACHE",
-    "deny.toml",
-];
+const REQUIRED: [&str; 6] =
+    ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "LICENSE-MIT", "LICENSE-APACHE", "deny.toml"];
 
 /// Holds every file against the rules that no compiler checks.
 pub(crate) fn run() -> Result<(), Failure> {
@@ -47,20 +41,13 @@ pub(crate) fn run() -> Result<(), Failure> {
     }
     for name in REQUIRED {
         if !root.join(name).is_file() {
-            findings.push(Finding::whole(
-                Path::new(name),
-                "the project has no such file",
-            ));
+            findings.push(Finding::whole(Path::new(name), "the project has no such file"));
         }
     }
     for package in Metadata::read()?.packages {
         let relative = |path: &Path| path.strip_prefix(&root).unwrap_or(path).to_owned();
         let text = read(&package.manifest_path)?;
-        findings.extend(manifest::check(
-            &relative(&package.manifest_path),
-            &package.name,
-            &text,
-        ));
+        findings.extend(manifest::check(&relative(&package.manifest_path), &package.name, &text));
         for target in &package.targets {
             let path = relative(&target.src_path);
             findings.extend(source::check_root(&path, &read(&target.src_path)?));
@@ -90,11 +77,7 @@ struct Finding {
 
 impl Finding {
     fn at(path: &Path, line: usize, rule: impl Into<String>) -> Self {
-        Self {
-            path: path.to_owned(),
-            line,
-            rule: rule.into(),
-        }
+        Self { path: path.to_owned(), line, rule: rule.into() }
     }
 
     fn whole(path: &Path, rule: impl Into<String>) -> Self {

@@ -29,9 +29,7 @@ impl fmt::Debug for TransportEvent {
             Self::Discovered(hint) => f.debug_tuple("Discovered").field(hint).finish(),
             Self::LinkUp(link) => {
                 let mut out = f.debug_struct("LinkUp");
-                out.field("link", &link.id())
-                    .field("peer", &link.peer())
-                    .finish()
+                out.field("link", &link.id()).field("peer", &link.peer()).finish()
             }
             Self::LinkDown { link, reason } => {
                 let mut out = f.debug_struct("LinkDown");

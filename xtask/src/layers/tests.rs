@@ -21,24 +21,15 @@ fn on(name: &str) -> Dependency {
 }
 
 fn optional(name: &str) -> Dependency {
-    Dependency {
-        optional: true,
-        ..on(name)
-    }
+    Dependency { optional: true, ..on(name) }
 }
 
 fn dev(name: &str) -> Dependency {
-    Dependency {
-        kind: Some("dev".to_owned()),
-        ..on(name)
-    }
+    Dependency { kind: Some("dev".to_owned()), ..on(name) }
 }
 
 fn with(dependency: Dependency, feature: &str) -> Dependency {
-    Dependency {
-        features: vec![feature.to_owned()],
-        ..dependency
-    }
+    Dependency { features: vec![feature.to_owned()], ..dependency }
 }
 
 /// What is said about one crate with one dependency.
@@ -61,10 +52,7 @@ fn every_allowed_edge_is_allowed_and_every_other_is_not() {
             if layer.may.contains(&to.name) {
                 assert_eq!(normal, [""; 0], "{from} -> {target}");
             } else if layer.may_behind_feature.contains(&to.name) {
-                let rule = format!(
-                    "{} -> {}: allowed behind a feature only",
-                    layer.name, to.name
-                );
+                let rule = format!("{} -> {}: allowed behind a feature only", layer.name, to.name);
                 assert_eq!(normal, [rule]);
                 assert_eq!(behind, [""; 0], "{from} -> {target}");
             } else {
@@ -100,10 +88,7 @@ fn what_must_never_be_is_refused() {
 
 #[test]
 fn a_build_dependency_counts_and_a_dev_dependency_does_not() {
-    let build = Dependency {
-        kind: Some("build".to_owned()),
-        ..on("bitcraps-wire")
-    };
+    let build = Dependency { kind: Some("build".to_owned()), ..on("bitcraps-wire") };
     assert_eq!(said("bitcraps-types", build).len(), 1);
     assert_eq!(said("bitcraps-types", dev("bitcraps-wire")), [""; 0]);
     assert_eq!(said("bitcraps-wire", dev("tokio")), [""; 0]);
@@ -113,14 +98,7 @@ fn a_build_dependency_counts_and_a_dev_dependency_does_not() {
 fn runtimes_stay_out_of_pure_crates() {
     for name in PURE {
         let from = format!("bitcraps-{name}");
-        for foreign in [
-            "tokio",
-            "tokio-util",
-            "async-trait",
-            "quinn",
-            "quinn-proto",
-            "iroh-base",
-        ] {
+        for foreign in ["tokio", "tokio-util", "async-trait", "quinn", "quinn-proto", "iroh-base"] {
             let rule = format!(
                 "{name} -> {foreign}: a pure crate has no runtime and no transport, not even behind a \
                  feature"
@@ -141,10 +119,7 @@ fn runtimes_stay_out_of_pure_crates() {
 
 #[test]
 fn the_coordinator_comes_without_its_shell_to_pure_crates() {
-    let defaults = Dependency {
-        uses_default_features: true,
-        ..on("bitcraps-coordinator")
-    };
+    let defaults = Dependency { uses_default_features: true, ..on("bitcraps-coordinator") };
     let driver = with(on("bitcraps-coordinator"), "driver");
     for from in ["engine", "sim"] {
         let package = format!("bitcraps-{from}");
@@ -159,14 +134,8 @@ fn the_coordinator_comes_without_its_shell_to_pure_crates() {
 fn owned_crates_stay_with_their_owner() {
     let rule = "it belongs to one crate, behind that crate's own types";
     assert_eq!(said("bitcraps-topology", on("petgraph")), [""; 0]);
-    assert_eq!(
-        said("bitcraps-monitor", on("petgraph")),
-        [format!("monitor -> petgraph: {rule}")]
-    );
-    assert_eq!(
-        said("bitcraps-node", optional("dashmap")),
-        [format!("node -> dashmap: {rule}")]
-    );
+    assert_eq!(said("bitcraps-monitor", on("petgraph")), [format!("monitor -> petgraph: {rule}")]);
+    assert_eq!(said("bitcraps-node", optional("dashmap")), [format!("node -> dashmap: {rule}")]);
     assert_eq!(said("bitcraps-coordinator", optional("dashmap")), [""; 0]);
     assert_eq!(
         said("bitcraps-coordinator", on("dashmap")),
@@ -208,33 +177,22 @@ fn a_member_without_a_place_is_refused() {
 fn the_radio_of_the_simulator_is_off_by_default() {
     let mut sim = package("bitcraps-sim", vec![]);
     let list = |features: &[&str]| features.iter().map(ToString::to_string).collect();
-    sim.features
-        .insert("transport".to_owned(), list(&["dep:tokio"]));
+    sim.features.insert("transport".to_owned(), list(&["dep:tokio"]));
     sim.features.insert("default".to_owned(), list(&[]));
     assert_eq!(check(&[sim.clone()]), []);
-    sim.features
-        .insert("radio".to_owned(), list(&["transport"]));
+    sim.features.insert("radio".to_owned(), list(&["transport"]));
     sim.features.insert("default".to_owned(), list(&["radio"]));
     let violations = check(&[sim]);
     assert_eq!(violations.len(), 1);
-    assert_eq!(
-        violations[0].to_string(),
-        "sim: its feature `transport` is on by default"
-    );
+    assert_eq!(violations[0].to_string(), "sim: its feature `transport` is on by default");
 }
 
 #[test]
 fn tests_of_a_lower_crate_do_not_build_on_an_upper_one() {
     let packages = [
         package("bitcraps-types", vec![dev("bitcraps-engine")]),
-        package(
-            "bitcraps-wire",
-            vec![on("bitcraps-types"), dev("bitcraps-wire")],
-        ),
-        package(
-            "bitcraps-engine",
-            vec![on("bitcraps-wire"), dev("bitcraps-types")],
-        ),
+        package("bitcraps-wire", vec![on("bitcraps-types"), dev("bitcraps-wire")]),
+        package("bitcraps-engine", vec![on("bitcraps-wire"), dev("bitcraps-types")]),
     ];
     let violations = check(&packages);
     assert_eq!(violations.len(), 1);

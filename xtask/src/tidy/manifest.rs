@@ -28,9 +28,7 @@ pub(super) fn check(path: &Path, package: &str, text: &str) -> Vec<Finding> {
         for (name, dependency) in table {
             // A crate may ask for itself, with the features that its own tests need.
             if !inherits(Some(dependency)) && name != package {
-                find(format!(
-                    "{name} does not come from the workspace (`workspace = true`)"
-                ));
+                find(format!("{name} does not come from the workspace (`workspace = true`)"));
             }
         }
     }
@@ -48,9 +46,7 @@ fn dependency_tables(manifest: &Table) -> impl Iterator<Item = &Table> {
     let targets = targets.into_iter().flat_map(Table::values);
     let sections = std::iter::once(manifest).chain(targets.filter_map(Value::as_table));
     sections.flat_map(|section| {
-        let tables = DEPENDENCY_TABLES
-            .iter()
-            .filter_map(|name| section.get(*name));
+        let tables = DEPENDENCY_TABLES.iter().filter_map(|name| section.get(*name));
         tables.filter_map(Value::as_table)
     })
 }
@@ -74,26 +70,14 @@ mod tests {
     fn a_member_takes_everything_from_the_workspace() {
         assert_eq!(rules(GOOD), [""; 0]);
         for (old, new, rule) in [
-            (
-                "[lints]\nworkspace = true\n",
-                "",
-                "[lints] has no `workspace = true`",
-            ),
+            ("[lints]\nworkspace = true\n", "", "[lints] has no `workspace = true`"),
             (
                 "[lints]\nworkspace = true\n",
                 "[lints]\nworkspace = false\n",
                 "[lints] has no `workspace = true`",
             ),
-            (
-                "license.workspace = true\n",
-                "",
-                "the package has no license",
-            ),
-            (
-                "description = \"x\"\n",
-                "",
-                "the package has no description",
-            ),
+            ("license.workspace = true\n", "", "the package has no license"),
+            ("description = \"x\"\n", "", "the package has no description"),
             (
                 "b.workspace = true",
                 "b = \"1\"",

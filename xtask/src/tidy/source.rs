@@ -6,17 +6,13 @@ use super::Finding;
 pub(super) const MAX_LINES: usize = 500;
 
 /// Words that name no noun of the field.
-const BANNED_NAMES: [&str; 9] = [
-    "manager", "managers", "handler", "handlers", "helper", "helpers", "util", "utils", "common",
-];
+const BANNED_NAMES: [&str; 9] =
+    ["manager", "managers", "handler", "handlers", "helper", "helpers", "util", "utils", "common"];
 
 // Written in pieces, so that this file does not contain what it looks for.
 /// Directories of one machine.
-const MACHINE_PATHS: [&str; 3] = [
-    concat!("/work", "/"),
-    concat!("/root", "/"),
-    concat!("/home", "/"),
-];
+const MACHINE_PATHS: [&str; 3] =
+    [concat!("/work", "/"), concat!("/root", "/"), concat!("/home", "/")];
 /// Work left undone.
 const UNDONE: [&str; 2] = [concat!("TO", "DO"), concat!("FIX", "ME")];
 /// What is in code only while it is being written, or to silence a warning without a reason.
@@ -33,20 +29,11 @@ pub(super) fn check_name(path: &Path) -> Option<Finding> {
     let stem = path.with_extension("");
     let parts = stem.iter().map(|part| part.to_string_lossy().into_owned());
     let words: Vec<String> = parts
-        .flat_map(|part| {
-            part.split(['_', '-'])
-                .map(str::to_lowercase)
-                .collect::<Vec<_>>()
-        })
+        .flat_map(|part| part.split(['_', '-']).map(str::to_lowercase).collect::<Vec<_>>())
         .collect();
-    let banned = words
-        .iter()
-        .find(|word| BANNED_NAMES.contains(&word.as_str()));
+    let banned = words.iter().find(|word| BANNED_NAMES.contains(&word.as_str()));
     banned.map(|word| {
-        Finding::whole(
-            path,
-            format!("`{word}` names nothing; use a noun of the field"),
-        )
+        Finding::whole(path, format!("`{word}` names nothing; use a noun of the field"))
     })
 }
 
@@ -59,10 +46,7 @@ pub(super) fn check_text(path: &Path, text: &str) -> Vec<Finding> {
         if line.ends_with([' ', '\t', '\r']) {
             find("space at the end of the line");
         }
-        if MACHINE_PATHS
-            .iter()
-            .any(|directory| line.contains(directory))
-        {
+        if MACHINE_PATHS.iter().any(|directory| line.contains(directory)) {
             find("a path of one machine");
         }
         if UNDONE.iter().any(|word| line.contains(word)) {
@@ -83,11 +67,7 @@ pub(super) fn check_rust(path: &Path, text: &str, long: &[(&str, &str)]) -> Vec<
     let mut findings = Vec::new();
     for (at, line) in text.lines().enumerate() {
         if let Some(word) = UNFINISHED.iter().find(|word| line.contains(*word)) {
-            findings.push(Finding::at(
-                path,
-                at + 1,
-                format!("`{word}` does not stay in code"),
-            ));
+            findings.push(Finding::at(path, at + 1, format!("`{word}` does not stay in code")));
         }
     }
     let listed = long.iter().any(|(name, _)| Path::new(name) == path);
@@ -117,10 +97,7 @@ fn lines_without_tests(text: &str) -> usize {
     let starts_tests = |pair: &[&str]| {
         pair[0] == "#[cfg(test)]" && pair[1].starts_with("mod ") && pair[1].ends_with('{')
     };
-    lines
-        .windows(2)
-        .position(starts_tests)
-        .unwrap_or(lines.len())
+    lines.windows(2).position(starts_tests).unwrap_or(lines.len())
 }
 
 #[cfg(test)]
@@ -146,11 +123,7 @@ mod tests {
                 format!("{path}: `{word}` names nothing; use a noun of the field")
             );
         }
-        for path in [
-            "crates/node/src/handlebar.rs",
-            "crates/x/src/commons.rs",
-            "README.md",
-        ] {
+        for path in ["crates/node/src/handlebar.rs", "crates/x/src/commons.rs", "README.md"] {
             assert_eq!(check_name(Path::new(path)), None);
         }
     }
@@ -166,10 +139,7 @@ mod tests {
         assert_eq!(of("a"), ["a.md: no line end at the end"]);
         assert_eq!(of("a\n\n"), ["a.md: empty lines at the end"]);
         for directory in MACHINE_PATHS {
-            assert_eq!(
-                of(&format!("\nsee {directory}x\n")),
-                ["a.md:2: a path of one machine"]
-            );
+            assert_eq!(of(&format!("\nsee {directory}x\n")), ["a.md:2: a path of one machine"]);
         }
         for word in UNDONE {
             assert_eq!(of(&format!("// {word}: x\n")).len(), 1, "{word}");
@@ -186,10 +156,7 @@ mod tests {
                 [format!("a.rs:2: `{word}` does not stay in code")]
             );
         }
-        assert_eq!(
-            check_rust(path, "#[expect(dead_code, reason = \"x\")]\n", &[]),
-            []
-        );
+        assert_eq!(check_rust(path, "#[expect(dead_code, reason = \"x\")]\n", &[]), []);
     }
 
     #[test]

@@ -42,22 +42,12 @@ pub async fn a_link_comes_up_at_both_ends(fixture: &dyn Fixture) -> Result<(), V
     play(fixture, async |scene: &Scene| {
         let [near, far] = scene.linked().await?;
         let ends = [
-            (
-                &near,
-                scene.ends.far_peer,
-                scene.near.transport.transport_type(),
-            ),
-            (
-                &far,
-                scene.ends.near_peer,
-                scene.far.transport.transport_type(),
-            ),
+            (&near, scene.ends.far_peer, scene.near.transport.transport_type()),
+            (&far, scene.ends.near_peer, scene.far.transport.transport_type()),
         ];
         for (link, peer, kind) in ends {
             let (id, is) = (link.id(), link.peer());
-            require(is == peer, || {
-                format!("link {id} leads to {is}, not to {peer}")
-            })?;
+            require(is == peer, || format!("link {id} leads to {is}, not to {peer}"))?;
             require(link.transport() == kind, || {
                 format!("link {id} says {}, its transport {kind}", link.transport())
             })?;
@@ -76,9 +66,7 @@ pub async fn a_link_comes_up_at_both_ends(fixture: &dyn Fixture) -> Result<(), V
                 format!("{waiting:?} waits on link {id}, which was never used")
             })?;
         }
-        require(near.id() != far.id(), || {
-            format!("both ends are called {}", near.id())
-        })
+        require(near.id() != far.id(), || format!("both ends are called {}", near.id()))
     })
     .await
 }
@@ -93,9 +81,7 @@ pub async fn a_wrong_peer_is_refused(fixture: &dyn Fixture) -> Result<(), Violat
         scene.exchange(&link, "after a wrong peer").await?;
         for (name, end) in [("near", &scene.near), ("far", &scene.far)] {
             let ups = end.told.log().ups.len();
-            require(ups == 1, || {
-                format!("{ups} links came up at the {name} end, 1 was right")
-            })?;
+            require(ups == 1, || format!("{ups} links came up at the {name} end, 1 was right"))?;
         }
         Ok(())
     })
@@ -103,10 +89,7 @@ pub async fn a_wrong_peer_is_refused(fixture: &dyn Fixture) -> Result<(), Violat
 }
 
 async fn refuse_stranger(scene: &Scene) -> Result<(), Violation> {
-    let target = ConnectTarget {
-        peer: STRANGER,
-        ..(scene.ends.target)()
-    };
+    let target = ConnectTarget { peer: STRANGER, ..(scene.ends.target)() };
     let wrong = scene.near.dial(target).await?;
     require(matches!(wrong, Err(ConnectError::WrongPeer { .. })), || {
         format!("dialling a stranger at the far end's address returned {wrong:?}, not WrongPeer")
@@ -117,15 +100,11 @@ async fn refuse_bad(scene: &Scene) -> Result<(), Violation> {
     let Some(bad) = &scene.ends.bad else {
         return Ok(());
     };
-    let target = ConnectTarget {
-        address: bad.clone(),
-        ..(scene.ends.target)()
-    };
+    let target = ConnectTarget { address: bad.clone(), ..(scene.ends.target)() };
     let refused = scene.near.dial(target).await?;
-    require(
-        matches!(refused, Err(ConnectError::BadAddress { .. })),
-        || format!("dialling {bad} returned {refused:?}, not BadAddress"),
-    )
+    require(matches!(refused, Err(ConnectError::BadAddress { .. })), || {
+        format!("dialling {bad} returned {refused:?}, not BadAddress")
+    })
 }
 
 /// An address that makes no sense is told as such.
@@ -144,15 +123,10 @@ pub async fn a_dead_address_ends_in_bounded_time(fixture: &dyn Fixture) -> Resul
         let Some(dead) = scene.ends.dead.clone() else {
             return Ok(());
         };
-        let target = ConnectTarget {
-            address: dead.clone(),
-            ..(scene.ends.target)()
-        };
+        let target = ConnectTarget { address: dead.clone(), ..(scene.ends.target)() };
         let ended = scene.near.dial(target).await?;
-        let right = matches!(
-            ended,
-            Err(ConnectError::Unreachable { .. } | ConnectError::TimedOut { .. })
-        );
+        let right =
+            matches!(ended, Err(ConnectError::Unreachable { .. } | ConnectError::TimedOut { .. }));
         require(right, || {
             format!("dialling {dead} returned {ended:?}, neither Unreachable nor TimedOut")
         })
@@ -181,9 +155,7 @@ pub async fn a_second_link_leaves_the_first(fixture: &dyn Fixture) -> Result<(),
         scene.exchange(&first, "first of one").await?;
         for (end, id) in [(&scene.near, ids[0]), (&scene.far, ids[1])] {
             let down = end.told.down(id);
-            require(down.is_none(), || {
-                format!("the first link went down: {down:?}")
-            })?;
+            require(down.is_none(), || format!("the first link went down: {down:?}"))?;
         }
         Ok(())
     })
@@ -202,34 +174,17 @@ pub async fn dials_at_once_do_not_mix(fixture: &dyn Fixture) -> Result<(), Viola
         for dial in [one?, two?] {
             ids.push(dial.map_err(|error| Violation(format!("connect failed: {error}")))?);
         }
-        require(ids[0] != ids[1], || {
-            format!("both dials returned link {}", ids[0])
-        })?;
+        require(ids[0] != ids[1], || format!("both dials returned link {}", ids[0]))?;
         let both = |log: &Log| (log.ups.len() == 2).then(|| log.ups.clone());
-        scene
-            .far
-            .told
-            .wait("two links at the far end", both)
-            .await?;
+        scene.far.told.wait("two links at the far end", both).await?;
         for (id, text) in [(ids[0], "first"), (ids[1], "second")] {
-            let up = scene
-                .near
-                .told
-                .wait("LinkUp", |log| log.up(id).cloned())
-                .await?;
+            let up = scene.near.told.wait("LinkUp", |log| log.up(id).cloned()).await?;
             let frame = bytes::Bytes::from(text);
             scene.send_surely(&scene.near, &up, &frame).await?;
             let arrived = |log: &Log| {
-                log.ups
-                    .iter()
-                    .any(|link| log.frames(link.id()).contains(&frame))
-                    .then_some(())
+                log.ups.iter().any(|link| log.frames(link.id()).contains(&frame)).then_some(())
             };
-            scene
-                .far
-                .told
-                .wait("a frame over each link", arrived)
-                .await?;
+            scene.far.told.wait("a frame over each link", arrived).await?;
         }
         let log = scene.far.told.log();
         let mixed = log.ups.iter().find(|link| {
@@ -237,9 +192,7 @@ pub async fn dials_at_once_do_not_mix(fixture: &dyn Fixture) -> Result<(), Viola
             frames.dedup();
             frames.len() != 1
         });
-        require(mixed.is_none(), || {
-            "frames of two near links arrived on one far link".into()
-        })
+        require(mixed.is_none(), || "frames of two near links arrived on one far link".into())
     })
     .await
 }

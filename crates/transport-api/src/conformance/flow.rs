@@ -28,19 +28,16 @@ fn numbered(number: usize, len: usize) -> Bytes {
 
 /// Frames of the numbers in `range`, of every length from 4 to `max` in turn.
 fn varied(range: std::ops::Range<usize>, max: usize) -> Vec<Bytes> {
-    range
-        .map(|number| numbered(number, 4 + number * 7_919 % (max - 3)))
-        .collect()
+    range.map(|number| numbered(number, 4 + number * 7_919 % (max - 3))).collect()
 }
 
 /// The least, an ordinary and the largest frame arrive whole and unchanged, both ways.
 pub async fn frames_arrive_unchanged(fixture: &dyn Fixture) -> Result<(), Violation> {
     play(fixture, async |scene: &Scene| {
         let [near, far] = scene.linked().await?;
-        for (from, link, to, there) in [
-            (&scene.near, &near, &scene.far, far.id()),
-            (&scene.far, &far, &scene.near, near.id()),
-        ] {
+        for (from, link, to, there) in
+            [(&scene.near, &near, &scene.far, far.id()), (&scene.far, &far, &scene.near, near.id())]
+        {
             let max = link.capabilities().max_frame;
             let mut sent = BTreeMap::new();
             for len in [1, LinkCapabilities::MIN_FRAME, max - 1, max] {
@@ -87,16 +84,10 @@ pub async fn an_oversized_frame_comes_back(fixture: &dyn Fixture) -> Result<(), 
         let most = link[0].capabilities().max_frame;
         let frame = numbered(0, most + 1);
         let refused = link[0].try_send(frame.clone());
-        require(
-            refused == Err(TrySendError::TooBig { frame, max: most }),
-            || {
-                let said = refused.map_err(|error| error.to_string());
-                format!(
-                    "a frame of {} bytes on a link of {most}: {said:?}, not TooBig",
-                    most + 1
-                )
-            },
-        )?;
+        require(refused == Err(TrySendError::TooBig { frame, max: most }), || {
+            let said = refused.map_err(|error| error.to_string());
+            format!("a frame of {} bytes on a link of {most}: {said:?}, not TooBig", most + 1)
+        })?;
         scene.exchange(&link, "after an oversized frame").await
     })
     .await
@@ -109,14 +100,8 @@ pub async fn an_empty_frame_disturbs_nothing(fixture: &dyn Fixture) -> Result<()
         let taken = link[0].try_send(Bytes::new()).is_ok();
         scene.exchange(&link, "after an empty frame").await?;
         let log = scene.far.told.log();
-        let empty = log
-            .frames(link[1].id())
-            .iter()
-            .filter(|frame| frame.is_empty())
-            .count();
-        require(empty <= usize::from(taken), || {
-            format!("{empty} empty frames arrived")
-        })
+        let empty = log.frames(link[1].id()).iter().filter(|frame| frame.is_empty()).count();
+        require(empty <= usize::from(taken), || format!("{empty} empty frames arrived"))
     })
     .await
 }
@@ -126,15 +111,10 @@ pub async fn an_empty_frame_disturbs_nothing(fixture: &dyn Fixture) -> Result<()
 pub async fn many_frames_keep_their_boundaries(fixture: &dyn Fixture) -> Result<(), Violation> {
     play(fixture, async |scene: &Scene| {
         let [near, far] = scene.linked().await?;
-        let max = near
-            .capabilities()
-            .max_frame
-            .min(far.capabilities().max_frame);
+        let max = near.capabilities().max_frame.min(far.capabilities().max_frame);
         let (there, back) = (varied(0..MANY, max), varied(MANY..2 * MANY, max));
-        let (one, two) = tokio::join!(
-            send_all(&scene.near, &near, &there),
-            send_all(&scene.far, &far, &back),
-        );
+        let (one, two) =
+            tokio::join!(send_all(&scene.near, &near, &there), send_all(&scene.far, &far, &back),);
         one.and(two)?;
         all_arrive(scene, &scene.far, &far, &there).await?;
         all_arrive(scene, &scene.near, &near, &back).await
@@ -157,9 +137,7 @@ async fn all_arrive(
 ) -> Result<(), Violation> {
     let (id, least) = (link.id(), scene.least_of(frames.len()));
     let what = format!("arrival of {least} out of {} frames", frames.len());
-    at.told
-        .wait(&what, |log| (log.frames(id).len() >= least).then_some(()))
-        .await?;
+    at.told.wait(&what, |log| (log.frames(id).len() >= least).then_some(())).await?;
     let sent = frames.iter().map(|frame| (frame.clone(), 1)).collect();
     nothing_invented(at, id, &sent)
 }
@@ -199,9 +177,9 @@ async fn flood(link: &Arc<dyn Link>, frames: Vec<Bytes>) -> Result<Vec<Bytes>, V
     match waiting.await {
         Ok(Ok(left)) => left,
         Ok(Err(RecvTimeoutError::Disconnected)) => Err(Violation("try_send panicked".into())),
-        Ok(Err(RecvTimeoutError::Timeout)) | Err(_) => Err(Violation(format!(
-            "try_send waits: no frame came back within {SEND_BOUND:?}"
-        ))),
+        Ok(Err(RecvTimeoutError::Timeout)) | Err(_) => {
+            Err(Violation(format!("try_send waits: no frame came back within {SEND_BOUND:?}")))
+        }
     }
 }
 
@@ -211,9 +189,7 @@ fn take_while_room(link: &dyn Link, frames: Vec<Bytes>) -> Result<Vec<Bytes>, Vi
         match link.try_send(frame.clone()) {
             Ok(()) => {}
             Err(TrySendError::Full(back)) => {
-                require(back == frame, || {
-                    "a full link gave another frame back".into()
-                })?;
+                require(back == frame, || "a full link gave another frame back".into())?;
                 return Ok(std::iter::once(back).chain(left).collect());
             }
             Err(error) => return Err(Violation(format!("frame not taken: {error}"))),
@@ -240,13 +216,9 @@ pub async fn written_reaches_the_count(fixture: &dyn Fixture) -> Result<(), Viol
 async fn written_is(from: &Station, link: &Arc<dyn Link>, count: usize) -> Result<(), Violation> {
     let (id, count) = (link.id(), count as u64);
     let what = format!("written of {count} frames");
-    from.told
-        .wait(&what, |log| (log.written(id) >= count).then_some(()))
-        .await?;
+    from.told.wait(&what, |log| (log.written(id) >= count).then_some(())).await?;
     let total = from.told.log().written(id);
-    require(total == count, || {
-        format!("{count} frames were taken, {total} told as written")
-    })?;
+    require(total == count, || format!("{count} frames were taken, {total} told as written"))?;
     let queue = link.queue();
     require(queue == QueueState::default(), || {
         format!("everything is written, and {queue:?} waits")
@@ -261,26 +233,17 @@ pub async fn a_full_link_gives_back_and_recovers(fixture: &dyn Fixture) -> Resul
         stall(true);
         let frame = numbered(7, link[0].capabilities().max_frame);
         let all = FLOOD_BYTES / frame.len();
-        let left = flood(&link[0], vec![frame.clone(); all])
-            .await
-            .map(|left| left.len());
+        let left = flood(&link[0], vec![frame.clone(); all]).await.map(|left| left.len());
         stall(false);
         let left = left?;
         require(left > 0, || {
-            format!(
-                "{all} frames of {} bytes were taken without a break: no bound",
-                frame.len()
-            )
+            format!("{all} frames of {} bytes were taken without a break: no bound", frame.len())
         })?;
         let taken = all - left;
         written_is(&scene.near, &link[0], taken).await?;
         let (id, least) = (link[1].id(), scene.least_of(taken));
         let what = format!("arrival of {least} out of {taken} frames");
-        scene
-            .far
-            .told
-            .wait(&what, |log| (log.frames(id).len() >= least).then_some(()))
-            .await?;
+        scene.far.told.wait(&what, |log| (log.frames(id).len() >= least).then_some(())).await?;
         nothing_invented(&scene.far, id, &[(frame, taken)].into())?;
         scene.exchange(&link, "after a full queue").await
     })

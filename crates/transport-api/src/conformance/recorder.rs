@@ -124,10 +124,7 @@ impl Recorder {
     /// # Errors
     /// [`Violation`] if there was one.
     pub(super) fn check(&self) -> Result<(), Violation> {
-        self.log()
-            .fault
-            .clone()
-            .map_or(Ok(()), |what| Err(Violation(what)))
+        self.log().fault.clone().map_or(Ok(()), |what| Err(Violation(what)))
     }
 
     /// Waits until `seen` finds something in the log.

@@ -22,10 +22,7 @@ pub(super) struct Station {
 
 impl Station {
     fn new(transport: &Arc<dyn Transport>) -> Self {
-        Self {
-            transport: Arc::clone(transport),
-            told: Arc::default(),
-        }
+        Self { transport: Arc::clone(transport), told: Arc::default() }
     }
 
     pub(super) async fn start(&self) -> Result<(), Violation> {
@@ -39,10 +36,7 @@ impl Station {
         self.told.seal();
         self.told.check()?;
         let log = self.told.log();
-        let forgotten = log
-            .ups
-            .iter()
-            .find(|link| !log.downs.contains_key(&link.id()));
+        let forgotten = log.ups.iter().find(|link| !log.downs.contains_key(&link.id()));
         require(forgotten.is_none(), || {
             let id = forgotten.map(|link| link.id());
             format!("shutdown returned without LinkDown of link {id:?}")
@@ -63,17 +57,13 @@ impl Station {
             match link.try_send(frame.clone()) {
                 Ok(()) => return Ok(()),
                 Err(TrySendError::Full(back)) => {
-                    require(back == *frame, || {
-                        "a full link gave another frame back".into()
-                    })?;
+                    require(back == *frame, || "a full link gave another frame back".into())?;
                     let room = |log: &Log| (log.written(link.id()) > written).then_some(());
                     self.told.wait("written after Full", room).await?;
                 }
                 Err(error) => {
                     let len = frame.len();
-                    return Err(Violation(format!(
-                        "frame of {len} bytes not taken: {error}"
-                    )));
+                    return Err(Violation(format!("frame of {len} bytes not taken: {error}")));
                 }
             }
         }
@@ -116,15 +106,9 @@ impl Scene {
         let before = self.far.told.log().ups.len();
         let id = self.near.dial((self.ends.target)()).await?;
         let id = id.map_err(|error| Violation(format!("connect failed: {error}")))?;
-        let near = self
-            .near
-            .told
-            .wait("LinkUp at the near end", |log| log.up(id).cloned());
+        let near = self.near.told.wait("LinkUp at the near end", |log| log.up(id).cloned());
         let near = near.await?;
-        let far = self
-            .far
-            .told
-            .wait("LinkUp at the far end", |log| log.ups.get(before).cloned());
+        let far = self.far.told.wait("LinkUp at the far end", |log| log.ups.get(before).cloned());
         Ok([near, far.await?])
     }
 
@@ -154,10 +138,8 @@ impl Scene {
         [near, far]: &[Arc<dyn Link>; 2],
         text: &str,
     ) -> Result<(), Violation> {
-        let (there, back) = (
-            Bytes::from(format!("{text} there")),
-            Bytes::from(format!("{text} back")),
-        );
+        let (there, back) =
+            (Bytes::from(format!("{text} there")), Bytes::from(format!("{text} back")));
         self.send_surely(&self.near, near, &there).await?;
         self.far.receive(far.id(), &there).await?;
         self.send_surely(&self.far, far, &back).await?;

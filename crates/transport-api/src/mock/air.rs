@@ -86,13 +86,7 @@ struct Side {
 
 impl Side {
     fn new(id: LinkId) -> Self {
-        Self {
-            id,
-            open: true,
-            queue: VecDeque::new(),
-            queued_bytes: 0,
-            written: 0,
-        }
+        Self { id, open: true, queue: VecDeque::new(), queued_bytes: 0, written: 0 }
     }
 
     fn close(&mut self) {
@@ -127,11 +121,7 @@ pub(super) struct Air {
 
 impl Air {
     pub(super) fn new(network: MockNetwork) -> Self {
-        Self {
-            network,
-            state: Mutex::default(),
-            wake: Default::default(),
-        }
+        Self { network, state: Mutex::default(), wake: Default::default() }
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -212,9 +202,7 @@ impl Air {
             return Err(TrySendError::TooBig { frame, max });
         }
         let mut state = self.state();
-        let State {
-            stations, links, ..
-        } = &mut *state;
+        let State { stations, links, .. } = &mut *state;
         let station = &mut stations[end as usize];
         let side = links.get_mut(&serial).map(|sides| &mut sides[end as usize]);
         let Some(side) = side.filter(|side| side.open && !station.faults.failing) else {
@@ -234,16 +222,10 @@ impl Air {
 
     pub(super) fn queue(&self, end: End, serial: Serial) -> QueueState {
         let state = self.state();
-        state
-            .links
-            .get(&serial)
-            .map_or_else(QueueState::default, |sides| {
-                let side = &sides[end as usize];
-                QueueState {
-                    frames: side.queue.len(),
-                    bytes: side.queued_bytes,
-                }
-            })
+        state.links.get(&serial).map_or_else(QueueState::default, |sides| {
+            let side = &sides[end as usize];
+            QueueState { frames: side.queue.len(), bytes: side.queued_bytes }
+        })
     }
 
     pub(super) fn close(&self, end: End, serial: Serial) {
@@ -333,9 +315,7 @@ impl State {
     fn close(&mut self, serial: Serial, end: End, reason: DownReason, due: Option<Instant>) {
         if self.drop_link(serial, end, reason) {
             let notice = Notice::PeerClosed(serial, DownReason::ClosedByPeer);
-            self.stations[end.other() as usize]
-                .inbox
-                .push((due, notice));
+            self.stations[end.other() as usize].inbox.push((due, notice));
         }
     }
 

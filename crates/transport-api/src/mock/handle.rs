@@ -17,18 +17,12 @@ impl MockHandle {
 
     /// What the near end sends.
     pub fn outbound(&self) -> MockDirection {
-        MockDirection {
-            air: Arc::clone(&self.air),
-            from: End::Near,
-        }
+        MockDirection { air: Arc::clone(&self.air), from: End::Near }
     }
 
     /// What the far end sends.
     pub fn inbound(&self) -> MockDirection {
-        MockDirection {
-            air: Arc::clone(&self.air),
-            from: End::Far,
-        }
+        MockDirection { air: Arc::clone(&self.air), from: End::Far }
     }
 
     /// [`MockDirection::set_failing`] in both directions.

@@ -16,12 +16,7 @@ pub(super) struct Port {
 
 impl Port {
     pub(super) fn new(air: Arc<Air>, end: End, serial: u64, id: LinkId) -> Self {
-        Self {
-            air,
-            end,
-            serial,
-            id,
-        }
+        Self { air, end, serial, id }
     }
 }
 

@@ -18,11 +18,7 @@ pub struct MockTransport {
 
 impl MockTransport {
     pub(super) fn new(air: Arc<Air>, end: End) -> Self {
-        Self {
-            air,
-            end,
-            task: Mutex::default(),
-        }
+        Self { air, end, task: Mutex::default() }
     }
 
     /// Near end, far end and handle of a [`MockNetwork`] with every default.
@@ -97,11 +93,7 @@ impl Transport for MockTransport {
         let there = self.air.network.peers[far as usize];
         if target.peer != there {
             let (expected, why) = (target.peer.short(), format!("it is {}", there.short()));
-            return Err(ConnectError::WrongPeer {
-                address,
-                expected,
-                why,
-            });
+            return Err(ConnectError::WrongPeer { address, expected, why });
         }
         match self.air.link() {
             Some(ids) => Ok(ids[self.end as usize]),

@@ -69,13 +69,7 @@ struct Shared {
 }
 
 pub(crate) fn broken(breach: Breach) -> impl Fn(MockTransport) -> Arc<dyn Transport> + Send + Sync {
-    move |mock| {
-        Arc::new(Broken {
-            breach,
-            mock,
-            state: Arc::default(),
-        })
-    }
+    move |mock| Arc::new(Broken { breach, mock, state: Arc::default() })
 }
 
 #[async_trait]
@@ -87,14 +81,7 @@ impl Transport for Broken {
     async fn start(&self, sink: Arc<dyn Sink>) -> Result<(), StartError> {
         *self.state.sink.lock().unwrap() = Some(Arc::clone(&sink));
         let (breach, state) = (self.breach, Arc::clone(&self.state));
-        let started = self
-            .mock
-            .start(Arc::new(BrokenSink {
-                breach,
-                sink,
-                state,
-            }))
-            .await;
+        let started = self.mock.start(Arc::new(BrokenSink { breach, sink, state })).await;
         match started {
             Err(_) if breach == Breach::StartsTwice => Ok(()),
             other => other,
@@ -154,11 +141,7 @@ struct BrokenSink {
 impl Sink for BrokenSink {
     fn next_link_id(&self) -> LinkId {
         let id = self.sink.next_link_id();
-        LinkId(if self.breach == Breach::InventsLinkIds {
-            id.0 + 1_000_000
-        } else {
-            id.0
-        })
+        LinkId(if self.breach == Breach::InventsLinkIds { id.0 + 1_000_000 } else { id.0 })
     }
 
     fn event(&self, event: TransportEvent) {
@@ -166,14 +149,9 @@ impl Sink for BrokenSink {
             TransportEvent::LinkUp(link) => {
                 let breach = self.breach;
                 let link: Arc<dyn Link> = Arc::new(BrokenLink { breach, link });
-                self.state
-                    .first
-                    .lock()
-                    .unwrap()
-                    .get_or_insert_with(|| Arc::clone(&link));
+                self.state.first.lock().unwrap().get_or_insert_with(|| Arc::clone(&link));
                 if breach == Breach::FramesBeforeUp {
-                    self.sink
-                        .frames(link.id(), &mut vec![Bytes::from_static(b"early")]);
+                    self.sink.frames(link.id(), &mut vec![Bytes::from_static(b"early")]);
                 }
                 self.sink.event(TransportEvent::LinkUp(link));
             }
@@ -185,8 +163,7 @@ impl Sink for BrokenSink {
                 match self.breach {
                     Breach::DownTwice => self.sink.event(event),
                     Breach::FramesAfterDown => {
-                        self.sink
-                            .frames(link, &mut vec![Bytes::from_static(b"late")]);
+                        self.sink.frames(link, &mut vec![Bytes::from_static(b"late")]);
                     }
                     _ => {}
                 }
@@ -197,13 +174,7 @@ impl Sink for BrokenSink {
 
     fn frames(&self, mut link: LinkId, frames: &mut Vec<Bytes>) {
         if self.breach == Breach::MixesLinks {
-            link = self
-                .state
-                .first
-                .lock()
-                .unwrap()
-                .as_ref()
-                .map_or(link, |first| first.id());
+            link = self.state.first.lock().unwrap().as_ref().map_or(link, |first| first.id());
         }
         for frame in std::mem::take(frames) {
             let number = self.state.frames.fetch_add(1, Ordering::Relaxed);
@@ -258,11 +229,7 @@ impl Link for BrokenLink {
 
     fn peer(&self) -> PeerId {
         let wrong = self.breach == Breach::NamesTheWrongPeer;
-        if wrong {
-            PeerId::from_bytes([9; 32])
-        } else {
-            self.link.peer()
-        }
+        if wrong { PeerId::from_bytes([9; 32]) } else { self.link.peer() }
     }
 
     fn transport(&self) -> TransportType {
@@ -298,10 +265,7 @@ impl Link for BrokenLink {
 
     fn queue(&self) -> QueueState {
         match self.breach {
-            Breach::HoldsAQueueForever => QueueState {
-                frames: 1,
-                bytes: 1,
-            },
+            Breach::HoldsAQueueForever => QueueState { frames: 1, bytes: 1 },
             _ => self.link.queue(),
         }
     }

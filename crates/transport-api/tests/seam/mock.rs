@@ -30,13 +30,7 @@ async fn started(network: MockNetwork) -> Pair {
     let (near_told, far_told) = (Arc::<Recorder>::default(), Arc::<Recorder>::default());
     near.start(near_told.clone()).await.unwrap();
     far.start(far_told.clone()).await.unwrap();
-    Pair {
-        near,
-        far,
-        handle,
-        near_told,
-        far_told,
-    }
+    Pair { near, far, handle, near_told, far_told }
 }
 
 impl Pair {
@@ -83,29 +77,14 @@ async fn a_failing_mock_gives_every_frame_back_and_stays_up() {
     let pair = started(network()).await;
     let [near, far] = pair.links(0).await;
     pair.handle.set_failing(true);
-    assert_eq!(
-        near.try_send(frame("no")),
-        Err(TrySendError::Closed(frame("no")))
-    );
-    assert_eq!(
-        far.try_send(frame("no")),
-        Err(TrySendError::Closed(frame("no")))
-    );
+    assert_eq!(near.try_send(frame("no")), Err(TrySendError::Closed(frame("no"))));
+    assert_eq!(far.try_send(frame("no")), Err(TrySendError::Closed(frame("no"))));
     pair.handle.outbound().set_failing(false);
     assert_eq!(near.try_send(frame("yes")), Ok(()));
-    assert_eq!(
-        far.try_send(frame("no")),
-        Err(TrySendError::Closed(frame("no")))
-    );
-    assert_eq!(
-        pair.far_told.arrivals(far.id(), 1).await.unwrap(),
-        [frame("yes")]
-    );
+    assert_eq!(far.try_send(frame("no")), Err(TrySendError::Closed(frame("no"))));
+    assert_eq!(pair.far_told.arrivals(far.id(), 1).await.unwrap(), [frame("yes")]);
     assert_eq!(pair.near_told.down(near.id()), None);
-    assert_eq!(
-        (pair.handle.frames_taken(), pair.handle.bytes_taken()),
-        (1, 3)
-    );
+    assert_eq!((pair.handle.frames_taken(), pair.handle.bytes_taken()), (1, 3));
     assert_eq!(pair.handle.inbound().frames_taken(), 0);
 }
 
@@ -117,18 +96,9 @@ async fn a_hanging_mock_fills_to_its_bound_and_writes_nothing() {
     for _ in 0..3 {
         assert_eq!(near.try_send(frame("wait")), Ok(()));
     }
-    assert_eq!(
-        near.try_send(frame("full")),
-        Err(TrySendError::Full(frame("full")))
-    );
+    assert_eq!(near.try_send(frame("full")), Err(TrySendError::Full(frame("full"))));
     tokio::time::sleep(Duration::from_secs(3_600)).await;
-    assert_eq!(
-        near.queue(),
-        QueueState {
-            frames: 3,
-            bytes: 12
-        }
-    );
+    assert_eq!(near.queue(), QueueState { frames: 3, bytes: 12 });
     assert_eq!(pair.near_told.total_written(near.id()), 0);
     pair.handle.resume();
     assert_eq!(pair.far_told.arrivals(far.id(), 3).await.unwrap().len(), 3);
@@ -143,10 +113,7 @@ async fn a_black_hole_writes_and_delivers_nothing() {
     pair.handle.set_one_way(true);
     assert_eq!(far.try_send(frame("lost")), Ok(()));
     assert_eq!(near.try_send(frame("there")), Ok(()));
-    assert_eq!(
-        pair.far_told.arrivals(far.id(), 1).await.unwrap(),
-        [frame("there")]
-    );
+    assert_eq!(pair.far_told.arrivals(far.id(), 1).await.unwrap(), [frame("there")]);
     pair.handle.set_black_hole(true);
     assert_eq!(near.try_send(frame("lost")), Ok(()));
     tokio::time::sleep(Duration::from_secs(3_600)).await;
@@ -154,10 +121,7 @@ async fn a_black_hole_writes_and_delivers_nothing() {
     assert_eq!(pair.far_told.total_written(far.id()), 1);
     pair.handle.set_black_hole(false);
     assert_eq!(far.try_send(frame("back")), Ok(()));
-    assert_eq!(
-        pair.near_told.arrivals(near.id(), 1).await.unwrap(),
-        [frame("back")]
-    );
+    assert_eq!(pair.near_told.arrivals(near.id(), 1).await.unwrap(), [frame("back")]);
     assert_eq!(near.try_send(frame("again")), Ok(()));
     let arrived = pair.far_told.arrivals(far.id(), 2).await.unwrap();
     assert_eq!(arrived, [frame("there"), frame("again")]);
@@ -183,26 +147,17 @@ async fn a_network_that_went_down_comes_up_with_a_fresh_link() {
     let [near, far] = pair.links(0).await;
     pair.handle.go_down();
     let refused = pair.near.connect(pair.handle.far_target()).await;
-    assert!(
-        matches!(refused, Err(ConnectError::Unreachable { .. })),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(ConnectError::Unreachable { .. })), "{refused:?}");
     for (told, link) in [(&pair.near_told, &near), (&pair.far_told, &far)] {
         let reason = told.downed(link.id()).await.unwrap();
         assert_eq!(reason, DownReason::Failed("the mock went down".to_owned()));
-        assert_eq!(
-            link.try_send(frame("x")),
-            Err(TrySendError::Closed(frame("x")))
-        );
+        assert_eq!(link.try_send(frame("x")), Err(TrySendError::Closed(frame("x"))));
     }
     pair.handle.come_up();
     let [near_again, far_again] = pair.links(1).await;
     assert_ne!(near_again.id(), near.id());
     assert_eq!(near_again.try_send(frame("again")), Ok(()));
-    assert_eq!(
-        pair.far_told.arrivals(far_again.id(), 1).await.unwrap(),
-        [frame("again")]
-    );
+    assert_eq!(pair.far_told.arrivals(far_again.id(), 1).await.unwrap(), [frame("again")]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -220,15 +175,9 @@ async fn latency_is_the_time_between_the_ends() {
     assert_eq!(near.try_send(frame("on its way")), Ok(()));
     tokio::time::sleep(latency / 2).await;
     near.close();
-    assert_eq!(
-        pair.near_told.downed(near.id()).await.unwrap(),
-        DownReason::ClosedHere
-    );
+    assert_eq!(pair.near_told.downed(near.id()).await.unwrap(), DownReason::ClosedHere);
     assert_eq!(far.try_send(frame("not known yet")), Ok(()));
-    assert_eq!(
-        pair.far_told.downed(far.id()).await.unwrap(),
-        DownReason::ClosedByPeer
-    );
+    assert_eq!(pair.far_told.downed(far.id()).await.unwrap(), DownReason::ClosedByPeer);
     assert_eq!(clock.elapsed(), latency * 5 / 2);
     assert_eq!(pair.far_told.arrivals(far.id(), 2).await.unwrap().len(), 2);
 }
@@ -236,10 +185,7 @@ async fn latency_is_the_time_between_the_ends() {
 struct Elapsed(tokio::time::Instant);
 
 impl Elapsed {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the paused clock is what the test is about"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "the paused clock is what the test is about")]
     fn start() -> Self {
         Self(tokio::time::Instant::now())
     }
@@ -274,9 +220,7 @@ impl Sink for Reentrant {
         for frame in frames.drain(..) {
             if frame.len() < 64 {
                 let longer = [frame.as_ref(), b"!"].concat();
-                owner
-                    .iter()
-                    .for_each(|link| link.try_send(longer.clone().into()).unwrap());
+                owner.iter().for_each(|link| link.try_send(longer.clone().into()).unwrap());
             }
         }
     }
@@ -291,12 +235,7 @@ async fn sending_under_the_sinks_own_lock_does_not_deadlock() {
     let (near, far, handle) = MockTransport::pair(TransportType::Internet, NEAR, FAR);
     let told = Arc::<Recorder>::default();
     let ids = 1_000.into();
-    near.start(Arc::new(Reentrant {
-        owner: std::sync::Mutex::default(),
-        ids,
-    }))
-    .await
-    .unwrap();
+    near.start(Arc::new(Reentrant { owner: std::sync::Mutex::default(), ids })).await.unwrap();
     far.start(told.clone()).await.unwrap();
     let far_link = told.link(0).await.unwrap();
     for turn in 1..=59 {
@@ -307,10 +246,7 @@ async fn sending_under_the_sinks_own_lock_does_not_deadlock() {
     assert_eq!(last[59].len(), "hello".len() + 59);
     assert_eq!(handle.frames_taken(), 60);
     near.shutdown().await;
-    assert_eq!(
-        told.downed(far_link.id()).await.unwrap(),
-        DownReason::ClosedByPeer
-    );
+    assert_eq!(told.downed(far_link.id()).await.unwrap(), DownReason::ClosedByPeer);
 }
 
 #[test]
@@ -320,10 +256,7 @@ fn mocks_with_expectations_are_transports_too() {
     let link: Arc<dyn Link> = Arc::new(link);
     assert_eq!(link.id(), LinkId(7));
     let mut transport = expect::MockTransport::new();
-    transport
-        .expect_transport_type()
-        .once()
-        .return_const(TransportType::Internet);
+    transport.expect_transport_type().once().return_const(TransportType::Internet);
     let transport: Arc<dyn Transport> = Arc::new(transport);
     assert_eq!(transport.transport_type(), TransportType::Internet);
 }
