@@ -412,3 +412,6 @@ impl Link {
         self.last_answer
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -32,6 +32,8 @@ pub(crate) struct Outgoing {
     pub(crate) bytes: usize,
     /// Successors of the message in flight, by ordering key.
     pub(crate) gates: BTreeMap<u64, VecDeque<Ticket>>,
+    /// Keys whose gate opens when the number of a message that ended unknown is given up.
+    pub(crate) closing: BTreeMap<Sequence, u64>,
     /// Waiting messages that a newer one may replace, by conflation key.
     pub(crate) conflated: BTreeMap<u64, Ticket>,
 }

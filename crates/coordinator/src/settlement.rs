@@ -1,3 +1,5 @@
+use std::collections::VecDeque;
+
 use bitcraps_types::{AckLevel, PeerId, Timestamp, TrafficClass};
 use bitcraps_wire::{EndAck, Status, StreamAck};
 
@@ -80,7 +82,7 @@ impl Core {
         {
             queue.conflated.remove(&key);
         }
-        let mut successor = None;
+        let mut released = Vec::new();
         if let Order::PerKey(key) = message.options.order
             && let Some(waiting) = queue.gates.get_mut(&key)
         {
@@ -88,20 +90,36 @@ impl Core {
                 Some(at) => {
                     waiting.remove(at);
                 }
-                None => {
-                    successor = waiting.pop_front();
-                    if successor.is_none() {
-                        queue.gates.remove(&key);
-                    }
+                // A copy may still arrive: successors wait until its number is given up for good.
+                None if message.left() && matches!(outcome, Outcome::Unknown { .. }) => {
+                    queue.closing.insert(message.sequence.unwrap_or_default(), key);
                 }
+                None => released.push(key),
             }
         }
-        if let Some(next) = successor {
-            self.enqueue(next, false);
-            self.mark_dirty(message.peer);
+        let lowest_live = queue.lowest_live();
+        while let Some(entry) = queue.closing.first_entry().filter(|e| *e.key() < lowest_live) {
+            released.push(entry.remove());
+        }
+        for key in released {
+            self.open_gate(message.peer, class, key);
         }
         if !message.told {
             self.command(Command::Settle { ticket, outcome });
+        }
+    }
+
+    /// The message of a key that was on its way is out of it: the next one may go.
+    fn open_gate(&mut self, peer: u32, class: TrafficClass, key: u64) {
+        let gates = &mut self.peers[peer as usize].outgoing[class.index()].gates;
+        match gates.get_mut(&key).and_then(VecDeque::pop_front) {
+            Some(next) => {
+                self.enqueue(next, false);
+                self.mark_dirty(peer);
+            }
+            None => {
+                gates.remove(&key);
+            }
         }
     }
 

@@ -4,8 +4,7 @@ use super::{Blocked, ENERGY_RETRY, PUMP_DEPTH, Reason};
 use crate::config::bounds;
 use crate::message::Message;
 use crate::{
-    Core, FailoverPolicy, Order, Outcome, PeerHandle, RejectReason, SendError,
-    SendOptions, Ticket,
+    Core, FailoverPolicy, Order, Outcome, PeerHandle, RejectReason, SendError, SendOptions, Ticket,
 };
 use bitcraps_types::{PeerId, Timestamp, TrafficClass};
 use bitcraps_wire::MAX_MESSAGE;

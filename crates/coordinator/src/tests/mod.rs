@@ -11,4 +11,5 @@ mod greeting;
 mod happy;
 mod hostile;
 mod links;
+mod model;
 mod queues;

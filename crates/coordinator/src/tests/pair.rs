@@ -104,11 +104,6 @@ impl Profile {
         self.capabilities.metered = true;
         self
     }
-
-    pub(super) fn prior(mut self, reliability: f64) -> Self {
-        self.capabilities.prior_reliability = Ratio::new(reliability).unwrap();
-        self
-    }
 }
 
 /// What the wire does with a frame that left the driver.

@@ -1,0 +1,355 @@
+use super::*;
+use bitcraps_types::{EnergyProfile, Kbps, Medium, Ratio};
+
+const NOW: Timestamp = Timestamp::from_millis(1_000_000);
+
+fn ms(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+fn us(n: u64) -> Duration {
+    Duration::from_micros(n)
+}
+
+fn link_of(kbps: u32, max_frame: usize) -> Link {
+    let facts = LinkUp {
+        link: LinkId(1),
+        peer: PeerId::from_bytes([9; 32]),
+        transport: TransportType::WiFiDirect,
+        capabilities: LinkCapabilities {
+            max_frame,
+            nominal_rate: Kbps::new(kbps).unwrap(),
+            energy: EnergyProfile::MAINS,
+            metered: false,
+            prior_reliability: Ratio::ONE,
+            medium: Medium::Emulated,
+        },
+    };
+    let config = TransportConfig {
+        max_packet_size: max_frame,
+        connection_timeout: ms(5_000),
+        reliability_threshold: Ratio::ZERO,
+    };
+    let mut link = Link::new(facts, config, true, 1, 1, Damping::default(), NOW);
+    link.ready = true;
+    link
+}
+
+fn link() -> Link {
+    link_of(100_000, 65_536)
+}
+
+/// A frame of this size was answered after `rtt`.
+fn answer(link: &mut Link, bytes: usize, rtt: Duration, now: Timestamp) -> Option<Change> {
+    let seq = link.flights.push(bytes, None, true, now - rtt);
+    let ack = bitcraps_wire::HopAck { link_tag: 0, largest: seq, bitmap: 0, dwell_us: 0 };
+    let mut acked = Vec::new();
+    assert!(link.flights.acknowledge(&ack, now, |flight| acked.push(flight)));
+    link.answered(acked[0], false, now)
+}
+
+fn good(link: &mut Link, now: Timestamp) -> Option<Change> {
+    answer(link, 64, ms(5), now)
+}
+
+#[test]
+fn it_takes_five_answers_and_a_second_without_failures_to_be_trusted_again() {
+    let small = SizeBucket::Small;
+    for (answers, after, recovers) in [(5, 1_000, true), (4, 1_000, false), (5, 999, false)] {
+        let mut link = link();
+        assert_eq!(link.expired(small, NOW - ms(500)), None);
+        assert_eq!(link.expired(small, NOW), Some(Change::Suspect));
+        for _ in 1..answers {
+            assert_eq!(good(&mut link, NOW + ms(after)), None);
+        }
+        let last = good(&mut link, NOW + ms(after));
+        assert_eq!(last, recovers.then_some(Change::Recovered), "{answers} after {after} ms");
+        assert_eq!(link.tier(small) == Tier::Good, recovers);
+    }
+}
+
+#[test]
+fn a_failure_in_between_starts_the_hold_and_the_count_anew() {
+    let small = SizeBucket::Small;
+    let mut link = link();
+    link.suspect(small, NOW);
+    (0..4).for_each(|_| assert_eq!(good(&mut link, NOW + ms(1_000)), None));
+    link.expired(small, NOW + ms(1_001));
+    (0..10).for_each(|_| assert_eq!(good(&mut link, NOW + ms(2_000)), None));
+    let hold = link.damping.hold();
+    assert_eq!(hold, ms(2_000), "a relapse after good answers is a second fall");
+    assert_eq!(good(&mut link, NOW + ms(3_000)), None);
+    assert_eq!(good(&mut link, NOW + ms(3_001)), Some(Change::Recovered));
+}
+
+#[test]
+fn each_size_answers_for_itself() {
+    let mut link = link();
+    link.suspect(SizeBucket::Large, NOW);
+    assert_eq!(link.tier(SizeBucket::Medium), Tier::Good);
+    assert_eq!(link.tier(SizeBucket::Large), Tier::Suspect);
+    (0..20).for_each(|_| assert_eq!(good(&mut link, NOW + ms(5_000)), None));
+    assert_eq!(link.tier(SizeBucket::Large), Tier::Suspect, "small answers say nothing of large");
+    for i in 0..5 {
+        let change = answer(&mut link, 10_000, ms(5), NOW + ms(5_000));
+        assert_eq!(change, (i == 4).then_some(Change::Recovered));
+    }
+    link.suspect(SizeBucket::Packet, NOW);
+    let tiers = SizeBucket::ALL.map(|b| link.tier(b));
+    let suspect = [Tier::Good, Tier::Suspect, Tier::Suspect, Tier::Suspect];
+    assert_eq!(tiers, suspect, "what fails at one size is not tried at a larger one");
+}
+
+#[test]
+fn two_expiries_in_a_row_are_suspect_and_an_answer_between_them_is_not() {
+    let small = SizeBucket::Small;
+    let mut link = link();
+    assert_eq!(link.expired(small, NOW), None);
+    good(&mut link, NOW + ms(10));
+    assert_eq!(link.expired(small, NOW + ms(20)), None);
+    assert_eq!(link.expired(SizeBucket::Packet, NOW + ms(30)), None, "another size");
+    assert_eq!(link.expired(small, NOW + ms(40)), Some(Change::Suspect));
+    assert_eq!(link.expired(small, NOW + ms(50)), None, "told once");
+}
+
+#[test]
+fn frames_that_are_late_together_are_one_event() {
+    let small = SizeBucket::Small;
+    for (apart, suspect) in [(us(1_999), None), (us(2_000), Some(Change::Suspect))] {
+        let mut link = link();
+        assert_eq!(link.expired(small, NOW), None);
+        assert_eq!(link.expired(small, NOW + apart), suspect, "{apart:?}");
+    }
+}
+
+#[test]
+fn three_small_probes_lost_are_down_and_large_ones_never() {
+    let mut link = link();
+    let mut now = NOW;
+    let mut lost = |link: &mut Link, bucket| {
+        now += ms(100);
+        link.probe_lost(bucket, now)
+    };
+    assert_eq!(lost(&mut link, SizeBucket::Small), None);
+    assert_eq!(lost(&mut link, SizeBucket::Small), Some(Change::Suspect));
+    assert_eq!(lost(&mut link, SizeBucket::Small), Some(Change::Down));
+    assert_eq!(link.tier(SizeBucket::Small), Tier::Down);
+    assert_eq!(lost(&mut link, SizeBucket::Small), None, "told once");
+    let mut other = link_of(100_000, 65_536);
+    (0..10).for_each(|_| assert_ne!(lost(&mut other, SizeBucket::Large), Some(Change::Down)));
+    assert_eq!(lost(&mut other, SizeBucket::Small), None, "the large ones do not count");
+}
+
+#[test]
+fn probes_come_every_tenth_of_a_second_and_back_off_after_the_third() {
+    let mut link = link();
+    let mut waits = Vec::new();
+    for _ in 0..12 {
+        link.probe_lost(SizeBucket::Small, NOW);
+        waits.push(link.buckets[0].probe_interval().as_millis());
+    }
+    let expected = [100, 100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000, 5_000, 5_000, 5_000];
+    assert_eq!(waits, expected);
+    good(&mut link, NOW);
+    assert_eq!(link.buckets[0].probe_interval(), PROBE_FAST);
+}
+
+#[test]
+fn timeouts_are_floored_cold_or_borrowed() {
+    let mut link = link();
+    let timeout = |link: &Link, bucket| link.timeout(bucket);
+    assert_eq!(timeout(&link, SizeBucket::Small), ms(200), "cold");
+    assert_eq!(timeout(&link, SizeBucket::Large), ms(200));
+    for _ in 0..30 {
+        answer(&mut link, 1_000, ms(4), NOW);
+    }
+    assert_eq!(timeout(&link, SizeBucket::Packet), ms(10), "the floor");
+    assert_eq!(timeout(&link, SizeBucket::Small), ms(10), "a smaller frame takes no longer");
+    let passing = |link: &Link, bytes: f32| {
+        Duration::from_nanos((link.goodput.nanos_per_byte() * bytes) as u64) * 2
+    };
+    let medium = ms(10) + passing(&link, 8_192.0);
+    let large = ms(10) + passing(&link, 65_536.0);
+    assert_eq!(timeout(&link, SizeBucket::Medium), medium);
+    assert_eq!(timeout(&link, SizeBucket::Large), large);
+    assert!(large > medium && medium > ms(10));
+    for _ in 0..60 {
+        answer(&mut link, 5_000, ms(40), NOW);
+    }
+    let measured = timeout(&link, SizeBucket::Medium);
+    assert!((ms(40)..ms(41)).contains(&measured), "{measured:?}");
+    assert_eq!(timeout(&link, SizeBucket::Packet), ms(10), "each size has its own");
+}
+
+#[test]
+fn a_bluetooth_timeout_has_a_floor_of_its_own() {
+    let mut link = link();
+    link.facts.transport = TransportType::Bluetooth;
+    assert_eq!(link.timeout(SizeBucket::Small), ms(400));
+    (0..30).for_each(|_| {
+        good(&mut link, NOW);
+    });
+    assert_eq!(link.timeout(SizeBucket::Small), ms(60));
+    link.facts.transport = TransportType::Internet;
+    assert_eq!(link.timeout(SizeBucket::Small), ms(10));
+}
+
+/// Hands over `count` frames of `bytes`; how many fitted.
+fn fill(link: &mut Link, bytes: usize, count: usize, ahead: bool) -> usize {
+    let room = |link: &Link| if ahead { link.has_room_ahead() } else { link.has_room() };
+    (0..count).take_while(|_| room(link).then(|| link.handed(bytes, None, NOW)).is_some()).count()
+}
+
+#[test]
+fn a_driver_gets_what_drains_within_two_milliseconds() {
+    // 25,000 bytes in 2 ms.
+    let mut link = link();
+    assert_eq!(fill(&mut link, 1_000, 1_000, false), 25);
+    // And two frames of the largest size more for what cannot wait.
+    assert_eq!(fill(&mut link, 1_000, 1_000, true), 2 * 65_536 / 1_000 + 1);
+    let mut slow = link_of(300, 1_024);
+    assert_eq!(fill(&mut slow, 1_024, 10, false), 1, "one frame always");
+    assert_eq!(fill(&mut slow, 1_024, 10, true), 2);
+}
+
+#[test]
+fn the_limit_grows_while_the_driver_keeps_up_and_shrinks_when_it_does_not() {
+    let mut link = link();
+    let mut total = 0;
+    let mut round = |link: &mut Link, took: Duration, more: bool| {
+        let fitted = fill(link, 1_000, 2_000, false);
+        total += fitted as u64;
+        link.written(total, more, NOW + took, |_, _| {});
+        fitted
+    };
+    let at_first = round(&mut link, ms(1), false);
+    assert_eq!(round(&mut link, ms(1), true), at_first, "nothing waited, nothing grew");
+    let grown: Vec<usize> = (0..8).map(|_| round(&mut link, ms(1), true)).collect();
+    assert_eq!(grown, [66, 132, 263, 525, 1_049, 1_049, 1_049, 1_049], "up to a mebibyte");
+    let shrunk: Vec<usize> = (0..8).map(|_| round(&mut link, ms(5), true)).collect();
+    assert_eq!(shrunk, [1_049, 525, 263, 132, 66, 33, 25, 25], "down to the nominal rate");
+    assert_eq!(round(&mut link, ms(3), true), 25, "in between it stays");
+    assert_eq!(round(&mut link, ms(3), true), 25);
+}
+
+#[test]
+fn a_driver_that_was_full_gets_no_more_frames_than_it_held() {
+    let mut link = link();
+    for _ in 0..8 {
+        link.handed(100, None, NOW);
+    }
+    link.queue_full();
+    assert!(!link.has_room() && !link.has_room_ahead());
+    link.written(7, true, NOW, |_, _| {});
+    assert_eq!(fill(&mut link, 100, 100, true), 7, "eight at once");
+    link.written(15, true, NOW, |_, _| {});
+    let more = fill(&mut link, 100, 100, false);
+    assert!((9..=11).contains(&more), "a little more when it drained: {more}");
+}
+
+#[test]
+fn only_a_frame_not_taken_is_given_back() {
+    let mut link = link();
+    let first = link.flights.push(100, None, true, NOW);
+    link.handed(100, Some(first), NOW);
+    let second = link.flights.push(200, None, true, NOW);
+    link.handed(200, Some(second), NOW);
+    link.not_taken(Some(first));
+    assert_eq!((link.backlog(), link.flights.unacked_bytes), ((1, 200), 200));
+    assert_eq!((link.counters.frames, link.counters.bytes), (1, 200));
+    link.not_taken(Some(first));
+    assert_eq!(link.backlog(), (1, 200), "once");
+}
+
+#[test]
+fn a_successor_of_a_link_that_fell_lately_starts_out_of_favour() {
+    let mut damping = Damping::default();
+    damping.fall(NOW);
+    let start = |at: Timestamp| {
+        let old = link();
+        let mut new = Link::new(old.facts, old.config, true, 1, 1, damping, at);
+        new.ready = true;
+        new
+    };
+    let mut soon = start(NOW + ms(999));
+    assert_eq!(soon.tier(SizeBucket::Small), Tier::Suspect);
+    assert_eq!(start(NOW + ms(1_000)).tier(SizeBucket::Small), Tier::Good);
+    (0..5).for_each(|_| assert_eq!(good(&mut soon, NOW + ms(1_998)), None));
+    assert_eq!(good(&mut soon, NOW + ms(1_999)), Some(Change::Recovered));
+}
+
+#[test]
+fn a_short_life_is_a_flap_and_a_long_one_is_not() {
+    let (damping, flapping) = link().into_damping(NOW + ms(9_999));
+    assert!(damping.holds(NOW + ms(9_999)) && !flapping);
+    let (damping, _) = link().into_damping(NOW + ms(10_000));
+    assert!(!damping.holds(NOW + ms(10_000)));
+}
+
+#[test]
+fn a_smaller_frame_size_drops_doubts_about_sizes_it_cannot_carry() {
+    let mut link = link();
+    link.suspect(SizeBucket::Large, NOW);
+    link.fit(8_193);
+    assert_eq!(link.tier(SizeBucket::Large), Tier::Suspect);
+    link.fit(8_192);
+    assert!(!link.is_suspect());
+    link.suspect(SizeBucket::Small, NOW);
+    link.fit(256);
+    assert!(link.is_suspect(), "smaller ones stay");
+}
+
+#[test]
+fn the_probe_looks_at_the_smallest_size_in_doubt_and_at_life_in_between() {
+    let mut link = link();
+    good(&mut link, NOW);
+    assert_eq!(link.probe_bucket(NOW), SizeBucket::Small);
+    link.suspect(SizeBucket::Large, NOW);
+    link.suspect(SizeBucket::Medium, NOW);
+    assert_eq!(link.probe_bucket(NOW + ms(249)), SizeBucket::Medium);
+    assert_eq!(link.probe_bucket(NOW + ms(250)), SizeBucket::Small, "silent for too long");
+}
+
+#[test]
+fn acks_travel_alone_after_one_arrived_and_ever_later_after_each_loss() {
+    let mut link = link();
+    assert!(!link.carries_acks());
+    for losses in 0..4 {
+        let needed = 1 << losses;
+        for seen in 0..needed {
+            assert!(!link.carries_acks(), "{losses} losses, {seen} of {needed}");
+            link.ack_arrived(false);
+        }
+        assert!(link.carries_acks());
+        link.ack_lost();
+    }
+    (0..16).for_each(|_| link.ack_arrived(false));
+    link.ack_arrived(true);
+    link.ack_lost();
+    link.ack_arrived(false);
+    assert!(!link.carries_acks());
+    link.ack_arrived(false);
+    assert!(link.carries_acks(), "one that arrived alone cleared the account");
+}
+
+#[test]
+fn acks_over_another_link_make_it_one_way_after_two_timeouts() {
+    let mut link = link();
+    (0..30).for_each(|_| {
+        good(&mut link, NOW);
+    });
+    let detour = |link: &mut Link, now: Timestamp| {
+        let seq = link.flights.push(64, None, true, now - ms(5));
+        let ack = bitcraps_wire::HopAck { link_tag: 7, largest: seq, bitmap: 0, dwell_us: 0 };
+        let mut acked = Vec::new();
+        link.flights.acknowledge(&ack, now, |flight| acked.push(flight));
+        link.answered(acked[0], true, now);
+        link.tier(SizeBucket::Small)
+    };
+    assert_eq!(detour(&mut link, NOW), Tier::Good);
+    assert_eq!(detour(&mut link, NOW + ms(19)), Tier::Good);
+    assert_eq!(detour(&mut link, NOW + ms(20)), Tier::OneWay);
+    link.direct_ack();
+    assert_eq!(link.tier(SizeBucket::Small), Tier::Good);
+    assert_eq!(detour(&mut link, NOW + ms(30)), Tier::Good, "counted anew");
+}
