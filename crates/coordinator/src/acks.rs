@@ -211,10 +211,10 @@ impl Core {
         frame: &Frame,
         now: Timestamp,
     ) {
+        let frame = self.encode(frame);
         let Some(state) = self.peers[peer as usize].link_mut(link) else {
             return;
         };
-        let frame = frame.encode();
         state.handed(frame.len(), None, now);
         self.command(Command::Transmit { link, seq: None, frame });
     }

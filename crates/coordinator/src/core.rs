@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use bitcraps_types::{LinkId, PeerId, Ratio, Timestamp, TrafficClass, TransportType};
 use bitcraps_wire::Frame;
+use bytes::{Bytes, BytesMut};
 use foldhash::fast::FixedState;
 
 use crate::budget::Budget;
@@ -28,6 +29,10 @@ pub(crate) enum TimerKey {
     Reassembly,
 }
 
+/// Size of the blocks that small frames share, in bytes: some allocations for a burst instead of
+/// one for each frame, and little held by a frame that waits alone.
+const BLOCK: usize = 16 * 1024;
+
 /// Lookups only; never iterated, so its order decides nothing.
 pub(crate) type Index<K, V> = HashMap<K, V, FixedState>;
 
@@ -46,6 +51,8 @@ pub struct Core {
     pub(crate) messages: Messages,
     timers: BTreeSet<(Timestamp, TimerKey)>,
     commands: VecDeque<Command>,
+    /// Where small frames are encoded, one behind the other.
+    block: BytesMut,
     pub(crate) reassembly: Reassembly,
     reassembly_timer: bool,
     pub(crate) counters: Counters,
@@ -75,6 +82,7 @@ impl Core {
             messages: Messages::default(),
             timers: BTreeSet::new(),
             commands: VecDeque::new(),
+            block: BytesMut::new(),
             reassembly: Reassembly::default(),
             reassembly_timer: false,
             counters: Counters::default(),
@@ -143,6 +151,20 @@ impl Core {
 
     pub(crate) fn command(&mut self, command: Command) {
         self.commands.push_back(command);
+    }
+
+    /// The frame as bytes. Small ones share their memory with others of the time, which spares an
+    /// allocation each; a block lives as long as the last frame in it waits for its driver.
+    pub(crate) fn encode(&mut self, frame: &Frame) -> Bytes {
+        let len = frame.encoded_len();
+        if len > BLOCK / 4 {
+            return frame.encode();
+        }
+        if self.block.capacity() - self.block.len() < len {
+            self.block = BytesMut::with_capacity(BLOCK);
+        }
+        frame.encode_into(&mut self.block);
+        self.block.split().freeze()
     }
 
     pub(crate) fn notice(&mut self, notice: Notice) {
@@ -258,6 +280,14 @@ impl Core {
         // Nothing above marks peers dirty; keep the memory for the next turn.
         if self.dirty.is_empty() {
             self.dirty = dirty;
+        }
+    }
+
+    /// Brings what ranking reads up to date with what was handed to a link or written by it.
+    pub(crate) fn refresh_load(&mut self, peer: u32, index: usize) {
+        let link = &self.peers[peer as usize].links[index];
+        if let Some(candidate) = self.roster.candidate_mut(peer, index) {
+            link.update_load(candidate);
         }
     }
 

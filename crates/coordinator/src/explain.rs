@@ -1,6 +1,5 @@
 use bitcraps_types::{LinkId, Timestamp, TrafficClass, TransportType};
 
-use crate::config::bounds::LINKS_PER_PEER;
 use crate::policy::{Candidate, Packet, Ranking, Score, score};
 
 /// One decision as it was made: the candidates as they stood, and the order that [`rank`] gave.
@@ -16,7 +15,7 @@ pub struct Decision {
     pub attempt: u16,
     /// What was asked.
     pub packet: Packet,
-    candidates: [Option<Candidate>; LINKS_PER_PEER],
+    candidates: Vec<Candidate>,
     ranking: Ranking,
     /// The link that took it.
     pub chosen: LinkId,
@@ -37,20 +36,23 @@ impl Decision {
         class: TrafficClass,
         attempt: u16,
         packet: Packet,
-        candidates: &[Candidate],
         ranking: Ranking,
         chosen: LinkId,
     ) -> Self {
-        let mut kept = [None; LINKS_PER_PEER];
-        for (slot, candidate) in kept.iter_mut().zip(candidates) {
-            *slot = Some(*candidate);
-        }
-        Self { at, class, attempt, packet, candidates: kept, ranking, chosen }
+        Self { at, class, attempt, packet, candidates: Vec::new(), ranking, chosen }
+    }
+
+    /// With these candidates, kept in the memory of a decision that is forgotten.
+    pub(crate) fn among(mut self, candidates: &[Candidate], forgotten: Option<Self>) -> Self {
+        self.candidates = forgotten.map(|f| f.candidates).unwrap_or_default();
+        self.candidates.clear();
+        self.candidates.extend_from_slice(candidates);
+        self
     }
 
     /// The contenders, best first, with the scores of the function that decided.
     pub fn contenders(&self) -> Vec<Contender> {
-        let ranked = self.ranking.iter().filter_map(|i| self.candidates[i]);
+        let ranked = self.ranking.iter().filter_map(|i| self.candidates.get(i).copied());
         ranked
             .map(|candidate| Contender {
                 candidate,
@@ -61,7 +63,7 @@ impl Decision {
 
     /// The transport of the link that took it.
     pub fn transport(&self) -> Option<TransportType> {
-        let taken = self.candidates.iter().flatten().find(|c| c.link == self.chosen);
+        let taken = self.candidates.iter().find(|c| c.link == self.chosen);
         taken.map(|c| c.transport)
     }
 }

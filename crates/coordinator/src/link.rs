@@ -374,21 +374,32 @@ impl Link {
     pub(crate) fn candidate(&self) -> Candidate {
         let each = SizeBucket::ALL;
         let ppm = |p: f32| ((1.0 - p) * 1e6) as u32;
-        Candidate {
+        let mut candidate = Candidate {
             link: self.id(),
             transport: self.facts.transport,
             tier: each.map(|b| self.tier(b)),
             latency_us: each.map(|b| self.expected_latency_us(b)),
             undelivered_ppm: each.map(|b| ppm(self.evidence(b).lower_bound())),
             picos_per_byte: (self.goodput.nanos_per_byte() * 1e3).min(4e9) as u32,
-            backlog_bytes: u32::try_from(self.backlog).unwrap_or(u32::MAX),
-            unacked_bytes: u32::try_from(self.flights.unacked_bytes).unwrap_or(u32::MAX),
-            load_bytes: self.load_bytes,
+            backlog_bytes: 0,
+            unacked_bytes: 0,
+            load_bytes: 0.0,
             load_at: self.load_at,
             energy: self.facts.capabilities.energy.marginal_energy(),
-            active_at: self.active_at,
+            active_at: None,
             max_payload: u32::try_from(self.max_payload()).unwrap_or(u32::MAX),
-        }
+        };
+        self.update_load(&mut candidate);
+        candidate
+    }
+
+    /// The part of [`Self::candidate`] that changes with each frame handed over or written.
+    pub(crate) fn update_load(&self, candidate: &mut Candidate) {
+        candidate.backlog_bytes = u32::try_from(self.backlog).unwrap_or(u32::MAX);
+        candidate.unacked_bytes = u32::try_from(self.flights.unacked_bytes).unwrap_or(u32::MAX);
+        candidate.load_bytes = self.load_bytes;
+        candidate.load_at = self.load_at;
+        candidate.active_at = self.active_at;
     }
 
     pub(crate) fn max_payload(&self) -> usize {

@@ -9,6 +9,7 @@ use crate::config::bounds::{DECISIONS, VERDICTS, WINDOW};
 use crate::damping::Damping;
 use crate::explain::Decision;
 use crate::link::Link;
+use crate::policy::Candidate;
 use crate::window::Window;
 
 /// Names a peer in the table; found once by id, then used without a lookup.
@@ -207,11 +208,10 @@ impl Peer {
         self.links.iter_mut().find(|l| l.id() == link)
     }
 
-    pub(crate) fn remember(&mut self, decision: Decision) {
-        if self.decisions.len() == DECISIONS {
-            self.decisions.pop_front();
-        }
-        self.decisions.push_back(decision);
+    pub(crate) fn remember(&mut self, decision: Decision, candidates: &[Candidate]) {
+        let full = self.decisions.len() == DECISIONS;
+        let forgotten = if full { self.decisions.pop_front() } else { None };
+        self.decisions.push_back(decision.among(candidates, forgotten));
     }
 
     pub(crate) fn is_reachable(&self) -> bool {

@@ -119,6 +119,14 @@ impl Frame {
     /// The frame as bytes. Allocates once, copies the payload once.
     pub fn encode(&self) -> Bytes {
         let mut out = BytesMut::with_capacity(self.encoded_len());
+        self.encode_into(&mut out);
+        out.freeze()
+    }
+
+    /// Appends the frame's bytes to `out`. Copies the payload once; allocates nothing when `out`
+    /// has room for [`Self::encoded_len`] more.
+    pub fn encode_into(&self, out: &mut BytesMut) {
+        let end = out.len() + self.encoded_len();
         let flags = (u8::from(self.hop_ack.is_some()) * FLAG_HOP_ACK)
             | (u8::from(self.route.is_some()) * FLAG_ROUTED);
         out.put_slice(&[VERSION, flags, self.body.kind(), self.header.ttl]);
@@ -126,7 +134,7 @@ impl Frame {
         out.put_u32(self.header.link_seq);
         out.put_u64(self.header.receiver_epoch.0);
         if let Some(ack) = &self.hop_ack {
-            ack.encode(&mut out);
+            ack.encode(out);
         }
         if let Some(route) = &self.route {
             out.put_slice(route.source.as_bytes());
@@ -135,14 +143,13 @@ impl Frame {
         }
         match &self.body {
             Body::Empty => {}
-            Body::Data(data) => data.encode(&mut out),
-            Body::EndAck(ack) => ack.encode(&mut out),
-            Body::Probe(probe) => probe.encode(&mut out),
-            Body::ProbeReply(reply) => reply.encode(&mut out),
-            Body::Hello(hello) => hello.encode(&mut out),
+            Body::Data(data) => data.encode(out),
+            Body::EndAck(ack) => ack.encode(out),
+            Body::Probe(probe) => probe.encode(out),
+            Body::ProbeReply(reply) => reply.encode(out),
+            Body::Hello(hello) => hello.encode(out),
         }
-        debug_assert_eq!(out.len(), self.encoded_len(), "encoded_len is exact");
-        out.freeze()
+        debug_assert_eq!(out.len(), end, "encoded_len is exact");
     }
 
     /// Reads one frame. The payload is a slice of `bytes`, not a copy. O(length of the headers).

@@ -98,12 +98,12 @@ impl Core {
         };
         let link = state.links[index].id();
         let attempt = message.attempts.saturating_add(1);
-        let decision = Decision::new(now, class, attempt, packet, candidates, ranking, link);
+        let decision = Decision::new(now, class, attempt, packet, ranking, link);
         // Sharing a load is no change of mind, and neither is one message's second attempt.
         let shared = message.policy == FailoverPolicy::LoadBalanced;
         let first = ranking.first().map(|index| state.links[index].id());
         let preferred = pinned.or(first).filter(|_| reason == Reason::First && !shared);
-        self.peers[peer as usize].remember(decision);
+        self.peers[peer as usize].remember(decision, candidates);
         if let Some(preferred) = preferred {
             let bucket = SizeBucket::of(packet.bytes + Frame::DATA_OVERHEAD);
             let switched = self.roster.prefer(peer, class, bucket, preferred, now);

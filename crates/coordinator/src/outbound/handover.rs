@@ -57,8 +57,9 @@ impl Core {
         link.handed(bytes, Some(seq), now);
         let id = link.id();
         let due = link.timer.is_none_or(|at| at > now + link.timeout(SizeBucket::of(bytes)));
-        self.refresh(peer, index);
-        self.command(Command::Transmit { link: id, seq: Some(seq), frame: frame.encode() });
+        self.refresh_load(peer, index);
+        let frame = self.encode(&frame);
+        self.command(Command::Transmit { link: id, seq: Some(seq), frame });
         if due {
             self.arm_link(peer, id, now);
         }

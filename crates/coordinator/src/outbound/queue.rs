@@ -94,8 +94,11 @@ impl Core {
                 self.enqueue(ticket, false);
             }
         }
-        self.set_message_timer(ticket.slot, Some(deadline));
         self.pump(peer, now);
+        // One that left has its timer.
+        if self.messages.by_ticket(ticket).is_some_and(|m| m.timer.is_none()) {
+            self.set_message_timer(ticket.slot, Some(deadline));
+        }
         Ok(ticket)
     }
 

@@ -121,7 +121,7 @@ impl Core {
             any_waited = true;
             waited.extend(owner.map(|ticket| (seq, ticket)));
         });
-        self.refresh(peer, index);
+        self.refresh_load(peer, index);
         if any_waited {
             // Their timers were set for frames that may wait much longer.
             for (seq, ticket) in waited {
