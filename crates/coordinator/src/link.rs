@@ -28,6 +28,8 @@ const QUEUE_PATIENCE: Duration = Duration::from_millis(50);
 /// Sojourn in the driver's queue that the dynamic limit aims at (as Linux's byte queue limits do):
 /// long enough to keep a fast link busy between wake-ups.
 const QUEUE_TARGET: Duration = Duration::from_millis(2);
+/// How long after a realtime frame the next one is expected: dice are rolled several times a second.
+const URGENT: Duration = Duration::from_secs(1);
 /// Most bytes that the dynamic limit leaves to a driver's queue.
 const QUEUE_LIMIT_MAX: u64 = 1 << 20;
 /// Probe interval while an answer is wanted soon.
@@ -169,6 +171,8 @@ pub(crate) struct Link {
     queue_limit: u64,
     /// Least `queue_limit`: what drains within the target at the nominal rate.
     queue_base: u64,
+    /// Until then, traffic that can wait leaves the driver's queue to one frame.
+    urgent_until: Timestamp,
     /// Frames that the driver's queue holds, as far as it has told by refusing one.
     queue_frames: usize,
     active_at: Option<Timestamp>,
@@ -243,6 +247,7 @@ impl Link {
             backlog: 0,
             queue_limit: 0,
             queue_base: queue_base(&capabilities),
+            urgent_until: Timestamp::ZERO,
             queue_frames: usize::MAX,
             active_at: None,
             carried_at: None,

@@ -93,10 +93,10 @@ fn under_way(message: &Message, state: &Peer) -> Option<usize> {
 
 /// Whether the driver's queue may take another frame of `class`: traffic that cannot wait may go
 /// ahead of the limit by two frames.
-fn has_room(link: &Link, class: TrafficClass) -> bool {
+fn has_room(link: &Link, class: TrafficClass, now: Timestamp) -> bool {
     match class {
         TrafficClass::Realtime | TrafficClass::Critical => link.has_room_ahead(),
-        TrafficClass::Background | TrafficClass::Bulk => link.has_room(),
+        TrafficClass::Background | TrafficClass::Bulk => link.has_room(now),
     }
 }
 

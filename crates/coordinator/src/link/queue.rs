@@ -1,6 +1,6 @@
 //! The driver's queue as the coordinator sees it: what was handed over and is not written yet.
 
-use super::{Link, QUEUE_LIMIT_MAX, QUEUE_PATIENCE, QUEUE_TARGET, Unwritten};
+use super::{Link, QUEUE_LIMIT_MAX, QUEUE_PATIENCE, QUEUE_TARGET, URGENT, Unwritten};
 use crate::Ticket;
 use crate::estimator::SizeBucket;
 use bitcraps_types::Timestamp;
@@ -75,7 +75,11 @@ impl Link {
         }
         if slowest > QUEUE_TARGET * 2 {
             self.queue_limit = (self.queue_limit / 2).max(self.queue_base);
-        } else if more_waits && self.unwritten.is_empty() && slowest < QUEUE_TARGET {
+        } else if more_waits
+            && self.unwritten.is_empty()
+            && slowest < QUEUE_TARGET
+            && now >= self.urgent_until
+        {
             // The limit, not the link, held traffic back.
             let grown = (self.queue_limit * 2).clamp(self.max_frame as u64, QUEUE_LIMIT_MAX);
             self.queue_limit = grown;
@@ -83,17 +87,26 @@ impl Link {
     }
 
     /// Whether the driver's queue has room for another frame of a class that may be kept waiting:
-    /// always for one frame, and for as much as drains within the queue target.
-    pub(crate) fn has_room(&self) -> bool {
-        self.unwritten.is_empty()
-            || (self.backlog < self.queue_limit.max(self.queue_base)
-                && self.unwritten.len() < self.queue_frames)
+    /// always for one frame, and for as much as drains within the queue target while no realtime
+    /// traffic would have to wait for that.
+    pub(crate) fn has_room(&self, now: Timestamp) -> bool {
+        self.unwritten.is_empty() || (now >= self.urgent_until && self.has_room_for(0))
     }
 
     /// [`Self::has_room`] for traffic that cannot wait: two frames ahead of the limit.
     pub(crate) fn has_room_ahead(&self) -> bool {
-        let ahead = self.queue_limit.max(self.queue_base) + 2 * self.max_frame as u64;
-        self.has_room() || (self.backlog < ahead && self.unwritten.len() < self.queue_frames)
+        self.unwritten.is_empty() || self.has_room_for(2 * self.max_frame as u64)
+    }
+
+    /// Whether the queue is less than `ahead` bytes above its limit.
+    fn has_room_for(&self, ahead: u64) -> bool {
+        self.backlog < self.queue_limit.max(self.queue_base) + ahead
+            && self.unwritten.len() < self.queue_frames
+    }
+
+    /// Realtime traffic was handed over: more will follow, and is not to find a queue.
+    pub(crate) fn urgent(&mut self, now: Timestamp) {
+        self.urgent_until = now + URGENT;
     }
 
     /// The driver's queue was full: it holds what waits there, and no more for now.

@@ -196,7 +196,7 @@ fn a_bluetooth_timeout_has_a_floor_of_its_own() {
 
 /// Hands over `count` frames of `bytes`; how many fitted.
 fn fill(link: &mut Link, bytes: usize, count: usize, ahead: bool) -> usize {
-    let room = |link: &Link| if ahead { link.has_room_ahead() } else { link.has_room() };
+    let room = |link: &Link| if ahead { link.has_room_ahead() } else { link.has_room(NOW) };
     (0..count).take_while(|_| room(link).then(|| link.handed(bytes, None, NOW)).is_some()).count()
 }
 
@@ -210,6 +210,24 @@ fn a_driver_gets_what_drains_within_two_milliseconds() {
     let mut slow = link_of(300, 1_024);
     assert_eq!(fill(&mut slow, 1_024, 10, false), 1, "one frame always");
     assert_eq!(fill(&mut slow, 1_024, 10, true), 2);
+}
+
+#[test]
+fn while_realtime_traffic_is_about_the_driver_gets_one_frame_of_what_can_wait() {
+    let mut link = link();
+    link.urgent(NOW);
+    assert_eq!(fill(&mut link, 1_000, 1_000, false), 1);
+    assert_eq!(fill(&mut link, 1_000, 1_000, true), 24 + 2 * 65_536 / 1_000 + 1);
+    link.written(1_000, true, NOW, |_, _| {});
+    let end = NOW + URGENT;
+    link.handed(1_000, None, NOW);
+    assert!(!link.has_room(end - ms(1)) && link.has_room(end));
+    let mut fitted = 0;
+    while link.has_room(end) {
+        link.handed(1_000, None, end);
+        fitted += 1;
+    }
+    assert_eq!(fitted, 24, "no growth was learned from the single frames");
 }
 
 #[test]
@@ -239,7 +257,7 @@ fn a_driver_that_was_full_gets_no_more_frames_than_it_held() {
         link.handed(100, None, NOW);
     }
     link.queue_full();
-    assert!(!link.has_room() && !link.has_room_ahead());
+    assert!(!link.has_room(NOW) && !link.has_room_ahead());
     link.written(7, true, NOW, |_, _| {});
     assert_eq!(fill(&mut link, 100, 100, true), 7, "eight at once");
     link.written(15, true, NOW, |_, _| {});

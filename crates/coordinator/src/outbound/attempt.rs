@@ -31,7 +31,7 @@ impl Core {
         let mut chosen = None;
         if let Some(index) = under_way(message, state) {
             let link = &state.links[index];
-            if link.flights.is_full() || !has_room(link, class) {
+            if link.flights.is_full() || !has_room(link, class, now) {
                 return Err(Blocked::NoRoom);
             }
             let link = link.id();
@@ -66,7 +66,7 @@ impl Core {
                     blocked = Blocked::TooDear;
                     continue;
                 }
-                if link.flights.is_full() || !has_room(link, class) {
+                if link.flights.is_full() || !has_room(link, class, now) {
                     blocked = Blocked::NoRoom;
                     // Background waits for the radio that costs least; others take the next.
                     if class == TrafficClass::Background && !link.is_suspect() {

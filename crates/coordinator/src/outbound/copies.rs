@@ -53,7 +53,7 @@ impl Core {
                 && link.tier(bucket) <= Tier::BelowThreshold
                 && link.max_payload() >= len
                 && !link.flights.is_full()
-                && has_room(link, class)
+                && has_room(link, class, now)
                 && message
                     .options
                     .energy_cap

@@ -3,7 +3,7 @@
 use super::{QUESTION_BYTES, TTL, has_room, remaining_ms};
 use crate::message::Fragments;
 use crate::{Command, Core, SizeBucket};
-use bitcraps_types::{AckLevel, Timestamp};
+use bitcraps_types::{AckLevel, Timestamp, TrafficClass};
 use bitcraps_wire::{Body, Data, Frame, HopHeader};
 
 impl Core {
@@ -55,6 +55,9 @@ impl Core {
             }),
         };
         link.handed(bytes, Some(seq), now);
+        if class == TrafficClass::Realtime {
+            link.urgent(now);
+        }
         let id = link.id();
         let due = link.timer.is_none_or(|at| at > now + link.timeout(SizeBucket::of(bytes)));
         self.refresh_load(peer, index);
@@ -94,7 +97,7 @@ impl Core {
                 break;
             };
             let state = &self.peers[peer as usize].links[index];
-            if state.flights.is_full() || !has_room(state, class) {
+            if state.flights.is_full() || !has_room(state, class, now) {
                 // Comes back when the driver has written some.
                 let ticket = self.messages.ticket(slot)?;
                 self.enqueue(ticket, true);
