@@ -3,6 +3,13 @@
 //! [`SEEDS`](scene::SEEDS) seeds, and ends with the simulator's own check that nothing was delivered
 //! twice, invented, altered, or told wrongly.
 
+mod clock;
+mod custody;
 mod flaps;
+mod forgery;
+mod order;
+mod payloads;
+mod peers;
+mod priority;
 mod scene;
 mod silence;

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use bitcraps_coordinator::{LinkChange, LinkStatus, Notice, Outcome, SendOptions};
 use bitcraps_sim::{LinkModel, NodeId, SendId, SimLink, Simulation};
-use bitcraps_types::{Timestamp, TrafficClass};
+use bitcraps_types::{AckLevel, Epoch, Timestamp, TrafficClass};
+use bitcraps_wire::{Body, Data, Frame, HopHeader, NO_DEADLINE};
+use bytes::Bytes;
 
 /// Each scenario runs on each of them.
 pub(super) const SEEDS: Range<u64> = 1..6;
@@ -135,4 +137,44 @@ pub(super) fn confirmed(sim: &Simulation, id: SendId) -> (u16, Duration) {
 /// One copy only, so that what is seen is failover and not the second path.
 pub(super) fn single(class: TrafficClass) -> SendOptions {
     SendOptions::new(class).max_copies(1)
+}
+
+/// A frame for the first incarnation of a node, as a peer that knows the protocol would make it.
+pub(super) fn frame(link_seq: u32, body: Body) -> Frame {
+    let header = HopHeader { ttl: 1, deadline_ms: NO_DEADLINE, link_seq, receiver_epoch: Epoch(1) };
+    Frame { header, hop_ack: None, route: None, body }
+}
+
+/// `payload` as the bytes from `offset` on of message `sequence`, which is `total` bytes long.
+pub(super) fn fragment(sequence: u64, total: u32, offset: u32, payload: Bytes) -> Data {
+    Data {
+        class: TrafficClass::Critical,
+        ack: AckLevel::PeerAcked,
+        generation: 0,
+        attempt: 1,
+        source_epoch: Epoch(1),
+        sequence,
+        behind_lowest_live: u16::try_from(sequence).unwrap_or(u16::MAX),
+        total,
+        offset,
+        payload,
+    }
+}
+
+/// The data frames that a node sent over a link since it was recorded.
+pub(super) fn data_sent(sim: &Simulation, link: SimLink, from: NodeId) -> Vec<Data> {
+    let frames = sim.recorded(link, from).iter().map(|r| Frame::decode(r.frame.clone()));
+    let data = frames.filter_map(|frame| match frame.unwrap().body {
+        Body::Data(data) => Some(data),
+        _ => None,
+    });
+    data.collect()
+}
+
+/// A third node with a link to `b`, whose frames the test makes up.
+pub(super) fn intruder(sim: &mut Simulation, b: NodeId, model: LinkModel) -> (NodeId, SimLink) {
+    let c = sim.add_node();
+    let link = sim.add_link(c, b, model);
+    sim.run_for(SECOND);
+    (c, link)
 }
