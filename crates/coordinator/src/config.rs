@@ -80,8 +80,8 @@ impl Config {
 pub mod bounds {
     use super::{Duration, TrafficClass};
 
-    /// Peers in the table: 64 bytes of index and a few hundred of state each.
-    pub const PEERS: usize = 1 << 21;
+    /// Peers in the table: a city of players. Each costs about 2 KiB, 2 GiB for all.
+    pub const PEERS: usize = 1 << 20;
     /// Links to one peer at once: two interfaces on three transports, and room for a hand-over.
     pub const LINKS_PER_PEER: usize = 8;
     /// Messages from the oldest unsettled to the newest of a stream, and bits in the duplicate

@@ -66,6 +66,8 @@ pub struct Core {
     pub(crate) dirty: Vec<u32>,
     pub(crate) scratch: Vec<AckedFlight>,
     next_tag: u32,
+    /// [`bounds::PEERS`].
+    pub(crate) most_peers: usize,
     pub(crate) shut_down: bool,
 }
 
@@ -95,6 +97,7 @@ impl Core {
             dirty: Vec::new(),
             scratch: Vec::new(),
             next_tag: 0,
+            most_peers: bounds::PEERS,
             shut_down: false,
         }
     }
@@ -136,7 +139,7 @@ impl Core {
         if let Some(known) = self.peer(id) {
             return Some(known);
         }
-        if self.peers.len() >= bounds::PEERS || id == self.config.local {
+        if self.peers.len() >= self.most_peers || id == self.config.local {
             return None;
         }
         self.peers.push(Peer::new(id));

@@ -79,26 +79,35 @@ fn what_its_sender_gave_up_is_too_old() {
 #[test]
 fn an_old_number_is_acknowledged_although_the_newest_are_far_ahead() {
     let mut pair = Pair::new(&[Profile::wifi(ms(3))]);
-    let mut acks = 0;
-    // The first message comes, but no ack that names it does, until 1,000 more have come.
-    pair.hook(1, 0, move |frame, _| {
-        acks += u32::from(matches!(frame.body, Body::EndAck(_)));
-        if acks <= 10 { Fate::Lose } else { Fate::Pass }
-    });
-    let mut lose = 1;
-    pair.hook(0, 0, move |frame, _| match &frame.body {
-        Body::Data(data) if data.sequence == 0 && lose > 0 => {
-            lose -= 1;
-            Fate::Lose
-        }
+    // The first message never comes, so that nothing is acknowledged by and large; and no ack
+    // passes before 300 others have come.
+    pair.hook(0, 0, |frame, _| match &frame.body {
+        Body::Data(data) if data.sequence == 0 => Fate::Lose,
         _ => Fate::Pass,
     });
-    let tickets: Vec<_> = (0..700)
-        .map(|_| pair.send(0, "x", SendOptions::new(TrafficClass::Realtime).deadline(ms(5_000))))
-        .collect();
-    pair.drive_for(ms(4_000));
+    let until = pair.now + ms(9);
+    pair.hook(1, 0, move |_, now| if now < until { Fate::Lose } else { Fate::Pass });
+    let options = SendOptions::new(TrafficClass::Background);
+    let tickets: Vec<_> = (0..=300).map(|_| pair.send(0, "x", options)).collect();
+    pair.drive_for(ms(20_000));
+    assert_eq!(pair.nodes[1].delivered.len(), 300);
+    let settled = tickets.iter().filter(|ticket| delivered(&pair, **ticket)).count();
+    assert_eq!(settled, 300, "all but the first");
+    assert!(!delivered(&pair, tickets[0]));
+}
+
+#[test]
+fn many_messages_that_arrive_at_once_are_all_acknowledged() {
+    let mut pair = Pair::new(&[Profile::wifi(ms(3))]);
+    let options = SendOptions::new(TrafficClass::Critical).max_copies(1);
+    let tickets: Vec<_> = (0..300).map(|_| pair.send(0, "x", options)).collect();
+    pair.drive_for(ms(6));
     assert!(tickets.iter().all(|ticket| delivered(&pair, *ticket)));
-    assert_eq!(pair.nodes[1].delivered.len(), 700);
+    let acks = pair.log(1, 0).len();
+    assert!((5..=8).contains(&acks), "{acks} acks for 300 messages");
+    assert_eq!(pair.link_state(0, 0).flights.unacked_bytes, 0);
+    pair.drive_for(ms(1_000));
+    assert_eq!(pair.link_state(0, 0).counters.expiries, 0, "each frame was reported");
 }
 
 #[test]

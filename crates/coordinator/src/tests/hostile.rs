@@ -1,14 +1,15 @@
 //! Frames that nobody honest sends, and old ones that come again.
 
-use bitcraps_types::{Epoch, PeerId, TrafficClass};
+use bitcraps_types::{Epoch, LinkId, PeerId, TrafficClass};
 use bitcraps_wire::{
     Body, EndAck, Frame, HopAck, HopHeader, NO_DEADLINE, Partial, Probe, ProbeReply, ResultEntry,
     Route, Status, StreamAck,
 };
 use bytes::Bytes;
 
-use super::pair::{Pair, Profile, is_data, ms};
-use crate::{Outcome, SendOptions};
+use super::pair::{Pair, Profile, config, is_data, ms};
+use crate::command::CloseReason;
+use crate::{LinkUp, Outcome, SendOptions};
 
 /// A frame to side 0 with nothing in it.
 fn to_zero(body: Body) -> Frame {
@@ -224,6 +225,28 @@ fn peers_that_only_talk_of_themselves_do_not_crowd_out_others() {
     }
     assert_eq!(added, 10_000);
     assert!(core.add_peer(core.config().local).is_none());
+    let ticket = pair.send(0, "x", SendOptions::new(TrafficClass::Critical));
+    pair.drive_for(ms(10));
+    assert!(matches!(pair.outcome(0, ticket), Some(Outcome::Delivered { .. })));
+}
+
+#[test]
+fn a_full_table_of_peers_refuses_new_ones_and_serves_those_it_has() {
+    let mut pair = Pair::apart([config(1), config(2)], &[Profile::wifi(ms(3))]);
+    pair.nodes[0].core.most_peers = 2;
+    pair.nodes[0].core.add_peer(PeerId::from_bytes([8; 32]));
+    (0..2).for_each(|side| pair.with(side, |core, now| core.attach(10, now)));
+    pair.up(0);
+    pair.drive_for(ms(50));
+    let core = &mut pair.nodes[0].core;
+    assert!(core.add_peer(PeerId::from_bytes([9; 32])).is_none());
+    assert!(core.add_peer(PeerId::from_bytes([8; 32])).is_some(), "known already");
+    let profile = Profile::wifi(ms(3));
+    let (peer, link) = (PeerId::from_bytes([9; 32]), LinkId(99));
+    let facts =
+        LinkUp { link, peer, transport: profile.transport, capabilities: profile.capabilities };
+    pair.with(0, |core, now| core.link_up(facts, now));
+    assert_eq!(pair.nodes[0].closes, [(pair.now, link, CloseReason::TooManyPeers)]);
     let ticket = pair.send(0, "x", SendOptions::new(TrafficClass::Critical));
     pair.drive_for(ms(10));
     assert!(matches!(pair.outcome(0, ticket), Some(Outcome::Delivered { .. })));
