@@ -3,4 +3,5 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where its premise fails")]
 
 mod faults;
+mod live;
 mod seed;

@@ -123,7 +123,7 @@ impl Node {
         let lan = crate::lan::addresses(config)?;
         let epoch = epoch_file.advance()?;
         let mut builder = Self::builder(&identity, epoch);
-        apply(config, &mut builder.coordination);
+        builder.coordination = config.coordination(identity.peer_id(), epoch);
         builder.peers = config.peers().to_vec();
         builder.epoch_file = Some(epoch_file);
         #[cfg(feature = "wifi")]
@@ -170,6 +170,15 @@ impl Node {
                 self.with(|engine, now| engine.discovered(hint, now));
             }
         }
+    }
+}
+
+impl Config {
+    /// How the node `peer` delivers in its incarnation `epoch`, as this configuration says.
+    pub fn coordination(&self, peer: PeerId, epoch: Epoch) -> coordinator::Config {
+        let mut coordination = coordinator::Config::new(peer, epoch, seed(peer, epoch));
+        apply(self, &mut coordination);
+        coordination
     }
 }
 

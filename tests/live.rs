@@ -1,0 +1,6 @@
+//! Real nodes in one process: the production engine, driver and LAN transport on loopback, with
+//! nothing emulated but the wire that loses datagrams.
+
+mod seat;
+mod sockets;
+mod wire;
