@@ -4,4 +4,5 @@
 
 mod faults;
 mod live;
+mod obedience;
 mod seed;
