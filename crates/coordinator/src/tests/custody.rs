@@ -339,3 +339,25 @@ fn a_frame_is_never_changed_on_its_way_and_garbage_is_counted() {
     assert_eq!(got, expected);
     assert!(pair.nodes[1].core.counters().undecodable > 20);
 }
+
+#[test]
+fn acks_keep_to_the_frame_size_of_their_link() {
+    let mut pair = Pair::new(&[Profile::bluetooth(ms(10)).max_frame(256)]);
+    let mut tickets = Vec::new();
+    for class in TrafficClass::ALL {
+        for i in 0..20 {
+            let ack = if i % 2 == 0 { AckLevel::Applied } else { AckLevel::PeerAcked };
+            let options = SendOptions::new(class).ack(ack).max_copies(1).deadline(ms(60_000));
+            tickets.push(pair.send(0, "x", options));
+        }
+    }
+    let mut large = Vec::new();
+    for class in TrafficClass::ALL {
+        large.push(pair.send(0, vec![3; 500], SendOptions::new(class).deadline(ms(60_000))));
+    }
+    pair.drive_for(ms(2_000));
+    assert!(tickets.iter().chain(&large).all(|ticket| delivered(&pair, *ticket)));
+    let frames = data_of(pair.log(0, 0));
+    assert_eq!(frames.len(), 80 + 4 * 3, "no answer was missing");
+    assert!(pair.log(1, 0).iter().all(|(_, f)| f.encoded_len() <= 256));
+}

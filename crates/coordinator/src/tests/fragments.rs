@@ -350,6 +350,20 @@ fn a_message_of_which_parts_came_small_may_come_whole() {
 }
 
 #[test]
+fn a_message_of_which_a_part_had_left_goes_whole_to_a_new_incarnation() {
+    let mut pair = Pair::new(&[Profile::wifi(ms(3)).max_frame(1_051).rate(1_000)]);
+    let ticket = pair.send(0, pattern(20_000), options());
+    pair.drive_for(ms(80));
+    let before: usize = sizes(&pair, 0).iter().sum();
+    assert!(before > 5_000 && before < 15_000, "{before}");
+    pair.restart(1, 9);
+    pair.drive_for(ms(1_000));
+    assert!(delivered(&pair, ticket));
+    assert_eq!(pair.payloads(1), [pattern(20_000)]);
+    assert_eq!(sizes(&pair, 0).iter().sum::<usize>(), 20_000, "from its first byte on");
+}
+
+#[test]
 fn both_ends_send_large_messages_at_once() {
     let mut pair = Pair::configured(
         [config(1), config(2)],

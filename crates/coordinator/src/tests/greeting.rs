@@ -234,6 +234,42 @@ fn a_restart_leaves_what_left_unknown_and_sends_what_waits_to_the_new_incarnatio
 }
 
 #[test]
+fn links_of_a_former_incarnation_carry_nothing_and_are_closed() {
+    let mut pair = Pair::new(&[Profile::wifi(ms(3)), Profile::internet(ms(1))]);
+    let old = pair.link(0, 1);
+    pair.restart_over(1, 9, &[0]);
+    let restarted = pair.now;
+    pair.drive_for(ms(100));
+    assert!(pair.status(0, 0).ready && !pair.status(0, 1).ready);
+    pair.clear();
+    let ticket = pair.send(0, "x", SendOptions::new(TrafficClass::Critical));
+    pair.drive_for(ms(100));
+    assert!(matches!(pair.outcome(0, ticket), Some(Outcome::Delivered { attempts: 1, .. })));
+    assert!(pair.log(0, 1).iter().all(|(_, f)| is_hello(f)));
+    pair.drive_for(ms(20_000));
+    let [(at, link, CloseReason::NoHello(_))] = pair.nodes[0].closes[..] else {
+        panic!("{:?}", pair.nodes[0].closes);
+    };
+    assert_eq!(link, old);
+    let waited = at.since(restarted);
+    assert!(waited >= ms(15_000) && waited <= ms(15_020), "{waited:?}");
+}
+
+#[test]
+fn a_link_that_outlives_a_restart_greets_again() {
+    let mut pair = Pair::new(&[Profile::wifi(ms(3)), Profile::internet(ms(1))]);
+    pair.restart_over(1, 9, &[0]);
+    pair.drive_for(ms(100));
+    // The other end of the second link turns up after all.
+    pair.up_at(1, 1);
+    pair.drive_for(ms(1_100));
+    assert!(pair.status(0, 1).ready && pair.status(1, 1).ready);
+    let ticket = pair.send(0, "x", SendOptions::new(TrafficClass::Critical).max_copies(1));
+    pair.drive_for(ms(100));
+    assert!(matches!(pair.outcome(0, ticket), Some(Outcome::Delivered { attempts: 1, .. })));
+}
+
+#[test]
 fn the_last_link_lost_is_told_once() {
     let mut pair = Pair::new(&[Profile::wifi(ms(1)), Profile::internet(ms(5))]);
     let gone = |pair: &Pair| {

@@ -303,13 +303,24 @@ impl Pair {
     pub(super) fn restart(&mut self, side: usize, epoch: u64) {
         let up: Vec<usize> =
             (0..self.wires.len()).filter(|w| self.wires[*w].ends[side].is_some()).collect();
+        for wire in &up {
+            self.wires[*wire].ends[side] = None;
+            self.down_at(1 - side, *wire);
+        }
+        self.restart_over(side, epoch, &up);
+    }
+
+    /// A node comes back over these wires alone; the other end has not noticed of the rest.
+    pub(super) fn restart_over(&mut self, side: usize, epoch: u64, back: &[usize]) {
         let config = Config { epoch: Epoch(epoch), ..self.nodes[side].core.config().clone() };
         self.nodes[side].core = Core::new(config);
         self.nodes[side].core.attach(ROOM, self.now);
-        for wire in up {
-            self.wires[wire].ends[side] = None;
-            self.down_at(1 - side, wire);
-            self.up(wire);
+        for wire in &mut self.wires {
+            wire.ends[side] = None;
+        }
+        for wire in back {
+            self.down_at(1 - side, *wire);
+            self.up(*wire);
         }
     }
 

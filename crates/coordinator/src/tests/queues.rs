@@ -177,7 +177,10 @@ fn a_successor_leaves_when_its_predecessor_is_settled_in_whatever_way() {
         assert_eq!(data_of(pair.log(0, 0)).len(), 1);
         assert_eq!(pair.nodes[0].core.progress(waits), Some(Progress::Queued));
         match way {
-            0 => pair.cancel(0, first),
+            0 => {
+                pair.cancel(0, first);
+                assert_eq!(data_of(pair.log(0, 0)).len(), 2, "the next leaves at once");
+            }
             1 => {}
             2 => {}
             _ => pair.cancel(0, waits),
