@@ -1,7 +1,7 @@
 //! Time that does not pass as it should.
 
 use bitcraps_sim::{Fault, LinkModel, Message, Simulation, Way};
-use bitcraps_types::{Timestamp, TrafficClass, TransportType};
+use bitcraps_types::{Timestamp, TrafficClass};
 
 use super::scene::{MS, SECOND, each_seed, settle, single};
 

@@ -3,10 +3,12 @@
 //! [`SEEDS`](scene::SEEDS) seeds, and ends with the simulator's own check that nothing was delivered
 //! twice, invented, altered, or told wrongly.
 
+mod changes;
 mod clock;
 mod custody;
 mod flaps;
 mod forgery;
+mod guards;
 mod order;
 mod payloads;
 mod peers;
