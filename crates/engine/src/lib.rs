@@ -51,7 +51,7 @@ impl Machine for Engine {
     }
 
     fn discovered(&mut self, hint: Hint, now: Timestamp) {
-        // A full table forgets strangers before it refuses; the dial would fail on it later.
+        // A full table refuses strangers; the dial would fail on it later.
         if self.core.add_peer(hint.target.peer).is_some() {
             self.dialer.discovered(hint, now);
         }

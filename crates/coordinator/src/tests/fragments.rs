@@ -364,6 +364,22 @@ fn a_message_of_which_a_part_had_left_goes_whole_to_a_new_incarnation() {
 }
 
 #[test]
+fn fragments_of_two_incarnations_of_a_sender_never_mix() {
+    let mut pair = Pair::new(&[Profile::wifi(ms(3)).max_frame(1_051).rate(1_000)]);
+    pair.send(0, vec![1; 20_000], options());
+    pair.drive_for(ms(80));
+    assert!(!pair.nodes[1].core.reassembly.is_empty());
+    pair.restart(0, 9);
+    pair.drive_for(ms(50));
+    assert!(pair.nodes[1].core.reassembly.is_empty());
+    let ticket = pair.send(0, vec![2; 20_000], options());
+    pair.drive_for(ms(1_000));
+    assert!(delivered(&pair, ticket));
+    assert_eq!(pair.payloads(1), [vec![2; 20_000]]);
+    assert_eq!(pair.nodes[1].core.counters().bad_fragments, 0);
+}
+
+#[test]
 fn both_ends_send_large_messages_at_once() {
     let mut pair = Pair::configured(
         [config(1), config(2)],

@@ -60,6 +60,23 @@ fn two_ends_greet_within_a_round_trip() {
 }
 
 #[test]
+fn two_ready_ends_that_hear_nothing_but_hellos_do_not_answer_each_other_for_ever() {
+    for latency in [1, 3, 20] {
+        let mut pair = apart(Profile::wifi(ms(latency)));
+        pair.up(0);
+        for side in [0, 1] {
+            pair.hook(side, 0, |frame, _| if is_hello(frame) { Fate::Pass } else { Fate::Lose });
+        }
+        pair.drive_for(ms(2_000));
+        assert!(both_ready(&pair));
+        let hellos =
+            [0, 1].map(|side| pair.log(side, 0).iter().filter(|(_, f)| is_hello(f)).count());
+        let most = if latency == 20 { 2_000 / 40 + 4 } else { 6 };
+        assert!(hellos.iter().all(|n| *n <= most), "{latency} ms: {hellos:?}");
+    }
+}
+
+#[test]
 fn any_hello_may_be_lost() {
     for side in [0, 1] {
         for lost in 1..=4 {
