@@ -6,6 +6,7 @@
 mod changes;
 mod clock;
 mod custody;
+mod drivers;
 mod flaps;
 mod forgery;
 mod guards;
