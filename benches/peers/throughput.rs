@@ -41,7 +41,7 @@ pub(super) async fn run_small(arguments: &Arguments, report: &mut Report) -> Res
     let plan = Plan {
         bytes: 1_024,
         messages: arguments.size(200_000, 40_000),
-        in_flight: 4_096,
+        in_flight: 2_048,
         max_packet_size: None,
         manner: Manner::OneLongStream,
     };
