@@ -252,7 +252,10 @@ async fn fault_08_a_driver_that_panics_is_tried_again_with_back_off() {
         (0..10).map(|_| near.send(&far, options.deadline(2 * SECOND))).collect();
     for receipt in lost {
         let outcome = receipt.await;
-        assert!(matches!(outcome, Outcome::Unknown { .. } | Outcome::Expired { .. }), "{outcome:?}");
+        assert!(
+            matches!(outcome, Outcome::Unknown { .. } | Outcome::Expired { .. }),
+            "{outcome:?}"
+        );
     }
 }
 

@@ -15,4 +15,5 @@ mod payloads;
 mod peers;
 mod priority;
 mod scene;
+mod settings;
 mod silence;
