@@ -164,8 +164,8 @@ impl Core {
                     self.park(ticket.slot, now + ENERGY_RETRY);
                     passed += 1;
                 }
-                Err(Blocked::NoLink | Blocked::NoRoom | Blocked::Window) => {
-                    if !self.park_refused(ticket.slot, now) {
+                Err(blocked) => {
+                    if !self.park_refused(ticket.slot, blocked, now) {
                         return;
                     }
                     passed += 1;

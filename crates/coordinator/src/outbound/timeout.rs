@@ -67,6 +67,8 @@ impl Core {
             if let Some(retry) = message.retry_at.filter(|_| !message.has_copies()) {
                 at = at.min(retry);
             }
+        } else if let Some(retry) = message.retry_at.filter(|_| message.queued) {
+            at = at.min(retry);
         }
         self.set_message_timer(slot, Some(at));
     }
@@ -78,6 +80,14 @@ impl Core {
         message.timer = None;
         if message.deadline <= now {
             return self.expire(slot, now);
+        }
+        if message.queued && message.retry_at.is_some_and(|at| at <= now) {
+            // The link that had no room may have none for long; others may take it by now.
+            message.retry_at = None;
+            message.refused.clear();
+            let (peer, class) = (message.peer, message.options.class);
+            self.pump_class(peer, class, now);
+            return self.arm(slot, now);
         }
         if message.queued || !self.config.resend {
             return self.arm(slot, now);
@@ -177,8 +187,8 @@ impl Core {
         match self.transmit(slot, exclude, reason, now) {
             Ok(_) => {}
             Err(Blocked::TooDear) => self.park(slot, now + ENERGY_RETRY),
-            Err(Blocked::NoLink | Blocked::NoRoom | Blocked::Window) => {
-                if self.park_refused(slot, now) {
+            Err(blocked) => {
+                if self.park_refused(slot, blocked, now) {
                     return;
                 }
                 if let Some(ticket) = self.messages.ticket(slot) {
@@ -189,14 +199,25 @@ impl Core {
         }
     }
 
-    /// Waits a little when every driver said no just now; asking again at once would spin.
-    pub(super) fn park_refused(&mut self, slot: u32, now: Timestamp) -> bool {
-        let refused =
-            self.messages.get_mut(slot).is_some_and(|m| !std::mem::take(&mut m.refused).is_empty());
-        if refused {
-            self.park(slot, now + RETRY_SOON);
+    /// Waits a little when every driver said no just now; asking again at once would spin. While
+    /// one that said nothing has no room, the message keeps its place in the queue for that.
+    pub(super) fn park_refused(&mut self, slot: u32, blocked: Blocked, now: Timestamp) -> bool {
+        let Some(message) = self.messages.get_mut(slot) else {
+            return false;
+        };
+        if message.refused.is_empty() {
+            return false;
         }
-        refused
+        if blocked == Blocked::NoRoom {
+            message.retry_at.get_or_insert(now + RETRY_SOON);
+            if message.queued {
+                self.arm(slot, now);
+            }
+            return false;
+        }
+        message.refused.clear();
+        self.park(slot, now + RETRY_SOON);
+        true
     }
 
     /// Asks the destination again for its application's answer, if the retry budget allows.
