@@ -1,7 +1,7 @@
 //! The faults that every change must survive, by their number in the design: what goes wrong, and
 //! what must hold nevertheless. Each runs the production engine on the simulated network, on
 //! [`SEEDS`](scene::SEEDS) seeds, and ends with the simulator's own check that nothing was delivered
-//! twice, invented, altered, or told wrongly.
+//! twice, invented, altered, or told wrongly. Faults of drivers run on the production driver too.
 
 mod changes;
 mod clock;
@@ -14,6 +14,6 @@ mod order;
 mod payloads;
 mod peers;
 mod priority;
+mod reload;
 mod scene;
-mod settings;
 mod silence;
