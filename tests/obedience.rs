@@ -20,7 +20,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// A whole configuration of which `table` says `line`, and nothing else.
 fn configured(table: &str, line: &str) -> Config {
-    let environment = [("HOME", "/home/somebody")].into_iter().collect::<Environment>();
+    let environment = [("HOME", "/nowhere")].into_iter().collect::<Environment>();
     let text = format!("[coordination.transport{table}]\n{line}\n");
     Config::parse(&text, Path::new("obedience.toml"), &environment).unwrap()
 }
