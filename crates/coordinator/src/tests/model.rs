@@ -361,7 +361,7 @@ fn courses_see_every_outcome() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_course_keeps_its_promises(seed in any::<u64>(), ops in prop::collection::vec(op(), 1..120)) {
