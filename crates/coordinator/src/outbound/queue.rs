@@ -11,7 +11,7 @@ use bitcraps_wire::MAX_MESSAGE;
 use bytes::Bytes;
 
 impl Core {
-    /// Takes a message for `peer`. Never waits: the outcome comes as [`Command::Settle`].
+    /// Takes a message for `peer`. Never waits: the outcome comes as [`Command::Settle`](crate::Command::Settle).
     /// `policy` overrides the class's own.
     ///
     /// # Errors
