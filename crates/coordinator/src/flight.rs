@@ -363,4 +363,21 @@ mod tests {
         assert_eq!(flights.oldest_outstanding().map(|(seq, _)| seq), Some(second));
         assert_eq!(flights.unacked_bytes, 100);
     }
+
+    #[test]
+    fn the_table_is_full_while_its_oldest_flight_waits_and_never_grows_beyond() {
+        let mut flights = Flights::new(0);
+        for _ in 0..FLIGHTS_PER_LINK - 1 {
+            flights.push(1, None, false, at(0));
+        }
+        assert!(!flights.is_full());
+        flights.push(1, None, false, at(0));
+        assert!(flights.is_full());
+        flights.expire(0);
+        assert!(!flights.is_full(), "one that nobody waits for makes room");
+        flights.push(1, None, false, at(1));
+        assert_eq!(flights.ring.len(), FLIGHTS_PER_LINK);
+        assert!(flights.get(0).is_none() && flights.get(1).is_some());
+        assert!(flights.is_full());
+    }
 }

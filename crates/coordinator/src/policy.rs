@@ -186,7 +186,7 @@ impl Candidate {
 pub(crate) fn decayed(bytes: f32, at: Timestamp, now: Timestamp) -> f32 {
     let age = now.as_nanos().saturating_sub(at.as_nanos());
     let halvings = (age >> LOAD_HALF_LIFE_BITS).min(127) as u32;
-    let within = age & ((1 << LOAD_HALF_LIFE_BITS) - 1);
+    let within = (age & ((1 << LOAD_HALF_LIFE_BITS) - 1)) as u32;
     let on_the_line = 1.0 - within as f32 / (1_u64 << (LOAD_HALF_LIFE_BITS + 1)) as f32;
     // A float whose exponent says 2^-halvings, and 0 at the end.
     bytes * on_the_line * f32::from_bits((127 - halvings) << 23)
@@ -311,9 +311,10 @@ fn energy_efficient(candidate: &Candidate, packet: &Packet, now: Timestamp) -> u
 /// Time that the link needs for everything given to it lately and this, in ns.
 #[inline]
 fn load_balanced(candidate: &Candidate, packet: &Packet, now: Timestamp) -> u64 {
-    let load = decayed(candidate.load_bytes, candidate.load_at, now) as u64;
-    let ahead = u64::from(candidate.unacked_bytes) + load;
-    candidate.transfer_us((ahead + packet.bytes as u64) * 1_000)
+    let load = decayed(candidate.load_bytes, candidate.load_at, now) as u32;
+    let ahead = u64::from(candidate.unacked_bytes) + u64::from(load);
+    let bytes = ahead + packet.bytes as u64;
+    bytes.saturating_mul(u64::from(candidate.picos_per_byte)) / 1_000
 }
 
 /// Candidates in order of preference, as indices into the slice that was ranked.

@@ -182,6 +182,24 @@ fn timeouts_are_floored_cold_or_borrowed() {
 }
 
 #[test]
+fn hedges_need_eight_measurements_and_come_at_the_95th_percentile() {
+    let mut link = link();
+    for _ in 0..7 {
+        answer(&mut link, 64, ms(40), NOW);
+    }
+    assert_eq!(link.hedge_delay(SizeBucket::Small), None);
+    answer(&mut link, 64, ms(40), NOW);
+    let delay = link.hedge_delay(SizeBucket::Small).unwrap();
+    // The variation began at 20 ms and shrank by a quarter with each of seven answers.
+    assert!(delay > ms(45) && delay < ms(46), "{delay:?}");
+    let mut fast = link_of(100_000, 65_536);
+    (0..60).for_each(|_| {
+        answer(&mut fast, 64, us(100), NOW);
+    });
+    assert_eq!(fast.hedge_delay(SizeBucket::Small), Some(us(2_500)), "a quarter of the floor");
+}
+
+#[test]
 fn a_bluetooth_timeout_has_a_floor_of_its_own() {
     let mut link = link();
     link.facts.transport = TransportType::Bluetooth;
@@ -244,10 +262,10 @@ fn the_limit_grows_while_the_driver_keeps_up_and_shrinks_when_it_does_not() {
     assert_eq!(round(&mut link, ms(1), true), at_first, "nothing waited, nothing grew");
     let grown: Vec<usize> = (0..8).map(|_| round(&mut link, ms(1), true)).collect();
     assert_eq!(grown, [66, 132, 263, 525, 1_049, 1_049, 1_049, 1_049], "up to a mebibyte");
+    assert_eq!(round(&mut link, ms(3), true), 1_049, "in between it stays");
+    assert_eq!(round(&mut link, ms(4), true), 1_049);
     let shrunk: Vec<usize> = (0..8).map(|_| round(&mut link, ms(5), true)).collect();
     assert_eq!(shrunk, [1_049, 525, 263, 132, 66, 33, 25, 25], "down to the nominal rate");
-    assert_eq!(round(&mut link, ms(3), true), 25, "in between it stays");
-    assert_eq!(round(&mut link, ms(3), true), 25);
 }
 
 #[test]

@@ -256,6 +256,16 @@ fn what_a_full_driver_gave_back_is_sent_from_there_on() {
 }
 
 #[test]
+fn a_message_whose_driver_never_took_its_middle_expires_for_certain() {
+    let mut pair = Pair::new(&[Profile::wifi(ms(2)).max_frame(1_051).queue(3)]);
+    pair.wires[0].lanes[0].stalled = true;
+    let ticket = pair.send(0, pattern(5_000), options().deadline(ms(30)));
+    pair.drive_for(ms(30));
+    assert_eq!(sizes(&pair, 0), [1_000; 3]);
+    assert!(matches!(pair.outcome(0, ticket), Some(Outcome::Expired { .. })));
+}
+
+#[test]
 fn a_fragment_refused_by_a_closed_link_takes_the_message_elsewhere() {
     let mut pair =
         Pair::new(&[Profile::wifi(ms(2)).max_frame(1_051).rate(10_000), Profile::internet(ms(20))]);

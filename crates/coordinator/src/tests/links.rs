@@ -102,6 +102,8 @@ fn standby_links_are_probed_as_often_as_their_energy_allows() {
         let mut pair = Pair::new(&[Profile::wifi(ms(3)).energy(energy)]);
         pair.clear();
         pair.drive_for(ms(60_000));
+        let mut sizes = pair.log(0, 0).iter().filter(|(_, f)| is_probe(f));
+        assert!(sizes.all(|(_, f)| f.encoded_len() == 64));
         let at = probes(&pair, 0, 0);
         let gaps: Vec<u128> = at.windows(2).map(|w| w[1].since(w[0]).as_millis()).collect();
         assert!(gaps.iter().all(|gap| (least..=most).contains(gap)), "{gaps:?}");
@@ -427,6 +429,35 @@ fn no_message_is_acknowledged_twice_over_once_its_acks_are_known_to_arrive() {
         .filter(|(_, _, o)| matches!(o, Outcome::Delivered { latency, .. } if *latency > ms(41)));
     let slow = slow.count();
     assert!((1..=8).contains(&slow), "acks travel alone ever more rarely: {slow} of 40 waited");
+}
+
+#[test]
+fn a_probe_of_a_size_in_doubt_has_that_size_or_the_largest_of_its_link() {
+    for (max_frame, large) in [(65_536, 16_384), (10_000, 10_000)] {
+        let mut pair = Pair::new(&[Profile::wifi(ms(2)).max_frame(max_frame)]);
+        pair.hook(0, 0, |frame, _| match frame.encoded_len() {
+            8_193.. => Fate::Lose,
+            _ => Fate::Pass,
+        });
+        pair.send(0, vec![0; 9_900], roll().deadline(ms(500)));
+        pair.drive_for(ms(2_000));
+        let sizes: std::collections::BTreeSet<usize> = pair
+            .log(0, 0)
+            .iter()
+            .filter(|(_, f)| is_probe(f))
+            .map(|(_, f)| f.encoded_len())
+            .collect();
+        assert_eq!(sizes.into_iter().collect::<Vec<_>>(), [64, large]);
+    }
+}
+
+#[test]
+fn what_was_not_measured_says_no_data() {
+    let mut pair = Pair::apart([config(1), config(2)], &[Profile::wifi(ms(3))]);
+    pair.up_at(0, 0);
+    let known: Vec<&str> =
+        pair.status(0, 0).inputs.iter().filter(|i| i.value.is_some()).map(|i| i.name).collect();
+    assert_eq!(known, ["backlog_frames", "radio_active"], "a hello has left, nothing came");
 }
 
 #[test]
