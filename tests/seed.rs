@@ -109,7 +109,9 @@ async fn test_unequal_links_share_by_capacity() {
     for (transport, kbps) in
         [(TransportType::WiFiDirect, 100_000), (TransportType::Internet, 1_000)]
     {
-        pair.register(pair.network(transport).with_rate(Kbps::new(kbps).unwrap())).await;
+        let network = pair.network(transport).with_rate(Kbps::new(kbps).unwrap());
+        // A burst that fits: a full driver would send the rest over the other link.
+        pair.register(network.with_queue_frames(2_048)).await;
     }
     pair.ready(2).await;
     let stats = thousand_sends(&pair).await;
