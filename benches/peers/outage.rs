@@ -22,7 +22,7 @@ use crate::clock::wall;
 use crate::sample::quantile;
 use crate::{Arguments, Failure, Report, Row};
 
-const LANES: usize = 4;
+const LANES: usize = 8;
 const EVENTS_PER_PAIR: usize = 2;
 const EVERY: Duration = Duration::from_millis(5);
 const BYTES: usize = 100;

@@ -74,26 +74,29 @@ impl EnergyProfile {
     /// The profile prepared for one question after another.
     pub const fn marginal_energy(&self) -> MarginalEnergy {
         let tail_nanos = at_most(nanos(self.tail), MarginalEnergy::TAIL_MAX);
-        let tail = tail_nanos / 1_000 * self.tail_milliwatts as u64 / 1_000;
+        // A milliwatt is a nanojoule each microsecond.
+        let tail = tail_nanos / 1_000 * self.tail_milliwatts as u64;
+        let asleep = self.wake.0.saturating_mul(1_000).saturating_add(tail);
+        let per_frame = self.per_frame.0.saturating_mul(1_000);
         MarginalEnergy {
-            asleep: at_most(self.wake.0.saturating_add(tail), MarginalEnergy::ASLEEP_MAX),
+            asleep: at_most(asleep, MarginalEnergy::ASLEEP_MAX),
             tail_nanos,
             tail_milliwatts: self.tail_milliwatts,
-            nanojoules_per_byte: at_most(self.nanojoules_per_byte, u32::MAX as u64) as u32,
-            per_frame: at_most(self.per_frame.0, u32::MAX as u64) as u32,
+            per_byte: at_most(self.nanojoules_per_byte, u32::MAX as u64) as u32,
+            per_frame: at_most(per_frame, u32::MAX as u64) as u32,
         }
     }
 }
 
 /// What an [`EnergyProfile`] says about the next packet, worked out beforehand as far as it can be,
-/// because the rest is in the way of every packet. Tails count up to 18 minutes, costs of a byte up
-/// to 4 J and of a frame up to 4 kJ.
+/// because the rest is in the way of every packet. In nanojoules: costs of a byte and of a frame
+/// count up to 4 J, tails up to 18 minutes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MarginalEnergy {
     asleep: u64,
     tail_nanos: u64,
     tail_milliwatts: u32,
-    nanojoules_per_byte: u32,
+    per_byte: u32,
     per_frame: u32,
 }
 
@@ -107,14 +110,14 @@ impl MarginalEnergy {
     #[inline]
     pub fn after(&self, idle_nanos: u64, bytes: usize, frames: u32) -> Microjoules {
         let state = if idle_nanos < self.tail_nanos {
-            idle_nanos / 1_000 * u64::from(self.tail_milliwatts) / 1_000
+            idle_nanos / 1_000 * u64::from(self.tail_milliwatts)
         } else {
             self.asleep
         };
         let bytes = (bytes as u64).min(u64::from(u32::MAX));
-        let air = bytes * u64::from(self.nanojoules_per_byte) / 1_000;
+        let air = bytes * u64::from(self.per_byte);
         let fixed = u64::from(self.per_frame) * u64::from(frames);
-        Microjoules((state + air).saturating_add(fixed))
+        Microjoules(state.saturating_add(air).saturating_add(fixed) / 1_000)
     }
 }
 
@@ -158,7 +161,7 @@ mod tests {
             tail: Duration::MAX,
             tail_milliwatts: u32::MAX,
         };
-        assert_eq!(absurd.marginal(usize::MAX, u32::MAX, None), Microjoules(u64::MAX));
+        assert_eq!(absurd.marginal(usize::MAX, u32::MAX, None), Microjoules(u64::MAX / 1_000));
         let awake = absurd.marginal(0, 0, Some(Duration::from_secs(1)));
         assert_eq!(awake, Microjoules(1_000 * u64::from(u32::MAX)));
     }
