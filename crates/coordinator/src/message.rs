@@ -268,13 +268,14 @@ impl Messages {
         Ticket { slot, generation: entry.0 }
     }
 
-    pub(crate) fn remove(&mut self, slot: u32) -> Option<(Ticket, Message)> {
-        let entry = self.entries.get_mut(slot as usize)?;
-        let message = entry.1.take()?;
-        let ticket = Ticket { slot, generation: entry.0 };
-        entry.0 = entry.0.wrapping_add(1);
-        self.free.push(slot);
-        Some((ticket, message))
+    pub(crate) fn remove(&mut self, slot: u32) {
+        if let Some((generation, message)) = self.entries.get_mut(slot as usize)
+            && message.is_some()
+        {
+            *message = None;
+            *generation = generation.wrapping_add(1);
+            self.free.push(slot);
+        }
     }
 
     pub(crate) fn get(&self, slot: u32) -> Option<&Message> {

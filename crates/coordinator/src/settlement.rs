@@ -56,19 +56,25 @@ impl Core {
 
     /// Gives a message its one outcome and forgets it.
     pub(crate) fn settle(&mut self, slot: u32, outcome: Outcome, _now: Timestamp) {
-        let Some((ticket, message)) = self.messages.remove(slot) else {
+        let (Some(ticket), Some(message)) = (self.messages.ticket(slot), self.messages.get(slot))
+        else {
             return;
         };
-        self.drop_message_timer(slot, message.timer);
-        let class = message.options.class;
-        self.node_bytes -= message.payload.len();
-        let queue = &mut self.peers[message.peer as usize].outgoing[class.index()];
+        // A message is large; what is needed of it is taken, and the rest forgotten where it is.
+        let (peer, options, len) = (message.peer, message.options, message.payload.len());
+        let (timer, sequence) = (message.timer, message.sequence);
+        let (queued, left, told) = (message.queued, message.left(), message.told);
+        self.messages.remove(slot);
+        self.drop_message_timer(slot, timer);
+        let class = options.class;
+        self.node_bytes -= len;
+        let queue = &mut self.peers[peer as usize].outgoing[class.index()];
         queue.messages -= 1;
-        queue.bytes -= message.payload.len();
-        if let Some(sequence) = message.sequence {
+        queue.bytes -= len;
+        if let Some(sequence) = sequence {
             queue.settle(sequence);
         }
-        if message.queued {
+        if queued {
             queue.stale += 1;
             // Half of it at once, so that each settlement pays for two entries.
             if queue.stale > STALE_ENTRIES && queue.stale * 2 > queue.queue.len() {
@@ -77,13 +83,13 @@ impl Core {
                 queue.queue.retain(waits);
             }
         }
-        if let Some(key) = message.options.conflate
+        if let Some(key) = options.conflate
             && queue.conflated.get(&key) == Some(&ticket)
         {
             queue.conflated.remove(&key);
         }
         let mut released = Vec::new();
-        if let Order::PerKey(key) = message.options.order
+        if let Order::PerKey(key) = options.order
             && let Some(waiting) = queue.gates.get_mut(&key)
         {
             match waiting.iter().position(|t| *t == ticket) {
@@ -91,8 +97,8 @@ impl Core {
                     waiting.remove(at);
                 }
                 // A copy may still arrive: successors wait until its number is given up for good.
-                None if message.left() && matches!(outcome, Outcome::Unknown { .. }) => {
-                    queue.closing.insert(message.sequence.unwrap_or_default(), key);
+                None if left && matches!(outcome, Outcome::Unknown { .. }) => {
+                    queue.closing.insert(sequence.unwrap_or_default(), key);
                 }
                 None => released.push(key),
             }
@@ -102,9 +108,9 @@ impl Core {
             released.push(entry.remove());
         }
         for key in released {
-            self.open_gate(message.peer, class, key);
+            self.open_gate(peer, class, key);
         }
-        if !message.told {
+        if !told {
             self.command(Command::Settle { ticket, outcome });
         }
     }
