@@ -91,6 +91,7 @@ fn next_hello(core: &mut Core) -> Option<Hello> {
 fn answer(hello: Hello, challenge: u64) -> Bytes {
     let body = Body::Hello(Hello {
         epoch: Epoch(1),
+        memory: Epoch(1),
         link_tag: 1 + hello.link_tag,
         challenge,
         echo: Some(hello.challenge),

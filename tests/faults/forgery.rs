@@ -171,7 +171,7 @@ fn fault_20_replayed_frames_are_refused_on_any_link_and_after_any_restart() {
 
 /// One frame of each kind.
 fn kinds() -> Vec<Frame> {
-    let hello = Hello { epoch: Epoch(1), link_tag: 1, challenge: 7, echo: None };
+    let hello = Hello { epoch: Epoch(1), memory: Epoch(1), link_tag: 1, challenge: 7, echo: None };
     let ack = HopAck { link_tag: 0, largest: 3, bitmap: 5, dwell_us: 9 };
     vec![
         frame(0, Body::Empty),

@@ -100,6 +100,7 @@ impl Core {
         };
         let hello = Hello {
             epoch: local,
+            memory: local,
             link_tag: entry.tag,
             challenge: entry.greeting.challenge,
             echo: entry.greeting.peer_challenge,

@@ -72,6 +72,9 @@ pub enum RejectReason {
     /// The destination cannot tell any more whether it had it.
     #[error("too old for the destination's duplicate window")]
     TooOld,
+    /// The destination has a store, and it is out of order: it takes nothing that has to be recorded.
+    #[error("the destination cannot record it: its store is out of order")]
+    Unrecorded,
     /// The node is shutting down.
     #[error("the node shut down")]
     ShutDown,

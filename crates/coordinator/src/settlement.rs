@@ -283,6 +283,9 @@ impl Core {
             Status::TooOld => {
                 self.settle(slot, Outcome::Rejected { why: RejectReason::TooOld }, now);
             }
+            Status::Unrecorded => {
+                self.settle(slot, Outcome::Rejected { why: RejectReason::Unrecorded }, now);
+            }
         }
     }
 

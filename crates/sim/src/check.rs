@@ -203,7 +203,10 @@ fn rules_out_delivery(outcome: &Outcome) -> bool {
     match outcome {
         Outcome::Expired { .. } => true,
         Outcome::Rejected { why } => match why {
-            RejectReason::Superseded | RejectReason::Cancelled | RejectReason::ShutDown => true,
+            RejectReason::Superseded
+            | RejectReason::Cancelled
+            | RejectReason::Unrecorded
+            | RejectReason::ShutDown => true,
             RejectReason::Refused | RejectReason::TooOld => false,
         },
         Outcome::Delivered { .. } | Outcome::Sent { .. } | Outcome::Unknown { .. } => false,

@@ -62,6 +62,9 @@ pub enum Status {
     /// It lies below the duplicate window and was not delivered now; whether it was earlier is not
     /// known any more.
     TooOld = 3,
+    /// It cannot be recorded, because the destination's store is out of order. It was not delivered
+    /// and will not be.
+    Unrecorded = 4,
 }
 
 impl Status {
@@ -71,6 +74,7 @@ impl Status {
             1 => Some(Self::Refused),
             2 => Some(Self::Late),
             3 => Some(Self::TooOld),
+            4 => Some(Self::Unrecorded),
             _ => None,
         }
     }

@@ -14,7 +14,13 @@ fn hello(epoch: u64, challenge: u64, echo: Option<u64>) -> Frame {
         header: HopHeader { ttl: 1, deadline_ms: NO_DEADLINE, link_seq: 0, receiver_epoch },
         hop_ack: None,
         route: None,
-        body: Body::Hello(Hello { epoch: Epoch(epoch), link_tag: 77, challenge, echo }),
+        body: Body::Hello(Hello {
+            epoch: Epoch(epoch),
+            memory: Epoch(epoch),
+            link_tag: 77,
+            challenge,
+            echo,
+        }),
     }
 }
 

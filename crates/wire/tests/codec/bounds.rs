@@ -109,8 +109,8 @@ fn an_end_ack_names_each_class_once_and_one_at_least() {
     unknown[at::CLASS] = 4;
     assert_eq!(fuzz::frame(&unknown), Err(DecodeError::Class(4)));
     let mut unknown = acked(vec![stream(TrafficClass::Bulk)]);
-    unknown[at::STATUS] = 4;
-    assert_eq!(fuzz::frame(&unknown), Err(DecodeError::Ack(4)));
+    unknown[at::STATUS] = 5;
+    assert_eq!(fuzz::frame(&unknown), Err(DecodeError::Ack(5)));
 }
 
 #[test]
@@ -248,9 +248,9 @@ fn a_probe_is_no_smaller_than_its_reply_and_its_padding_is_counted() {
 
 #[test]
 fn a_hello_names_its_link_and_echoes_or_does_not() {
-    let hello = Hello { epoch: Epoch(1), link_tag: 1, challenge: 5, echo: None };
+    let hello = Hello { epoch: Epoch(1), memory: Epoch(1), link_tag: 1, challenge: 5, echo: None };
     let bytes = framed(Body::Hello(hello)).encode();
-    let tag = HopHeader::LEN + 8;
+    let tag = HopHeader::LEN + 8 + 8;
     let flag = tag + 4 + 8;
     let with = |changes: &[(usize, u8)]| {
         let mut bytes = bytes.to_vec();

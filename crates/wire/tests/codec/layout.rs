@@ -96,8 +96,8 @@ fn an_end_ack_is_laid_out_as_ever() {
 fn probes_and_hellos_are_laid_out_as_ever() {
     let probe = Body::Probe(Probe { nonce: 1, padding: 5 });
     let reply = Body::ProbeReply(ProbeReply { nonce: 1, dwell_us: 2 });
-    let hello = Hello { epoch: Epoch(1), link_tag: 2, challenge: 3, echo: None };
-    let known = "0000000000000001 00000002 0000000000000003";
+    let hello = Hello { epoch: Epoch(1), memory: Epoch(9), link_tag: 2, challenge: 3, echo: None };
+    let known = "0000000000000001 0000000000000009 00000002 0000000000000003";
     for (body, kind, expected_body) in [
         (probe, "03", "0000000000000001 0000000000".to_owned()),
         (reply, "04", "0000000000000001 00000002".to_owned()),

@@ -85,7 +85,8 @@ pub(crate) fn data() -> impl Strategy<Value = Data> {
 }
 
 fn result_entry() -> impl Strategy<Value = ResultEntry> {
-    let statuses = [Status::Applied, Status::Refused, Status::Late, Status::TooOld];
+    let statuses =
+        [Status::Applied, Status::Refused, Status::Late, Status::TooOld, Status::Unrecorded];
     (any::<u64>(), any::<u16>(), select(statuses.to_vec()))
         .prop_map(|(sequence, attempt, status)| ResultEntry { sequence, attempt, status })
 }
@@ -148,8 +149,15 @@ pub(crate) fn probe_reply() -> impl Strategy<Value = ProbeReply> {
 }
 
 pub(crate) fn hello() -> impl Strategy<Value = Hello> {
-    (epoch(), 1..=u32::MAX, any::<u64>(), any::<Option<u64>>())
-        .prop_map(|(epoch, link_tag, challenge, echo)| Hello { epoch, link_tag, challenge, echo })
+    (epoch(), epoch(), 1..=u32::MAX, any::<u64>(), any::<Option<u64>>()).prop_map(
+        |(epoch, memory, link_tag, challenge, echo)| Hello {
+            epoch,
+            memory,
+            link_tag,
+            challenge,
+            echo,
+        },
+    )
 }
 
 fn body() -> impl Strategy<Value = Body> {
