@@ -2,7 +2,7 @@ use std::time::{Duration, Instant};
 
 use crate::Failure;
 use crate::command::{cargo, run as run_command};
-use crate::{layers, suite, tidy};
+use crate::{layers, net, suite, tidy};
 
 /// One check of the whole workspace.
 struct Step {
@@ -11,7 +11,7 @@ struct Step {
 }
 
 /// In the order of running: the quick ones first.
-const STEPS: [Step; 6] = [
+const STEPS: [Step; 7] = [
     Step {
         name: "fmt",
         check: || run_command(cargo(&["fmt", "--all", "--", "--check", "--color", "never"])?),
@@ -27,6 +27,7 @@ const STEPS: [Step; 6] = [
         },
     },
     Step { name: "test", check: || suite::run(&[]) },
+    Step { name: "net", check: || net::run(&[]) },
     Step {
         name: "doc",
         check: || {
@@ -43,13 +44,17 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
     let mut rows = Vec::new();
     for step in &STEPS {
         if !choice.takes(step.name) {
-            rows.push((step.name, "skipped", Duration::ZERO));
+            rows.push((step.name, "left out", Duration::ZERO));
             continue;
         }
         println!("\n==> {}", step.name);
         let (outcome, took) = timed(step.check);
         let word = match &outcome {
             Ok(()) => "ok",
+            Err(Failure::Impossible(problem)) => {
+                println!("{problem}");
+                "NOT RUN"
+            }
             Err(Failure::Usage(problem) | Failure::Checked(problem)) => {
                 println!("{problem}");
                 "FAILED"
@@ -138,7 +143,7 @@ mod tests {
 
     #[test]
     fn steps_are_chosen_by_name() {
-        let all = ["fmt", "layers", "tidy", "clippy", "test", "doc"];
+        let all = ["fmt", "layers", "tidy", "clippy", "test", "net", "doc"];
         assert_eq!(taken(""), all);
         assert_eq!(
             taken("--skip test --skip fmt"),

@@ -12,6 +12,7 @@ mod ci;
 mod command;
 mod layers;
 mod metadata;
+mod net;
 mod program;
 mod suite;
 mod tidy;
@@ -22,9 +23,11 @@ const HELP: &str = "\
 cargo xtask <command>
 
   ci [--skip STEP]... [--only STEP]...
-                        every check: fmt, clippy, layers, tidy, test, doc
+                        every check: fmt, layers, tidy, clippy, test, net, doc
   test [ARGS]           all tests (cargo-nextest when installed, else cargo test), then doc tests;
                         ARGS go to the runner
+  test-net [ARGS]       the tests that need a network of their own, in a network namespace made for
+                        them; ARGS go to the runner
   layers                hold the dependencies between the crates against the allowed edges
   tidy                  hold the files against the rules no compiler checks
   demo [ARGS]           eight nodes, thirty seconds of faults, a verdict; ARGS go to `bitcraps demo`
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
     let done = match name {
         "ci" => ci::run(rest),
         "test" => suite::run(rest),
+        "test-net" => net::run(rest),
         "layers" => layers::run(),
         "tidy" => tidy::run(),
         "demo" => program::demo(rest),
@@ -67,7 +71,7 @@ fn main() -> ExitCode {
             eprintln!("xtask: {problem}\n\n{HELP}");
             ExitCode::from(USAGE)
         }
-        Err(Failure::Checked(problem)) => {
+        Err(Failure::Checked(problem) | Failure::Impossible(problem)) => {
             eprintln!("xtask: {problem}");
             ExitCode::FAILURE
         }
@@ -81,4 +85,6 @@ enum Failure {
     Usage(String),
     /// What was checked does not hold, or could not be checked.
     Checked(String),
+    /// This machine cannot do what was asked; nothing was checked.
+    Impossible(String),
 }

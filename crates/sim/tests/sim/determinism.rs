@@ -89,18 +89,19 @@ fn the_hash_tells_courses_apart_that_differ_in_one_message() {
     assert_eq!(hash(100), hash(100));
 }
 
-/// Run by [`two_processes_agree`] in a process of its own.
-#[test]
-#[ignore = "prints what two_processes_agree compares"]
-#[expect(clippy::print_stdout, reason = "its output is its result")]
-fn prints_its_course() {
-    println!("course {:?}", course(9));
-}
+/// Set in the process that [`two_processes_agree`] starts of itself.
+const IN_ANOTHER_PROCESS: &str = "BITCRAPS_SIM_PRINTS_ITS_COURSE";
 
 #[test]
+#[expect(clippy::print_stdout, reason = "the other process's output is its result")]
 fn two_processes_agree() {
+    if std::env::var_os(IN_ANOTHER_PROCESS).is_some() {
+        println!("course {:?}", course(9));
+        return;
+    }
     let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "determinism::prints_its_course", "--ignored", "--nocapture"])
+        .args(["--exact", "determinism::two_processes_agree", "--nocapture"])
+        .env(IN_ANOTHER_PROCESS, "1")
         .output()
         .unwrap();
     let text = String::from_utf8(output.stdout).unwrap();

@@ -166,10 +166,9 @@ async fn a_beacon_says_who_and_where_with_growing_numbers() {
 }
 
 /// The library joins multicast groups on every interface before it can be told not to, so this runs
-/// where loopback is the only one:
-/// `unshare -rn sh -c 'ip link set lo up; cargo test -p bitcraps-transport-wifi -- --ignored mdns'`
+/// where loopback is the only one.
 #[tokio::test]
-#[ignore = "needs a network namespace of its own, see its comment"]
+#[ignore = "needs a network of its own: cargo xtask test-net"]
 async fn two_nodes_that_know_nothing_meet_by_mdns() {
     let with_mdns = |listen| {
         let mut config = config(listen);

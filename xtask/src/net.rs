@@ -1,0 +1,53 @@
+use std::process::Command;
+
+use crate::Failure;
+use crate::command::{cargo, run as run_command, shown, succeeds};
+
+/// Makes loopback usable in the new namespace, where it starts down, and becomes the command.
+const WITH_LOOPBACK: &str = "ip link set lo up && exec \"$@\"";
+
+/// Runs the tests that need a network of their own (`#[ignore]`d elsewhere) in a network namespace
+/// made for them, in which nothing but loopback exists.
+///
+/// # Errors
+/// [`Failure::Impossible`] where no namespace can be made, and the failure of the tests.
+pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
+    let mut probe = namespace();
+    probe.args(["sh", "-c", WITH_LOOPBACK, "sh", "true"]);
+    if !succeeds(probe) {
+        return Err(Failure::Impossible(
+            "no network namespace can be made here: it takes `unshare` (util-linux), `ip` \
+             (iproute2), and root or user namespaces"
+                .to_owned(),
+        ));
+    }
+    // Built outside, so that nothing is fetched where there is no network.
+    run_command(cargo(&["test", "--workspace", "--no-run", "--quiet"])?)?;
+    let mut tests = if succeeds(cargo(&["nextest", "--version"])?) {
+        cargo(&["nextest", "run", "--workspace", "--run-ignored", "only"])?
+    } else {
+        cargo(&["test", "--workspace", "--tests", "--", "--ignored", "--test-threads=1"])?
+    };
+    tests.args(arguments);
+    let mut inside = namespace();
+    inside.args(["sh", "-c", WITH_LOOPBACK, "sh"]);
+    inside.arg(tests.get_program()).args(tests.get_args());
+    if let Some(directory) = tests.get_current_dir() {
+        inside.current_dir(directory);
+    }
+    for (name, value) in tests.get_envs() {
+        match value {
+            Some(value) => inside.env(name, value),
+            None => inside.env_remove(name),
+        };
+    }
+    println!("xtask: {}", shown(&inside));
+    run_command(inside)
+}
+
+/// A command line that runs what follows as root of a network of its own.
+fn namespace() -> Command {
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--net", "--mount", "--map-root-user"]);
+    unshare
+}
