@@ -1,0 +1,39 @@
+//! The network as a graph, and exact answers about it: distances, diameter, clustering, single
+//! points of failure, risk of partition, paths, communities, links worth adding.
+//!
+//! This crate contains no networking code, reads no clock and draws no randomness of its own: time
+//! is a parameter, and what is sampled is sampled from a seed. petgraph holds the truth and appears
+//! in no signature.
+
+mod clustering;
+mod component;
+mod cut;
+mod diameter;
+mod distance;
+mod edge;
+mod graph;
+mod lowlink;
+mod node;
+mod row;
+mod snapshot;
+mod topology;
+mod walkthrough;
+mod wavefront;
+
+#[cfg(test)]
+mod testing;
+
+pub use clustering::Clustering;
+pub use component::Components;
+pub use cut::{Critical, Criticality, Cuts};
+pub use diameter::Diameters;
+pub use distance::{UNREACHED, hop_distances};
+pub use edge::{EdgeInfo, EdgeInfoError};
+pub use graph::{BuildGraphError, Graph, LinkIndex};
+pub use node::{NodeInfo, NodeType, Slot};
+pub use snapshot::{Published, Snapshot};
+pub use topology::{
+    AddEdgeError, AddNodeError, Aged, EdgeError, LinkWeight, Topology, UnknownPeer,
+};
+pub use walkthrough::walkthrough_risk;
+pub use wavefront::hop_histogram;
