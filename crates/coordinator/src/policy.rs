@@ -176,7 +176,7 @@ impl Candidate {
     }
 
     fn transfer_us(&self, bytes: u64) -> u64 {
-        bytes.saturating_mul(u64::from(self.picos_per_byte)) / 1_000_000
+        bytes.min(u64::from(u32::MAX)) * u64::from(self.picos_per_byte) / 1_000_000
     }
 }
 
@@ -268,11 +268,8 @@ fn sticks(candidate: &Candidate, packet: &Packet) -> bool {
 /// What a challenger has to be better by, the incumbent's own cost when it is held.
 #[inline]
 fn discount(candidate: &Candidate, packet: &Packet, small: u64) -> u64 {
-    match sticks(candidate, packet) {
-        true if packet.held => u64::MAX,
-        true => small,
-        false => 0,
-    }
+    let most = if packet.held { u64::MAX } else { small };
+    if sticks(candidate, packet) { most } else { 0 }
 }
 
 /// Expected time to the acknowledgement, in µs.
@@ -314,7 +311,7 @@ fn load_balanced(candidate: &Candidate, packet: &Packet, now: Timestamp) -> u64 
     let load = decayed(candidate.load_bytes, candidate.load_at, now) as u32;
     let ahead = u64::from(candidate.unacked_bytes) + u64::from(load);
     let bytes = ahead + packet.bytes as u64;
-    bytes.saturating_mul(u64::from(candidate.picos_per_byte)) / 1_000
+    bytes.min(u64::from(u32::MAX)) * u64::from(candidate.picos_per_byte) / 1_000
 }
 
 /// Candidates in order of preference, as indices into the slice that was ranked.
@@ -348,8 +345,8 @@ impl Ranking {
 
 /// Orders `candidates` for `packet`, best first; ties keep the order of the slice.
 ///
-/// Looks at the first [`LINKS_PER_PEER`] candidates. O(n²) for n ≤ 8 by insertion, which for three
-/// links is three comparisons. No lock, no allocation.
+/// Looks at the first [`LINKS_PER_PEER`] candidates. Three are ordered without a branch on what
+/// they cost, more by insertion, O(n²) for n ≤ 8. No lock, no allocation.
 #[inline]
 pub fn rank(candidates: &[Candidate], packet: &Packet, now: Timestamp) -> Ranking {
     let whole = SizeBucket::of(packet.bytes + Frame::DATA_OVERHEAD);
@@ -373,15 +370,35 @@ pub fn rank(candidates: &[Candidate], packet: &Packet, now: Timestamp) -> Rankin
     }
 }
 
+const INDEX_BITS: u32 = LINKS_PER_PEER.ilog2();
+const _: () = assert!(COST_BITS + INDEX_BITS + 3 <= u64::BITS, "tier, cost and index fit");
+
+/// Tier, cost and place in the slice as one number: what is less comes first.
+#[inline]
+fn key((tier, cost): (Tier, u64), index: usize) -> u64 {
+    ((tier as u64) << COST_BITS | cost.min(COST_MAX)) << INDEX_BITS | index as u64
+}
+
+#[inline]
+fn index_of(key: u64) -> u32 {
+    (key & ((1 << INDEX_BITS) - 1)) as u32
+}
+
 #[inline]
 fn order(candidates: &[Candidate], score: impl Fn(&Candidate) -> (Tier, u64)) -> Ranking {
-    const INDEX_BITS: u32 = LINKS_PER_PEER.ilog2();
-    const _: () = assert!(COST_BITS + INDEX_BITS + 3 <= u64::BITS, "tier, cost and index fit");
+    if let [a, b, c] = candidates {
+        let (a, b, c) = (key(score(a), 0), key(score(b), 1), key(score(c), 2));
+        let (less, more) = (a.min(b), a.max(b));
+        let (first, rest) = (less.min(c), less.max(c));
+        let (second, third) = (more.min(rest), more.max(rest));
+        let order =
+            index_of(first) | index_of(second) << PLACE_BITS | index_of(third) << (2 * PLACE_BITS);
+        return Ranking { order, len: 3 };
+    }
     let mut keys = [0u64; LINKS_PER_PEER];
     let considered = candidates.len().min(LINKS_PER_PEER);
     for (i, candidate) in candidates[..considered].iter().enumerate() {
-        let (tier, cost) = score(candidate);
-        let key = ((tier as u64) << COST_BITS | cost.min(COST_MAX)) << INDEX_BITS | i as u64;
+        let key = key(score(candidate), i);
         let mut at = i;
         while at > 0 && keys[at - 1] > key {
             keys[at] = keys[at - 1];
@@ -391,8 +408,10 @@ fn order(candidates: &[Candidate], score: impl Fn(&Candidate) -> (Tier, u64)) ->
     }
     let mut ranking = Ranking { order: 0, len: considered as u8 };
     for key in keys[..considered].iter().rev() {
-        let index = (key & ((1 << INDEX_BITS) - 1)) as u32;
-        ranking.order = ranking.order << PLACE_BITS | index;
+        ranking.order = ranking.order << PLACE_BITS | index_of(*key);
     }
     ranking
 }
+
+#[cfg(test)]
+mod tests;

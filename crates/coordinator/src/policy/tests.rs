@@ -1,5 +1,5 @@
 use super::*;
-use bitcraps_types::{Kbps, LinkCapabilities, Medium, PeerId, Ratio};
+use bitcraps_types::{EnergyProfile, Kbps, LinkCapabilities, Medium, PeerId, Ratio};
 
 use crate::config::Config;
 use crate::damping::Damping;
@@ -20,7 +20,7 @@ fn link(id: u64) -> Candidate {
         unacked_bytes: 0,
         load_bytes: 0.0,
         load_at: NOW,
-        energy: EnergyProfile::MAINS,
+        energy: EnergyProfile::MAINS.marginal_energy(),
         active_at: None,
         max_payload: 65_000,
     }
@@ -37,7 +37,7 @@ fn lossy(id: u64, undelivered_ppm: u32) -> Candidate {
 /// Costs `microjoules` a frame.
 fn costly(id: u64, microjoules: u64) -> Candidate {
     let energy = EnergyProfile { per_frame: Microjoules(microjoules), ..EnergyProfile::MAINS };
-    Candidate { energy, ..link(id) }
+    Candidate { energy: energy.marginal_energy(), ..link(id) }
 }
 
 fn trusted(id: u64, tier: Tier) -> Candidate {
@@ -99,7 +99,7 @@ fn trust_comes_before_every_policy() {
                     picos_per_byte: u32::MAX,
                     backlog_bytes: u32::MAX,
                     unacked_bytes: u32::MAX,
-                    energy: EnergyProfile::CELLULAR,
+                    energy: EnergyProfile::CELLULAR.marginal_energy(),
                     ..trusted(1, tier)
                 };
                 let packet = held_by(2, policy);
@@ -168,7 +168,8 @@ fn what_is_known_of_a_size_counts_for_frames_of_that_size() {
     ];
     for (frame, expected) in rows {
         for policy in FailoverPolicy::ALL {
-            let score = score(&Candidate { tier, ..link(1) }, &packet(policy, frame - overhead), NOW);
+            let score =
+                score(&Candidate { tier, ..link(1) }, &packet(policy, frame - overhead), NOW);
             assert_eq!(score.tier, expected, "{policy}: frame of {frame} bytes");
         }
     }
@@ -181,7 +182,10 @@ fn what_is_known_of_a_size_counts_for_frames_of_that_size() {
 #[test]
 fn energy_depends_on_what_the_radio_is_doing() {
     let ago = |ms| Some(NOW - Duration::from_millis(ms));
-    let radio = |id, energy, active_at| Candidate { energy, active_at, ..link(id) };
+    let radio = |id, energy: EnergyProfile, active_at| {
+        let energy = energy.marginal_energy();
+        Candidate { energy, active_at, ..link(id) }
+    };
     let ble = Candidate { max_payload: 193, ..radio(1, EnergyProfile::BLUETOOTH_LE, None) };
     let wifi = |active_at| radio(2, EnergyProfile::WIFI, active_at);
     let lte = |active_at| radio(2, EnergyProfile::CELLULAR, active_at);
@@ -282,6 +286,51 @@ fn ranking_sorts_by_score() {
     }
 }
 
+/// Any link: some values are drawn from a few, so that there are ties.
+fn any_link(id: u64, rng: &mut fastrand::Rng) -> Candidate {
+    let tiers = [Tier::Good, Tier::BelowThreshold, Tier::OneWay, Tier::Suspect, Tier::Down];
+    let profiles = [EnergyProfile::MAINS, EnergyProfile::WIFI, EnergyProfile::CELLULAR];
+    let extreme = |rng: &mut fastrand::Rng| *rng.choice(&[0, 1, u32::MAX]).unwrap();
+    Candidate {
+        link: LinkId(id),
+        latency_us: std::array::from_fn(|_| rng.u32(0..3) * 4_000),
+        undelivered_ppm: std::array::from_fn(|_| rng.u32(0..3) * 5_000),
+        picos_per_byte: if rng.u8(..) == 0 { extreme(rng) } else { rng.u32(1..3) * 100_000 },
+        backlog_bytes: if rng.u8(..) == 0 { extreme(rng) } else { rng.u32(0..3) * 1_000 },
+        max_payload: rng.u32(0..10_000),
+        unacked_bytes: if rng.u8(..) == 0 { extreme(rng) } else { rng.u32(0..3) * 1_000 },
+        tier: std::array::from_fn(|_| if rng.bool() { Tier::Good } else { tiers[rng.usize(0..5)] }),
+        transport: TransportType::ALL[rng.usize(0..3)],
+        load_bytes: rng.u32(0..3) as f32 * 1_000.0,
+        load_at: NOW - Duration::from_millis(rng.u64(0..2_000)),
+        energy: profiles[rng.usize(0..3)].marginal_energy(),
+        active_at: rng.bool().then(|| NOW - Duration::from_millis(rng.u64(0..500))),
+    }
+}
+
+#[test]
+fn ranking_is_the_order_of_the_scores_that_are_shown() {
+    let mut rng = fastrand::Rng::with_seed(11);
+    for case in 0..20_000 {
+        let count = if rng.bool() { 3 } else { rng.usize(1..=LINKS_PER_PEER) };
+        let links: Vec<Candidate> = (0..count).map(|i| any_link(i as u64, &mut rng)).collect();
+        for policy in FailoverPolicy::ALL {
+            let packet = Packet {
+                policy,
+                bytes: rng.usize(0..20_000),
+                energy_aware: rng.u8(..) > 0,
+                incumbent: rng.bool().then(|| LinkId(rng.u64(0..4))),
+                held: rng.bool(),
+                ceiling_us: *rng.choice(&[4_000, u32::MAX]).unwrap(),
+            };
+            let mut expected: Vec<usize> = (0..count).collect();
+            expected.sort_by_key(|i| score(&links[*i], &packet, NOW));
+            let ranked: Vec<usize> = rank(&links, &packet, NOW).iter().collect();
+            assert_eq!(ranked, expected, "case {case}: {packet:?} {links:?}");
+        }
+    }
+}
+
 /// A ready link whose transport asks for `threshold`.
 fn real(threshold: f64) -> Link {
     let facts = LinkUp {
@@ -297,8 +346,8 @@ fn real(threshold: f64) -> Link {
             medium: Medium::Emulated,
         },
     };
-    let mut config = *Config::new(facts.peer, bitcraps_types::Epoch(1), 0)
-        .transport(TransportType::WiFiDirect);
+    let mut config =
+        *Config::new(facts.peer, bitcraps_types::Epoch(1), 0).transport(TransportType::WiFiDirect);
     config.reliability_threshold = Ratio::clamped(threshold);
     let mut link = Link::new(facts, config, true, 1, 1, Damping::default(), NOW);
     link.ready = true;
