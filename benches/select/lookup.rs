@@ -92,6 +92,7 @@ fn answer(hello: Hello, challenge: u64) -> Bytes {
     let body = Body::Hello(Hello {
         epoch: Epoch(1),
         memory: Epoch(1),
+        instance: 1,
         link_tag: 1 + hello.link_tag,
         challenge,
         echo: Some(hello.challenge),

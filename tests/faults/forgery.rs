@@ -171,7 +171,14 @@ fn fault_20_replayed_frames_are_refused_on_any_link_and_after_any_restart() {
 
 /// One frame of each kind.
 fn kinds() -> Vec<Frame> {
-    let hello = Hello { epoch: Epoch(1), memory: Epoch(1), link_tag: 1, challenge: 7, echo: None };
+    let hello = Hello {
+        epoch: Epoch(1),
+        memory: Epoch(1),
+        instance: 1,
+        link_tag: 1,
+        challenge: 7,
+        echo: None,
+    };
     let ack = HopAck { link_tag: 0, largest: 3, bitmap: 5, dwell_us: 9 };
     vec![
         frame(0, Body::Empty),
@@ -264,7 +271,7 @@ fn fault_23_what_this_version_does_not_know_is_refused_cleanly() {
             };
             unknown.extend([0, VERSION + 1, u8::MAX].map(|version| changed(0, version)));
             unknown.extend([4, 128].map(|flags| changed(1, sound[1] | flags)));
-            unknown.extend([6, u8::MAX].map(|kind| changed(2, kind)));
+            unknown.extend([8, u8::MAX].map(|kind| changed(2, kind)));
             let mut trailing = sound.to_vec();
             trailing.push(1);
             unknown.push(Bytes::from(trailing));

@@ -164,5 +164,12 @@ fn tell(notice: &Notice) {
         Notice::PeerUnreachable { peer } => {
             tracing::warn!(peer = %peer.short(), "peer is out of reach");
         }
+        Notice::PeerStanding { peer, standing } => {
+            tracing::info!(peer = %peer.short(), %standing, "peer's standing changed");
+        }
+        Notice::KeyConflict { peer, epoch, shut_out } => {
+            let (epoch, shut_out) = (epoch.0, shut_out.0);
+            tracing::warn!(peer = %peer.short(), epoch, shut_out, "two devices use one key");
+        }
     }
 }

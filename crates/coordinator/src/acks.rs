@@ -6,6 +6,7 @@ use bitcraps_wire::{
 
 use crate::peer::{AckSent, AloneAcks, PendingStream};
 use crate::policy::{self, FailoverPolicy};
+use crate::window::Window;
 use crate::{Command, Core};
 
 /// Size of an ack frame, as ranking reckons with it.
@@ -115,19 +116,19 @@ impl Core {
         blocks: &mut Vec<StreamAck>,
     ) {
         let state = &self.peers[peer as usize];
-        let (Some(epoch), Some(incoming)) = (state.epoch, &state.incoming[class.index()]) else {
-            return;
-        };
-        let window = &incoming.window;
-        let mut bitmaps = vec![window.newest(MAX_ACK_WORDS)];
+        let Some(epoch) = state.epoch else { return };
+        // Of a stranger nothing was taken.
+        let window = state.incoming[class.index()].as_ref().map(|incoming| &incoming.window);
+        let cumulative = window.map_or(0, Window::cumulative);
+        let mut bitmaps: Vec<_> = window.iter().map(|w| w.newest(MAX_ACK_WORDS)).collect();
         let mut taken = pending.taken;
         taken.sort_unstable();
         for sequence in taken {
-            let named = sequence < window.cumulative()
+            let named = sequence < cumulative
                 || bitmaps.iter().any(|(base, words)| {
                     sequence >= *base && sequence - base < 64 * words.len() as u64
                 });
-            if !named {
+            if let Some(window) = window.filter(|_| !named) {
                 bitmaps.push(window.around(sequence, MAX_ACK_WORDS));
             }
         }
@@ -150,7 +151,7 @@ impl Core {
             blocks.push(StreamAck {
                 class,
                 source_epoch: epoch,
-                cumulative: window.cumulative(),
+                cumulative,
                 base,
                 bitmap,
                 echo_sequence: pending.echo.0,

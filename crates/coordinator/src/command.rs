@@ -5,7 +5,7 @@ use bitcraps_types::{
 };
 use bytes::Bytes;
 
-use crate::{Outcome, Ticket};
+use crate::{Outcome, Standing, Ticket};
 
 /// A message handed to the application. The coordinator has custody: it is acknowledged and never
 /// handed over again.
@@ -88,6 +88,18 @@ pub enum CloseReason {
     /// The other end has this node's own key.
     #[error("the other end has this node's own key")]
     OwnKey,
+    /// The peer is blocked.
+    #[error("the peer is blocked")]
+    Blocked,
+    /// Strangers hold as many links as they may, or come too often.
+    #[error("no room for another stranger")]
+    NoRoomForStrangers,
+    /// A newer stranger took its place.
+    #[error("a newer stranger took its place")]
+    Evicted,
+    /// Another device uses the peer's key, and was there before.
+    #[error("another device uses the peer's key")]
+    KeyConflict,
 }
 
 /// Something happened that people or other machines may want to know. At most one for each change.
@@ -148,6 +160,22 @@ pub enum Notice {
     PeerUnreachable {
         /// The peer.
         peer: PeerId,
+    },
+    /// What a peer may do has changed.
+    PeerStanding {
+        /// The peer.
+        peer: PeerId,
+        /// What it may do now.
+        standing: Standing,
+    },
+    /// Two devices use one key: both answered at the same time. Told once for each that is shut out.
+    KeyConflict {
+        /// The key.
+        peer: PeerId,
+        /// The incarnation that goes on.
+        epoch: Epoch,
+        /// The incarnation that is shut out.
+        shut_out: Epoch,
     },
 }
 

@@ -37,6 +37,8 @@ pub struct Config {
     pub energy_aware: bool,
     /// Whether a second copy may leave before the timeout.
     pub hedging: bool,
+    /// What all strangers together may send, in bytes a second; what comes beyond is not looked at.
+    pub stranger_bytes_per_second: u32,
     /// Whether a repeated message is recognised. For tests that show what the verdict is worth.
     pub deduplicate: bool,
     /// Whether an unanswered message is sent again. For tests that show what the verdict is worth.
@@ -61,6 +63,7 @@ impl Config {
             auto_failover: true,
             energy_aware: true,
             hedging: true,
+            stranger_bytes_per_second: bounds::STRANGER_BYTES_PER_SECOND,
             deduplicate: true,
             resend: true,
             transports: [
@@ -122,6 +125,10 @@ pub mod bounds {
     pub const DECISIONS: usize = 16;
     /// Ordering keys in use, a peer and class.
     pub const ORDER_KEYS: usize = 4_096;
+
+    /// Bytes a second that all strangers together may send, when nobody says: a tenth of what
+    /// one Bluetooth link carries to each of a hundred.
+    pub const STRANGER_BYTES_PER_SECOND: u32 = 256 << 10;
 
     /// How long a message may live when its sender names no deadline.
     pub const fn default_deadline(class: TrafficClass) -> Duration {

@@ -1,7 +1,6 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::time::Duration;
 
-use bitcraps_types::{LinkId, PeerId, Ratio, Timestamp, TrafficClass, TransportType};
+use bitcraps_types::{LinkId, PeerId, Timestamp, TrafficClass, TransportType};
 use bitcraps_wire::Frame;
 use bytes::{Bytes, BytesMut};
 use foldhash::fast::FixedState;
@@ -16,9 +15,10 @@ use crate::peer::{Peer, PeerHandle, hedge_budget};
 use crate::policy::{self, Candidate, Ranking};
 use crate::reassembly::Reassembly;
 use crate::roster::Roster;
+use crate::standing::strangers_allowance;
 use crate::{
-    Command, Config, Counters, Decision, FailoverPolicy, LastSuccess, LinkChange, LinkUp, Notice,
-    SizeBucket, Tier, TransportMetrics,
+    Command, Config, Control, Counters, Decision, FailoverPolicy, LastSuccess, LinkChange, Notice,
+    SizeBucket, TransportMetrics,
 };
 
 /// What a timer is for.
@@ -32,6 +32,9 @@ pub(crate) enum TimerKey {
 /// Size of the blocks that small frames share, in bytes: some allocations for a burst instead of
 /// one for each frame, and little held by a frame that waits alone.
 const BLOCK: usize = 16 * 1024;
+
+/// Keeps the instance's number apart from the other uses of the seed.
+const INSTANCE_SEED: u64 = 0x1257_a4ce;
 
 /// Lookups only; never iterated, so its order decides nothing.
 pub(crate) type Index<K, V> = HashMap<K, V, FixedState>;
@@ -69,6 +72,11 @@ pub struct Core {
     /// [`bounds::PEERS`].
     pub(crate) most_peers: usize,
     pub(crate) shut_down: bool,
+    /// Tells this process from another one with the same key and epoch.
+    pub(crate) instance: u64,
+    /// What all strangers together may send.
+    pub(crate) strangers: Budget,
+    pub(crate) controls: VecDeque<Control>,
 }
 
 impl Core {
@@ -78,7 +86,6 @@ impl Core {
         Self {
             rng: fastrand::Rng::with_seed(config.seed),
             roster: Roster::new(config.seed),
-            config,
             peers: Vec::new(),
             links: HashMap::with_hasher(hasher),
             messages: Messages::default(),
@@ -99,6 +106,10 @@ impl Core {
             next_tag: 0,
             most_peers: bounds::PEERS,
             shut_down: false,
+            instance: fastrand::Rng::with_seed(config.seed ^ INSTANCE_SEED).u64(..),
+            strangers: strangers_allowance(config.stranger_bytes_per_second),
+            controls: VecDeque::new(),
+            config,
         }
     }
 
@@ -111,6 +122,9 @@ impl Core {
     /// flight finish under the policy they were sent with.
     pub fn reconfigure(&mut self, config: Config) {
         let Config { local, epoch, seed, .. } = self.config;
+        if config.stranger_bytes_per_second != self.config.stranger_bytes_per_second {
+            self.strangers = strangers_allowance(config.stranger_bytes_per_second);
+        }
         self.config = Config { local, epoch, seed, ..config };
         for peer in 0..self.peers.len() {
             for index in 0..self.peers[peer].links.len() {
@@ -393,108 +407,5 @@ impl Core {
 
     pub(crate) fn absorb(&mut self, link: &Link) {
         self.gone[link.facts.transport.index()].absorb(&link.counters);
-    }
-
-    /// Every peer that was ever known.
-    pub fn peers(&self, now: Timestamp) -> Vec<PeerStatus> {
-        self.peers.iter().map(|peer| self.status(peer, now)).collect()
-    }
-
-    fn status(&self, peer: &Peer, now: Timestamp) -> PeerStatus {
-        let waiting = TrafficClass::ALL.map(|class| peer.outgoing[class.index()].messages);
-        PeerStatus {
-            peer: peer.id,
-            epoch: peer.epoch,
-            links: peer.links.iter().map(|link| link_status(link, now)).collect(),
-            unsettled: waiting,
-        }
-    }
-}
-
-/// One peer as seen from outside.
-#[derive(Debug, Clone, PartialEq)]
-pub struct PeerStatus {
-    /// Its key.
-    pub peer: PeerId,
-    /// Its incarnation, once it greeted.
-    pub epoch: Option<bitcraps_types::Epoch>,
-    /// Its links.
-    pub links: Vec<LinkStatus>,
-    /// Unsettled messages to it, by class.
-    pub unsettled: [usize; TrafficClass::COUNT],
-}
-
-/// An input of ranking: its value, and how often its producer spoke.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Input {
-    /// What it is.
-    pub name: &'static str,
-    /// Its value; `None` says "no data".
-    pub value: Option<f64>,
-    /// Measurements behind it.
-    pub samples: u64,
-}
-
-/// One link as seen from outside.
-#[derive(Debug, Clone, PartialEq)]
-pub struct LinkStatus {
-    /// Its facts.
-    pub facts: LinkUp,
-    /// How long it has been up.
-    pub up_for: Duration,
-    /// Whether it carries data.
-    pub ready: bool,
-    /// Trust in small frames.
-    pub tier: Tier,
-    /// Smoothed round trip of small frames.
-    pub smoothed_rtt: Option<Duration>,
-    /// Retransmission timeout of small frames.
-    pub timeout: Duration,
-    /// Mean delivery probability of small frames.
-    pub delivery: Ratio,
-    /// Bytes waiting in the driver's queue.
-    pub backlog_bytes: u64,
-    /// Age of the last answer.
-    pub last_answer: Duration,
-    /// What ranking reads, with its producers.
-    pub inputs: Vec<Input>,
-    /// What happened over it.
-    pub metrics: TransportMetrics,
-}
-
-fn link_status(link: &Link, now: Timestamp) -> LinkStatus {
-    let small = SizeBucket::Small;
-    let bucket = &link.buckets[small.index()];
-    let (frames, backlog) = link.backlog();
-    let measured = |samples: u32, value: f64| (samples > 0).then_some(value);
-    let rtt_us = bucket.rtt.smoothed().map(|d| d.as_micros() as f64);
-    let samples = u64::from(bucket.rtt.samples);
-    let input = |name, value, samples| Input { name, value, samples };
-    LinkStatus {
-        facts: link.facts,
-        up_for: now.since(link.since),
-        ready: link.ready,
-        tier: link.tier(small),
-        smoothed_rtt: link.smoothed(small),
-        timeout: link.timeout(small),
-        delivery: Ratio::clamped(f64::from(bucket.delivery.mean())),
-        backlog_bytes: backlog,
-        last_answer: now.since(link.last_answer()),
-        inputs: vec![
-            input("smoothed_rtt_us", rtt_us, samples),
-            input(
-                "delivery_lower_bound",
-                measured(bucket.delivery.samples, f64::from(bucket.delivery.lower_bound())),
-                u64::from(bucket.delivery.samples),
-            ),
-            input(
-                "goodput_kbps",
-                measured(link.goodput.samples, f64::from(link.goodput.kbps())),
-                u64::from(link.goodput.samples),
-            ),
-            input("backlog_frames", Some(frames as f64), link.written_total()),
-            input("radio_active", link.active_at().map(|_| 1.0), link.counters.frames),
-        ],
-        metrics: link.counters.metrics(),
     }
 }

@@ -66,6 +66,7 @@ impl Core {
             self.notice(Notice::LinkChanged { peer: id, link, transport, change });
         }
         self.notice(Notice::LinkGone { peer: id, link, transport });
+        self.contest_without(peer, link, now);
         if was_ready && !reachable {
             self.notice(Notice::PeerUnreachable { peer: id });
         }
@@ -101,6 +102,7 @@ impl Core {
         let hello = Hello {
             epoch: local,
             memory: local,
+            instance: self.instance,
             link_tag: entry.tag,
             challenge: entry.greeting.challenge,
             echo: entry.greeting.peer_challenge,
@@ -121,12 +123,42 @@ impl Core {
         match known {
             Some(known) if hello.epoch < known => {
                 self.counters.stale_epoch += 1;
+                // One that came up after the newer incarnation and answers: both are alive.
+                let since = state.epoch_since;
+                let other_is_there = state.links.iter().any(|l| l.ready && l.id() != link);
+                let alive = state
+                    .link_mut(link)
+                    .is_some_and(|l| l.since > since && hello.echo == Some(l.greeting.challenge));
+                if alive && other_is_there {
+                    return self.shut_out(peer, link, hello, now);
+                }
                 let why = CloseReason::StaleIncarnation;
                 return self.command(Command::Close { link, why });
             }
+            Some(known) if hello.epoch == known => {
+                if state.instance.is_some_and(|instance| instance != hello.instance) {
+                    // No restart: that would have another epoch.
+                    self.counters.stale_epoch += 1;
+                    return self.shut_out(peer, link, hello, now);
+                }
+            }
+            Some(_) if self.must_wait(peer, link, hello, now) => return,
+            Some(_) | None => {}
+        }
+        self.greeted(peer, link, hello, now);
+    }
+
+    /// The other end of a link has said who it is, and nobody else answers for it.
+    pub(crate) fn greeted(&mut self, peer: u32, link: LinkId, hello: Hello, now: Timestamp) {
+        let state = &mut self.peers[peer as usize];
+        let known = state.epoch;
+        match known {
             Some(known) if hello.epoch == known => {}
             Some(_) | None => {
                 state.epoch = Some(hello.epoch);
+                state.instance = Some(hello.instance);
+                state.epoch_since = now;
+                state.refused_below = Default::default();
                 let id = state.id;
                 let restarted = known.is_some();
                 self.notice(Notice::PeerIncarnation { peer: id, epoch: hello.epoch, restarted });
@@ -141,6 +173,7 @@ impl Core {
             return;
         };
         let was_ready = entry.ready;
+        let asked_anew = entry.greeting.peer_challenge != Some(hello.challenge);
         entry.peer_tag = Some(hello.link_tag);
         entry.greeting.peer_challenge = Some(hello.challenge);
         let echoes = hello.echo == Some(entry.greeting.challenge);
@@ -160,9 +193,10 @@ impl Core {
         let just_answered =
             entry.greeting.last_sent.is_some_and(|at| now.since(at) < HELLO_WAIT / 2);
         let lacks_answer = !echoes || !entry.peer_ready;
-        if lacks_answer && !(was_ready && just_answered) {
+        if asked_anew || lacks_answer && !(was_ready && just_answered) {
             self.send_hello(peer, link, now);
         }
+        self.answered_contest(peer, hello, echoes, now);
         if echoes && !was_ready {
             self.send_probe(peer, link, now);
             self.arm_link(peer, link, now);

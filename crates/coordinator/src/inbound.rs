@@ -82,6 +82,9 @@ impl Core {
             return;
         };
         for frame in frames.drain(..) {
+            if !self.allows(peer, &frame, now) {
+                continue;
+            }
             match Frame::decode(frame) {
                 Ok(frame) => self.on_frame(peer, link, frame, now),
                 Err(_) => self.counters.undecodable += 1,
@@ -143,6 +146,7 @@ impl Core {
                 self.on_probe(peer, link, probe, now);
             }
             Body::ProbeReply(reply) => self.on_probe_reply(peer, link, reply, now),
+            body @ (Body::Join(_) | Body::JoinReply(_)) => self.on_control(peer, link, body, now),
         }
     }
 
@@ -188,6 +192,10 @@ impl Core {
         let Some(arrived_on) = state.link_index(link) else {
             return;
         };
+        if self.turn_away(peer, link, &data) {
+            return;
+        }
+        let state = &mut self.peers[peer as usize];
         let (class, sequence, attempt) = (data.class, data.sequence, data.attempt);
         let incoming =
             state.incoming[class.index()].get_or_insert_with(|| Box::new(Incoming::new()));
@@ -314,7 +322,7 @@ impl Core {
         pending.taken.push(sequence);
     }
 
-    fn pend_result(
+    pub(crate) fn pend_result(
         &mut self,
         peer: u32,
         link: LinkId,

@@ -11,6 +11,7 @@ mod acks;
 mod budget;
 mod command;
 mod config;
+mod contest;
 mod core;
 mod damping;
 #[cfg(feature = "driver")]
@@ -42,6 +43,8 @@ mod roster;
 #[cfg(feature = "driver")]
 mod sending;
 mod settlement;
+mod standing;
+mod status;
 #[cfg(test)]
 mod tests;
 mod upkeep;
@@ -49,7 +52,7 @@ mod window;
 
 pub use command::{CloseReason, Command, Delivery, LinkChange, Notice};
 pub use config::{Config, TransportConfig, bounds};
-pub use core::{Core, Input, LinkStatus, PeerStatus};
+pub use core::Core;
 #[cfg(feature = "driver")]
 pub use driver::{Clock, Driver, MultiTransportCoordinator, RegisterError, tokio_clock};
 pub use estimator::SizeBucket;
@@ -67,3 +70,5 @@ pub use peer::PeerHandle;
 pub use policy::{FailoverPolicy, Tier};
 #[cfg(feature = "driver")]
 pub use receipt::{Confirmed, CoordinationError, GroupOutcome, GroupReceipt, Receipt};
+pub use standing::{Control, Session, Standing};
+pub use status::{Input, LinkStatus, PeerStatus};

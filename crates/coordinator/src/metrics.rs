@@ -130,6 +130,10 @@ pub struct Counters {
     pub late: u64,
     /// Messages that nobody took custody of: no application, or its inbox full.
     pub no_custody: u64,
+    /// Messages from peers that are not admitted; refused with an answer.
+    pub not_admitted: u64,
+    /// Frames from strangers beyond what they may send.
+    pub stranger_frames: u64,
     /// Frames that are none.
     pub undecodable: u64,
     /// Frames for another incarnation of this node, or from a former one of the peer.

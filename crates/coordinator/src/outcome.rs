@@ -69,6 +69,9 @@ pub enum RejectReason {
     /// The destination's application refused it.
     #[error("refused by the destination's application")]
     Refused,
+    /// The destination has not admitted this node, or this node no longer admits the destination.
+    #[error("not admitted")]
+    NotAdmitted,
     /// The destination cannot tell any more whether it had it.
     #[error("too old for the destination's duplicate window")]
     TooOld,
@@ -86,6 +89,12 @@ pub enum SendError {
     /// The peer was never seen on any link.
     #[error("no route to {}: it was never seen on any link", .0.short())]
     NoRoute(PeerId),
+    /// The peer is not admitted here.
+    #[error(
+        "{} is not admitted by this node; admit it, or join it by an invitation of its",
+        .0.short()
+    )]
+    NotAdmitted(PeerId),
     /// The message is too large.
     #[error("message of {len} bytes exceeds the largest of {max}")]
     TooLarge {

@@ -1,16 +1,18 @@
 use std::collections::{BTreeMap, VecDeque};
 
-use bitcraps_types::{Epoch, LinkId, PeerId, Sequence, TrafficClass, TransportType};
+use bitcraps_types::{Epoch, LinkId, PeerId, Sequence, Timestamp, TrafficClass, TransportType};
 use bitcraps_wire::Status;
 
-use crate::Ticket;
 use crate::budget::Budget;
 use crate::config::bounds::{DECISIONS, VERDICTS, WINDOW};
+use crate::contest::{Clash, Contest};
 use crate::damping::Damping;
 use crate::explain::Decision;
 use crate::link::Link;
 use crate::policy::Candidate;
+use crate::standing::stranger_allowance;
 use crate::window::Window;
+use crate::{Standing, Ticket};
 
 /// Names a peer in the table; found once by id, then used without a lookup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -163,6 +165,19 @@ pub(crate) struct Peer {
     /// Acks to send when the current turn ends.
     pub(crate) acks: PendingAcks,
     pub(crate) in_turn: bool,
+    /// What it may do.
+    pub(crate) standing: Standing,
+    /// What it may send while it is a stranger.
+    pub(crate) allowance: Budget,
+    /// Messages numbered below that were refused while it was a stranger, or came before one that
+    /// was: a late copy of one is refused again.
+    pub(crate) refused_below: [Sequence; TrafficClass::COUNT],
+    /// The process that greeted in its current incarnation.
+    pub(crate) instance: Option<u64>,
+    /// When that greeted first.
+    pub(crate) epoch_since: Timestamp,
+    pub(crate) contest: Option<Contest>,
+    pub(crate) clash: Option<Clash>,
 }
 
 /// What the current turn has to acknowledge.
@@ -197,6 +212,13 @@ impl Peer {
             decisions: VecDeque::new(),
             acks: PendingAcks::default(),
             in_turn: false,
+            standing: Standing::Admitted,
+            allowance: stranger_allowance(),
+            refused_below: [0; TrafficClass::COUNT],
+            instance: None,
+            epoch_since: Timestamp::ZERO,
+            contest: None,
+            clash: None,
         }
     }
 

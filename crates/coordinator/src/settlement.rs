@@ -275,6 +275,9 @@ impl Core {
             Status::Refused => {
                 self.settle(slot, Outcome::Rejected { why: RejectReason::Refused }, now);
             }
+            Status::NotAdmitted => {
+                self.settle(slot, Outcome::Rejected { why: RejectReason::NotAdmitted }, now);
+            }
             Status::Late => {
                 // Other copies may still be on their way, but all are at least as late.
                 let tried = message.tried();

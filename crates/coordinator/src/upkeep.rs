@@ -10,7 +10,9 @@ impl Core {
     /// Sets a link's one timer to whatever comes first: a hello, a probe, a probe's answer, or the
     /// timeout of its oldest frame.
     pub(crate) fn arm_link(&mut self, peer: u32, link: LinkId, now: Timestamp) {
-        let Some(entry) = self.peers[peer as usize].link_mut(link) else {
+        let state = &mut self.peers[peer as usize];
+        let contest = state.contest.filter(|contest| contest.link == link);
+        let Some(entry) = state.link_mut(link) else {
             return;
         };
         let mut at = entry.next_probe(now);
@@ -20,6 +22,7 @@ impl Core {
                 (a, b) => a.or(b),
             };
         };
+        sooner(contest.map(|contest| contest.due()));
         sooner(entry.greeting.resend_at);
         sooner((!entry.ready).then(|| entry.since + entry.connection_timeout()));
         sooner(entry.probe.map(|probe| entry.probe_due(&probe, now)));
@@ -43,6 +46,7 @@ impl Core {
         if entry.greeting.resend_at.is_some_and(|at| at <= now) {
             self.send_hello(peer, link, now);
         }
+        self.contest_timer(peer, link, now);
         self.overdue_flights(peer, link, now);
         self.overdue_probe(peer, link, now);
         self.probe_if_due(peer, link, now);

@@ -206,6 +206,7 @@ fn rules_out_delivery(outcome: &Outcome) -> bool {
             RejectReason::Superseded
             | RejectReason::Cancelled
             | RejectReason::Unrecorded
+            | RejectReason::NotAdmitted
             | RejectReason::ShutDown => true,
             RejectReason::Refused | RejectReason::TooOld => false,
         },

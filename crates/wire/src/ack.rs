@@ -65,6 +65,8 @@ pub enum Status {
     /// It cannot be recorded, because the destination's store is out of order. It was not delivered
     /// and will not be.
     Unrecorded = 4,
+    /// The sender is not admitted here; it was not delivered and never will be.
+    NotAdmitted = 5,
 }
 
 impl Status {
@@ -75,6 +77,7 @@ impl Status {
             2 => Some(Self::Late),
             3 => Some(Self::TooOld),
             4 => Some(Self::Unrecorded),
+            5 => Some(Self::NotAdmitted),
             _ => None,
         }
     }

@@ -1,10 +1,10 @@
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use bitcraps_types::PeerId;
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::DecodeError;
 use crate::reader::Reader;
+use crate::{DecodeError, address};
 
 /// Addresses in one beacon: more interfaces than a node has, fewer than a dial storm needs.
 pub const MAX_BEACON_ADDRESSES: usize = 8;
@@ -43,18 +43,8 @@ impl Beacon {
         out.put_u64(self.sequence);
         let count = self.addresses.len().min(MAX_BEACON_ADDRESSES);
         out.put_u8(u8::try_from(count).unwrap_or(u8::MAX));
-        for address in self.addresses.iter().take(MAX_BEACON_ADDRESSES) {
-            match address.ip() {
-                IpAddr::V4(ip) => {
-                    out.put_u8(4);
-                    out.put_slice(&ip.octets());
-                }
-                IpAddr::V6(ip) => {
-                    out.put_u8(6);
-                    out.put_slice(&ip.octets());
-                }
-            }
-            out.put_u16(address.port());
+        for socket in self.addresses.iter().take(MAX_BEACON_ADDRESSES) {
+            address::encode(socket, &mut out);
         }
         out.freeze()
     }
@@ -80,17 +70,8 @@ impl SignedBeacon {
         let peer = PeerId::from_bytes(reader.array()?);
         let sequence = reader.u64()?;
         let count = reader.count("beacon addresses", MAX_BEACON_ADDRESSES)?;
-        let mut addresses = Vec::with_capacity(count);
-        for _ in 0..count {
-            let ip: IpAddr = match reader.u8()? {
-                4 => Ipv4Addr::from(reader.array::<4>()?).into(),
-                6 => Ipv6Addr::from(reader.array::<16>()?).into(),
-                _ => {
-                    return Err(DecodeError::Inconsistent("address family is neither 4 nor 6"));
-                }
-            };
-            addresses.push(SocketAddr::new(ip, reader.u16()?));
-        }
+        let addresses =
+            (0..count).map(|_| address::decode(&mut reader)).collect::<Result<_, _>>()?;
         let signature = reader.array()?;
         reader.finish()?;
         Ok(Self { beacon: Beacon { peer, sequence, addresses }, signature })

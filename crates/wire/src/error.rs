@@ -25,6 +25,9 @@ pub enum DecodeError {
     /// An acknowledgement level or status that does not exist.
     #[error("unknown acknowledgement code {0}")]
     Ack(u8),
+    /// An answer to a join that does not exist.
+    #[error("unknown verdict {0}")]
+    Verdict(u8),
     /// A count or length above its bound.
     #[error("{what} is {value}, at most {bound} allowed")]
     TooMany {

@@ -2,7 +2,7 @@ use bitcraps_types::{Epoch, PeerId};
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::reader::Reader;
-use crate::{Data, DecodeError, EndAck, Hello, HopAck, Probe, ProbeReply};
+use crate::{Data, DecodeError, EndAck, Hello, HopAck, Join, JoinReply, Probe, ProbeReply};
 
 /// The version this build speaks; any other is refused.
 pub const VERSION: u8 = 1;
@@ -65,6 +65,10 @@ pub enum Body {
     ProbeReply(ProbeReply),
     /// Introduces an incarnation on a new link.
     Hello(Hello),
+    /// Asks to be admitted by an invitation.
+    Join(Join),
+    /// Answers a join.
+    JoinReply(JoinReply),
 }
 
 impl Body {
@@ -76,6 +80,8 @@ impl Body {
             Self::Probe(_) => 3,
             Self::ProbeReply(_) => 4,
             Self::Hello(_) => 5,
+            Self::Join(_) => 6,
+            Self::JoinReply(_) => 7,
         }
     }
 
@@ -87,6 +93,8 @@ impl Body {
             Self::Probe(probe) => probe.encoded_len(),
             Self::ProbeReply(_) => ProbeReply::LEN,
             Self::Hello(_) => Hello::LEN,
+            Self::Join(_) => Join::LEN,
+            Self::JoinReply(_) => JoinReply::LEN,
         }
     }
 }
@@ -148,6 +156,8 @@ impl Frame {
             Body::Probe(probe) => probe.encode(out),
             Body::ProbeReply(reply) => reply.encode(out),
             Body::Hello(hello) => hello.encode(out),
+            Body::Join(join) => join.encode(out),
+            Body::JoinReply(reply) => reply.encode(out),
         }
         debug_assert_eq!(out.len(), end, "encoded_len is exact");
     }
@@ -190,6 +200,8 @@ impl Frame {
             3 => Body::Probe(Probe::decode(&mut reader)?),
             4 => Body::ProbeReply(ProbeReply::decode(&mut reader)?),
             5 => Body::Hello(Hello::decode(&mut reader)?),
+            6 => Body::Join(Join::decode(&mut reader)?),
+            7 => Body::JoinReply(JoinReply::decode(&mut reader)?),
             unknown => return Err(DecodeError::Kind(unknown)),
         };
         reader.finish()?;

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 
-use crate::{DecodeError, Frame, SignedBeacon};
+use crate::{DecodeError, Frame, Invitation, SignedBeacon};
 
 /// A frame is refused, or encodes to exactly the bytes it was decoded from.
 ///
@@ -33,6 +33,18 @@ pub fn beacon(data: &[u8]) -> Result<SignedBeacon, DecodeError> {
     explained(decoded, data.len())
 }
 
+/// An invitation is refused, or encodes to exactly the bytes it was decoded from.
+///
+/// # Errors
+/// Why it was refused.
+pub fn invitation(data: &[u8]) -> Result<Invitation, DecodeError> {
+    let decoded = Invitation::decode(Bytes::copy_from_slice(data));
+    if let Ok(invitation) = &decoded {
+        assert_eq!(invitation.encode(), data, "{invitation:?}");
+    }
+    explained(decoded, data.len())
+}
+
 /// The values that an error carries are true of the input.
 fn explained<T>(decoded: Result<T, DecodeError>, len: usize) -> Result<T, DecodeError> {
     if let Err(error) = &decoded {
@@ -49,6 +61,7 @@ fn explained<T>(decoded: Result<T, DecodeError>, len: usize) -> Result<T, Decode
             | DecodeError::Kind(_)
             | DecodeError::Class(_)
             | DecodeError::Ack(_)
+            | DecodeError::Verdict(_)
             | DecodeError::Inconsistent(_)
             | DecodeError::Magic => true,
         };

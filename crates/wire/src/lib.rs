@@ -6,13 +6,14 @@
 //!
 //! ```text
 //! frame  = hop header | [hop ack] | [route] | body
-//! body   = nothing | data | end ack | probe | probe reply | hello
+//! body   = nothing | data | end ack | probe | probe reply | hello | join | join reply
 //! ```
 //! The hop header, the hop ack and the route are for the next hop, in clear (the link encrypts).
 //! Data and end acks are for the destination: a relay forwards their bytes as they are. A sealed
 //! payload takes the place of the clear one without changing the shape.
 
 mod ack;
+mod address;
 mod beacon;
 mod data;
 mod error;
@@ -21,6 +22,8 @@ mod frame;
 #[doc(hidden)]
 pub mod fuzz;
 mod hello;
+mod invitation;
+mod join;
 mod probe;
 mod reader;
 
@@ -33,4 +36,6 @@ pub use data::{Data, MAX_MESSAGE};
 pub use error::DecodeError;
 pub use frame::{Body, Frame, HopHeader, NO_DEADLINE, Route, VERSION};
 pub use hello::Hello;
+pub use invitation::{Invitation, MAX_INTERNET_ADDRESS, MAX_INVITATION_ADDRESSES, SECRET};
+pub use join::{INVITATION_NAME, Join, JoinReply, JoinVerdict, PROOF};
 pub use probe::{Probe, ProbeReply};

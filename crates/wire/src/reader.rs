@@ -47,6 +47,15 @@ impl Reader {
         Ok(value)
     }
 
+    /// The next `len` bytes, without a copy.
+    pub(crate) fn take(&mut self, len: usize) -> Result<Bytes, DecodeError> {
+        let left = self.bytes.len();
+        if left < len {
+            return Err(DecodeError::Truncated { needed: len, left });
+        }
+        Ok(self.bytes.split_to(len))
+    }
+
     /// Everything that is left, without a copy.
     pub(crate) fn rest(&mut self) -> Bytes {
         std::mem::take(&mut self.bytes)

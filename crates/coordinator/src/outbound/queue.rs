@@ -4,7 +4,8 @@ use super::{Blocked, ENERGY_RETRY, PUMP_DEPTH, Reason};
 use crate::config::bounds;
 use crate::message::Message;
 use crate::{
-    Core, FailoverPolicy, Order, Outcome, PeerHandle, RejectReason, SendError, SendOptions, Ticket,
+    Core, FailoverPolicy, Order, Outcome, PeerHandle, RejectReason, SendError, SendOptions,
+    Standing, Ticket,
 };
 use bitcraps_types::{PeerId, Timestamp, TrafficClass};
 use bitcraps_wire::MAX_MESSAGE;
@@ -44,6 +45,10 @@ impl Core {
         let class = options.class;
         if self.shut_down {
             return Err(SendError::ShutDown);
+        }
+        let state = &self.peers[peer as usize];
+        if state.standing != Standing::Admitted {
+            return Err(SendError::NotAdmitted(state.id));
         }
         if payload.len() > MAX_MESSAGE {
             return Err(SendError::TooLarge { len: payload.len(), max: MAX_MESSAGE });

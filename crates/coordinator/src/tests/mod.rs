@@ -2,6 +2,7 @@
 
 mod pair;
 
+mod contest;
 mod copies;
 mod custody;
 mod deadlines;
@@ -13,3 +14,4 @@ mod hostile;
 mod links;
 mod model;
 mod queues;
+mod standing;

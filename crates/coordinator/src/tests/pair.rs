@@ -156,6 +156,13 @@ pub(super) struct Wire {
     pub(super) lanes: [Lane; 2],
 }
 
+impl Wire {
+    /// One that is not up.
+    pub(super) fn new(profile: Profile) -> Self {
+        Self { profile, ends: [None; 2], lanes: [Lane::new(), Lane::new()] }
+    }
+}
+
 pub(super) struct Node {
     pub(super) core: Core,
     pub(super) outcomes: Vec<(Timestamp, Ticket, Outcome)>,
@@ -219,15 +226,10 @@ impl Pair {
             takes: true,
             answer: Some(true),
         };
-        let wire = |profile: &Profile| Wire {
-            profile: *profile,
-            ends: [None; 2],
-            lanes: [Lane::new(), Lane::new()],
-        };
         Self {
             now: Timestamp::from_millis(1_000),
             nodes: configs.map(node),
-            wires: profiles.iter().map(wire).collect(),
+            wires: profiles.iter().map(|profile| Wire::new(*profile)).collect(),
             events: BinaryHeap::new(),
             order: 0,
             next_link: 0,
@@ -283,6 +285,10 @@ impl Pair {
         };
         self.nodes[side].core.link_up(facts, self.now);
         self.obey(side);
+    }
+
+    pub(super) fn is_up(&self, side: usize, wire: usize) -> bool {
+        self.wires[wire].ends[side].is_some()
     }
 
     /// Both ends learn that the wire is gone.

@@ -56,6 +56,7 @@ fn kind(error: &DecodeError) -> &'static str {
         DecodeError::Kind(_) => "kind",
         DecodeError::Class(_) => "class",
         DecodeError::Ack(_) => "ack",
+        DecodeError::Verdict(_) => "verdict",
         DecodeError::TooMany { what, .. } => what,
         DecodeError::Range { .. } => "range",
         DecodeError::Inconsistent(why) => why,
@@ -79,6 +80,8 @@ fn mutated_frames_reach_every_decoder_and_every_refusal() {
                 Body::Probe(_) => "=probe",
                 Body::ProbeReply(_) => "=probe reply",
                 Body::Hello(_) => "=hello",
+                Body::Join(_) => "=join",
+                Body::JoinReply(_) => "=join reply",
             },
         });
     }
@@ -87,6 +90,8 @@ fn mutated_frames_reach_every_decoder_and_every_refusal() {
         "=empty",
         "=end ack",
         "=hello",
+        "=join",
+        "=join reply",
         "=probe",
         "=probe reply",
         "a hello without echo carries one",
@@ -110,6 +115,7 @@ fn mutated_frames_reach_every_decoder_and_every_refusal() {
         "received ranges are not ascending and apart",
         "trailing",
         "truncated",
+        "verdict",
         "version",
     ];
     assert_eq!(seen.into_iter().collect::<Vec<_>>(), all);
@@ -131,6 +137,27 @@ fn mutated_beacons_reach_every_refusal() {
         "magic",
         "trailing",
         "truncated",
+    ];
+    assert_eq!(seen.into_iter().collect::<Vec<_>>(), all);
+}
+
+#[test]
+fn mutated_invitations_reach_every_refusal() {
+    let seeds = seeds(&strategies::invitation(), |invitation| invitation.encode().to_vec());
+    let mut rng = Rng::with_seed(3);
+    let mut seen = BTreeSet::new();
+    for _ in 0..INPUTS {
+        let read = fuzz::invitation(&mutated(&mut rng, &seeds));
+        seen.insert(read.map_or_else(|error| kind(&error), |_| "=invitation"));
+    }
+    let all = [
+        "=invitation",
+        "address family is neither 4 nor 6",
+        "an internet address is not printable",
+        "invitation addresses",
+        "trailing",
+        "truncated",
+        "version",
     ];
     assert_eq!(seen.into_iter().collect::<Vec<_>>(), all);
 }

@@ -36,7 +36,12 @@ fn cut(frame: &Frame, len: usize) -> Result<Frame, Option<DecodeError>> {
                 Some(padding) => Ok(with(Body::Probe(Probe { padding, ..*probe }))),
             }
         }
-        Body::Empty | Body::EndAck(_) | Body::ProbeReply(_) | Body::Hello(_) => Err(None),
+        Body::Empty
+        | Body::EndAck(_)
+        | Body::ProbeReply(_)
+        | Body::Hello(_)
+        | Body::Join(_)
+        | Body::JoinReply(_) => Err(None),
     }
 }
 
@@ -65,6 +70,15 @@ proptest! {
     }
 
     #[test]
+    fn a_cut_invitation_is_refused(invitation in strategies::invitation()) {
+        let bytes = invitation.encode();
+        for len in 0..bytes.len() {
+            let read = fuzz::invitation(&bytes[..len]);
+            prop_assert!(matches!(read, Err(DecodeError::Truncated { .. })), "{len}: {read:?}");
+        }
+    }
+
+    #[test]
     fn bytes_after_the_end_are_refused_or_belong(frame in strategies::frame(), tail in vec(1..=u8::MAX, 1..9)) {
         let longer = [frame.encode().as_ref(), &tail].concat();
         let read = fuzz::frame(&longer);
@@ -83,7 +97,12 @@ proptest! {
                 let why = "padding of a probe is not zero";
                 prop_assert_eq!(read, Err(DecodeError::Inconsistent(why)));
             }
-            Body::Empty | Body::EndAck(_) | Body::ProbeReply(_) | Body::Hello(_) => {
+            Body::Empty
+            | Body::EndAck(_)
+            | Body::ProbeReply(_)
+            | Body::Hello(_)
+            | Body::Join(_)
+            | Body::JoinReply(_) => {
                 prop_assert_eq!(read, Err(DecodeError::Trailing(tail.len())));
             }
         }
@@ -120,7 +139,7 @@ proptest! {
     }
 
     #[test]
-    fn noise_does_no_harm(noise in vec(any::<u8>(), 0..2_000), kind in 0..6_u8, flags in 0..4_u8) {
+    fn noise_does_no_harm(noise in vec(any::<u8>(), 0..2_000), kind in 0..8_u8, flags in 0..4_u8) {
         let known = fuzz::frame(&noise).is_ok();
         prop_assert!(!known || noise[0] == 1);
         let known = fuzz::beacon(&noise).is_ok();

@@ -2,8 +2,9 @@
 
 use bitcraps_types::{AckLevel, Epoch, PeerId, TrafficClass};
 use bitcraps_wire::{
-    Beacon, Body, Data, EndAck, Frame, Hello, HopAck, HopHeader, Partial, Probe, ProbeReply,
-    ResultEntry, Route, SignedBeacon, Status, StreamAck, VERSION,
+    Beacon, Body, Data, EndAck, Frame, Hello, HopAck, HopHeader, Invitation, Join, JoinReply,
+    JoinVerdict, Partial, Probe, ProbeReply, ResultEntry, Route, SignedBeacon, Status, StreamAck,
+    VERSION,
 };
 use bytes::Bytes;
 
@@ -96,8 +97,15 @@ fn an_end_ack_is_laid_out_as_ever() {
 fn probes_and_hellos_are_laid_out_as_ever() {
     let probe = Body::Probe(Probe { nonce: 1, padding: 5 });
     let reply = Body::ProbeReply(ProbeReply { nonce: 1, dwell_us: 2 });
-    let hello = Hello { epoch: Epoch(1), memory: Epoch(9), link_tag: 2, challenge: 3, echo: None };
-    let known = "0000000000000001 0000000000000009 00000002 0000000000000003";
+    let hello = Hello {
+        epoch: Epoch(1),
+        memory: Epoch(9),
+        instance: 8,
+        link_tag: 2,
+        challenge: 3,
+        echo: None,
+    };
+    let known = "0000000000000001 0000000000000009 0000000000000008 00000002 0000000000000003";
     for (body, kind, expected_body) in [
         (probe, "03", "0000000000000001 0000000000".to_owned()),
         (reply, "04", "0000000000000001 00000002".to_owned()),
@@ -111,6 +119,34 @@ fn probes_and_hellos_are_laid_out_as_ever() {
         let bytes = frame(body).encode();
         assert_eq!(hex(&bytes), expected(&["01 00", kind, HEAD, &expected_body]));
     }
+}
+
+#[test]
+fn joins_are_laid_out_as_ever() {
+    let join = Join { invitation: [0xAB; 8], proof: [0xCD; 32] };
+    let body = ["ab".repeat(8), "cd".repeat(32)].concat();
+    assert_eq!(hex(&frame(Body::Join(join)).encode()), expected(&["01 00 06", HEAD, &body]));
+    for (at, verdict) in JoinVerdict::ALL.into_iter().enumerate() {
+        let reply = JoinReply { invitation: [0xAB; 8], verdict };
+        let body = format!("{} {at:02x}", "ab".repeat(8));
+        let bytes = frame(Body::JoinReply(reply)).encode();
+        assert_eq!(hex(&bytes), expected(&["01 00 07", HEAD, &body]));
+    }
+}
+
+#[test]
+fn an_invitation_is_laid_out_as_ever() {
+    let invitation = Invitation {
+        inviter: PeerId::from_bytes([0xEE; 32]),
+        secret: [0x77; 16],
+        lan: vec![([192, 0, 2, 1], 0x1234).into()],
+        internet: Some("ab c".to_owned()),
+    };
+    let said = ["01", &"ee".repeat(32), &"77".repeat(16), "01 04 c0000201 1234", "04 61622063"];
+    assert_eq!(hex(&invitation.encode()), expected(&said));
+    let bare = Invitation { lan: Vec::new(), internet: None, ..invitation };
+    let said = ["01", &"ee".repeat(32), &"77".repeat(16), "00 00"];
+    assert_eq!(hex(&bare.encode()), expected(&said));
 }
 
 #[test]

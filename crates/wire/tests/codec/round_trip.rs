@@ -19,6 +19,11 @@ proptest! {
     }
 
     #[test]
+    fn an_invitation_is_read_back(invitation in strategies::invitation()) {
+        prop_assert_eq!(fuzz::invitation(&invitation.encode()), Ok(invitation));
+    }
+
+    #[test]
     fn frames_that_differ_have_different_bytes(one in strategies::frame(), two in strategies::frame()) {
         prop_assert_eq!(one == two, one.encode() == two.encode());
     }

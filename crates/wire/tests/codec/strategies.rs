@@ -4,8 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use bitcraps_types::{AckLevel, Epoch, PeerId, TrafficClass};
 use bitcraps_wire::{
-    Beacon, Body, Data, EndAck, Frame, Hello, HopAck, HopHeader, MAX_ACK_BLOCKS, MAX_ACK_WORDS,
-    MAX_BEACON_ADDRESSES, MAX_MESSAGE, MAX_PARTIALS, MAX_RANGES, MAX_RESULTS, Partial, Probe,
+    Beacon, Body, Data, EndAck, Frame, Hello, HopAck, HopHeader, Invitation, Join, JoinReply,
+    JoinVerdict, MAX_ACK_BLOCKS, MAX_ACK_WORDS, MAX_BEACON_ADDRESSES, MAX_INTERNET_ADDRESS,
+    MAX_INVITATION_ADDRESSES, MAX_MESSAGE, MAX_PARTIALS, MAX_RANGES, MAX_RESULTS, Partial, Probe,
     ProbeReply, ResultEntry, Route, SignedBeacon, Status, StreamAck,
 };
 use bytes::Bytes;
@@ -85,8 +86,14 @@ pub(crate) fn data() -> impl Strategy<Value = Data> {
 }
 
 fn result_entry() -> impl Strategy<Value = ResultEntry> {
-    let statuses =
-        [Status::Applied, Status::Refused, Status::Late, Status::TooOld, Status::Unrecorded];
+    let statuses = [
+        Status::Applied,
+        Status::Refused,
+        Status::Late,
+        Status::TooOld,
+        Status::Unrecorded,
+        Status::NotAdmitted,
+    ];
     (any::<u64>(), any::<u16>(), select(statuses.to_vec()))
         .prop_map(|(sequence, attempt, status)| ResultEntry { sequence, attempt, status })
 }
@@ -149,15 +156,25 @@ pub(crate) fn probe_reply() -> impl Strategy<Value = ProbeReply> {
 }
 
 pub(crate) fn hello() -> impl Strategy<Value = Hello> {
-    (epoch(), epoch(), 1..=u32::MAX, any::<u64>(), any::<Option<u64>>()).prop_map(
-        |(epoch, memory, link_tag, challenge, echo)| Hello {
+    (epoch(), epoch(), any::<u64>(), 1..=u32::MAX, any::<u64>(), any::<Option<u64>>()).prop_map(
+        |(epoch, memory, instance, link_tag, challenge, echo)| Hello {
             epoch,
             memory,
+            instance,
             link_tag,
             challenge,
             echo,
         },
     )
+}
+
+fn join() -> impl Strategy<Value = Join> {
+    any::<([u8; 8], [u8; 32])>().prop_map(|(invitation, proof)| Join { invitation, proof })
+}
+
+fn join_reply() -> impl Strategy<Value = JoinReply> {
+    (any::<[u8; 8]>(), select(JoinVerdict::ALL.to_vec()))
+        .prop_map(|(invitation, verdict)| JoinReply { invitation, verdict })
 }
 
 fn body() -> impl Strategy<Value = Body> {
@@ -168,18 +185,31 @@ fn body() -> impl Strategy<Value = Body> {
         probe().prop_map(Body::Probe),
         probe_reply().prop_map(Body::ProbeReply),
         hello().prop_map(Body::Hello),
+        join().prop_map(Body::Join),
+        join_reply().prop_map(Body::JoinReply),
     ]
 }
 
-/// Every shape of frame, one sixth of each body.
+/// Every shape of frame, one eighth of each body.
 pub(crate) fn frame() -> impl Strategy<Value = Frame> {
     let parts = (header(), proptest::option::of(hop_ack()), proptest::option::of(route()), body());
     parts.prop_map(|(header, hop_ack, route, body)| Frame { header, hop_ack, route, body })
 }
 
+fn address() -> impl Strategy<Value = SocketAddr> {
+    (any::<IpAddr>(), any::<u16>()).prop_map(|(ip, port)| SocketAddr::new(ip, port))
+}
+
+pub(crate) fn invitation() -> impl Strategy<Value = Invitation> {
+    let lan = vec(address(), 0..=MAX_INVITATION_ADDRESSES);
+    let internet = vec(b' '..=b'~', 1..=MAX_INTERNET_ADDRESS)
+        .prop_map(|text| String::from_utf8_lossy(&text).into_owned());
+    (peer(), any::<[u8; 16]>(), lan, proptest::option::of(internet))
+        .prop_map(|(inviter, secret, lan, internet)| Invitation { inviter, secret, lan, internet })
+}
+
 pub(crate) fn signed_beacon() -> impl Strategy<Value = SignedBeacon> {
-    let address = (any::<IpAddr>(), any::<u16>()).prop_map(|(ip, port)| SocketAddr::new(ip, port));
-    let addresses = vec(address, 0..=MAX_BEACON_ADDRESSES);
+    let addresses = vec(address(), 0..=MAX_BEACON_ADDRESSES);
     let signature = (any::<[u8; 32]>(), any::<[u8; 32]>());
     (peer(), any::<u64>(), addresses, signature).prop_map(|(peer, sequence, addresses, (r, s))| {
         let mut signature = [0; 64];
