@@ -2,9 +2,9 @@ use crate::distance::Search;
 use crate::wavefront::{LANES, Wavefront};
 use crate::{Graph, Snapshot, UNREACHED};
 
-/// A search for one source at a time goes on while it rules out this many candidates; below that,
-/// searches side by side are cheaper for each.
-const WORTH_A_SEARCH: usize = 24;
+/// Searches side by side cost as much as this many searches, for each hop of the diameter: a peer is
+/// visited again in nearly every level.
+const SINGLES_PER_HOP: usize = 3;
 
 /// Greatest distances in hops, exact.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -74,11 +74,16 @@ struct Bounds<'a> {
     best: u32,
     /// No peer's eccentricity is above this and above `best`.
     upper: Vec<u32>,
-    /// No peer's eccentricity is below this.
+    /// The farthest source that a peer is from, while `central` holds; [`UNREACHED`] for those that
+    /// were sources themselves.
     lower: Vec<u32>,
+    /// Peers whose `upper` may be above `best`, less `base`; others cannot be the end of a longer
+    /// path.
+    open: Vec<u32>,
+    /// Whether searches from central peers still rule out more than others.
+    central: bool,
     /// Distances from the central peer that leaves the fewest candidates.
     levels: Vec<u32>,
-    candidates: usize,
 }
 
 impl<'a> Bounds<'a> {
@@ -90,8 +95,9 @@ impl<'a> Bounds<'a> {
             best: 0,
             upper: vec![UNREACHED; peers],
             lower: vec![0; peers],
+            open: (0..peers as u32).collect(),
+            central: true,
             levels: vec![UNREACHED; peers],
-            candidates: usize::MAX,
         }
     }
 
@@ -108,7 +114,7 @@ impl<'a> Bounds<'a> {
             let Some(middle) = self.middle() else { break };
             self.search_from(middle);
             self.centre();
-            if self.candidates == 0 {
+            if self.count(&self.levels) == 0 {
                 return self.best;
             }
         }
@@ -118,24 +124,28 @@ impl<'a> Bounds<'a> {
     /// Searches until nobody is left whose eccentricity could be above the best.
     fn close(mut self) -> u32 {
         let mut wavefront = None;
-        let mut central = false;
-        let mut idle = 0;
+        // What the last search from a far and from a central peer ruled out.
+        let mut ruled_out = [usize::MAX; 2];
+        let mut covering = true;
         loop {
             self.tighten();
             let left = self.count(&self.levels);
             let Some(farthest) = self.worst() else { return self.best };
-            if left > LANES / 4 && idle < 2 {
-                let source = if central { self.most_central() } else { Some(farthest) };
-                let Some(source) = source else { return self.best };
-                self.search_from(source);
+            let side_by_side = SINGLES_PER_HOP * self.best as usize;
+            let alone = ruled_out[0].max(ruled_out[1]).saturating_mul(side_by_side);
+            if left <= side_by_side || alone >= left.min(LANES) {
+                let from_centre = self.central && ruled_out[1] > ruled_out[0];
+                self.search_from(if from_centre { self.most_central() } else { farthest });
                 self.centre();
-                central = !central;
-                let ruled_out = left.saturating_sub(self.count(&self.levels));
-                idle = if ruled_out < WORTH_A_SEARCH { idle + 1 } else { 0 };
+                let after = self.count(&self.levels);
+                ruled_out[usize::from(from_centre)] = left.saturating_sub(after);
+                self.central &= !from_centre || ruled_out[1] > 1;
             } else {
                 let wavefront = wavefront.get_or_insert_with(|| Wavefront::new(self.upper.len()));
-                self.search_side_by_side(wavefront);
-                idle = if left > 16 * LANES { 0 } else { idle };
+                let sources = self.sources(covering);
+                self.search_side_by_side(wavefront, &sources);
+                let after = self.count(&self.levels);
+                covering &= left.saturating_sub(after) >= sources.len();
             }
         }
     }
@@ -143,15 +153,21 @@ impl<'a> Bounds<'a> {
     fn search_from(&mut self, source: u32) {
         let eccentricity = self.search.run(self.graph, source, self.base);
         self.best = self.best.max(eccentricity);
-        for ((upper, lower), hops) in
-            self.upper.iter_mut().zip(&mut self.lower).zip(&self.search.hops)
-        {
-            *upper = (*upper).min(eccentricity + hops);
-            *lower = (*lower).max(*hops);
+        let (best, hops) = (self.best, &self.search.hops);
+        let at = source - self.base;
+        let upper = &mut self.upper;
+        upper[at as usize] = eccentricity;
+        self.open.retain(|peer| {
+            let bound = &mut upper[*peer as usize];
+            *bound = (*bound).min(eccentricity + hops[*peer as usize]);
+            *bound > best
+        });
+        if self.central {
+            for (lower, hops) in self.lower.iter_mut().zip(hops) {
+                *lower = (*lower).max(*hops);
+            }
         }
-        let at = (source - self.base) as usize;
-        self.upper[at] = eccentricity;
-        self.lower[at] = eccentricity;
+        self.lower[at as usize] = UNREACHED;
     }
 
     /// A peer half way between the source of the last search and the peer farthest from it.
@@ -169,65 +185,83 @@ impl<'a> Bounds<'a> {
     /// How many peers may be the end of a longer path, on a level that only one end of it can avoid:
     /// of two peers farther apart than `best`, one is more than half of that from any third.
     fn count(&self, levels: &[u32]) -> usize {
-        let best = self.best;
-        let levels = levels.iter().zip(&self.upper);
-        levels
-            .filter(|(level, upper)| 2 * u64::from(**level) > u64::from(best) && **upper > best)
-            .count()
+        let half = self.best / 2;
+        self.open.iter().filter(|at| levels[**at as usize] > half).count()
     }
 
     /// Keeps the distances of the last search when they leave fewer candidates.
     fn centre(&mut self) {
-        let with = self.count(&self.search.hops);
-        self.candidates = self.count(&self.levels);
-        if with < self.candidates || self.levels[0] == UNREACHED {
-            self.candidates = with;
+        if self.levels[0] == UNREACHED || self.count(&self.search.hops) < self.count(&self.levels) {
             self.levels.copy_from_slice(&self.search.hops);
         }
     }
 
-    /// The other end of a longer path is no candidate that was ruled out, which bounds the level
-    /// that it can be on.
+    /// The other end of a longer path is open too, which bounds the level that it can be on.
     fn tighten(&mut self) {
-        let best = self.best;
-        let open = self.levels.iter().zip(&self.upper).filter(|(_, upper)| **upper > best);
-        let Some(deepest) = open.map(|(level, _)| *level).max() else { return };
-        for (upper, level) in self.upper.iter_mut().zip(&self.levels) {
-            *upper = (*upper).min(level + deepest);
-        }
+        let Self { best, levels, open, .. } = self;
+        let Some(deepest) = open.iter().map(|at| levels[*at as usize]).max() else { return };
+        open.retain(|at| levels[*at as usize] + deepest > *best);
     }
 
-    fn is_candidate(&self, at: usize) -> bool {
-        self.upper[at] > self.best && 2 * self.levels[at] > self.best
+    fn candidates(&self) -> impl Iterator<Item = u32> + '_ {
+        let half = self.best / 2;
+        self.open.iter().copied().filter(move |at| self.levels[*at as usize] > half)
     }
 
     /// The candidate with the highest bound.
     fn worst(&self) -> Option<u32> {
-        let candidates = (0..self.upper.len()).filter(|at| self.is_candidate(*at));
-        let worst = candidates.max_by_key(|at| (self.upper[*at], self.lower[*at]))?;
-        Some(self.base + worst as u32)
+        let key = |at: &u32| (self.upper[*at as usize], self.levels[*at as usize]);
+        self.candidates().max_by_key(key).map(|at| self.base + at)
     }
 
     /// The peer from which all sources so far are near, and which was none.
-    fn most_central(&self) -> Option<u32> {
-        let open = (0..self.upper.len()).filter(|at| self.upper[*at] > self.lower[*at]);
-        let nearest = open.min_by_key(|at| (self.lower[*at], self.upper[*at]))?;
-        Some(self.base + nearest as u32)
+    fn most_central(&self) -> u32 {
+        let nearest = self.lower.iter().enumerate().min_by_key(|(_, lower)| **lower);
+        self.base + nearest.map_or(0, |(at, _)| at as u32)
     }
 
-    /// Exact eccentricities of the candidates with the highest bounds.
-    fn search_side_by_side(&mut self, wavefront: &mut Wavefront) {
-        let mut sources: Vec<u32> =
-            (0..self.upper.len()).filter(|at| self.is_candidate(*at)).map(|at| at as u32).collect();
-        if sources.len() > LANES {
-            let upper = &self.upper;
-            let key = |at: &u32| std::cmp::Reverse(upper[*at as usize]);
-            sources.select_nth_unstable_by_key(LANES, key);
-            sources.truncate(LANES);
+    /// Up to [`LANES`] sources. When `covering`, each stands for the candidates around it, which its
+    /// eccentricity bounds; otherwise they are the candidates with the highest bounds.
+    fn sources(&self, covering: bool) -> Vec<u32> {
+        let mut candidates: Vec<u32> = self.candidates().map(|at| self.base + at).collect();
+        let upper = |peer: &u32| std::cmp::Reverse(self.upper[(*peer - self.base) as usize]);
+        if !covering {
+            if candidates.len() > LANES {
+                candidates.select_nth_unstable_by_key(LANES, upper);
+                candidates.truncate(LANES);
+            }
+            return candidates;
         }
-        sources.iter_mut().for_each(|source| *source += self.base);
+        candidates.sort_by_key(upper);
+        let mut covered = vec![false; self.upper.len()];
+        let mut sources = Vec::with_capacity(LANES);
+        for candidate in candidates {
+            if covered[(candidate - self.base) as usize] {
+                continue;
+            }
+            // Who has many neighbours is near to many.
+            let around = self.graph.row(candidate).iter().copied();
+            // A bound of theirs is of use when it is below the best.
+            let low = |peer: &u32| self.lower[(*peer - self.base) as usize] < self.best;
+            let source = around.filter(low).max_by_key(|peer| self.graph.degree(*peer));
+            let source = source.unwrap_or(candidate);
+            covered[(source - self.base) as usize] = true;
+            covered[(candidate - self.base) as usize] = true;
+            for other in self.graph.row(source) {
+                covered[(other - self.base) as usize] = true;
+            }
+            sources.push(source);
+            if sources.len() == LANES {
+                break;
+            }
+        }
+        sources
+    }
+
+    /// Exact eccentricities of the sources, and the bounds of those near them.
+    fn search_side_by_side(&mut self, wavefront: &mut Wavefront, sources: &[u32]) {
         let mut eccentricities = [0; LANES];
-        wavefront.run(self.graph, self.base, &sources, |distance, lanes, _| {
+        wavefront.run(self.graph, self.base, sources, |distance, lanes, _| {
             for (word, bits) in lanes.iter().enumerate() {
                 let mut bits = *bits;
                 while bits != 0 {
@@ -236,16 +270,40 @@ impl<'a> Bounds<'a> {
                 }
             }
         });
+        let mut rings: Vec<Vec<u32>> = Vec::new();
         for (&source, eccentricity) in sources.iter().zip(eccentricities) {
             self.best = self.best.max(eccentricity);
             let at = (source - self.base) as usize;
             self.upper[at] = eccentricity;
-            self.lower[at] = eccentricity;
-            for &other in self.graph.row(source) {
-                let near = &mut self.upper[(other - self.base) as usize];
-                *near = (*near).min(eccentricity + 1);
+            self.lower[at] = UNREACHED;
+            let ring = eccentricity as usize;
+            if ring >= rings.len() {
+                rings.resize_with(ring + 1, Vec::new);
+            }
+            rings[ring].push(source);
+        }
+        // A neighbour's eccentricity is at most one above: from the lowest to just below the best.
+        for bound in 0..self.best as usize {
+            let now = rings.get_mut(bound).map(std::mem::take).unwrap_or_default();
+            let next = bound as u32 + 1;
+            for peer in now {
+                if self.upper[(peer - self.base) as usize] < bound as u32 {
+                    continue;
+                }
+                for &other in self.graph.row(peer) {
+                    let near = &mut self.upper[(other - self.base) as usize];
+                    if *near > next {
+                        *near = next;
+                        if next as usize >= rings.len() {
+                            rings.resize_with(next as usize + 1, Vec::new);
+                        }
+                        rings[next as usize].push(other);
+                    }
+                }
             }
         }
+        let (best, upper) = (self.best, &self.upper);
+        self.open.retain(|at| upper[*at as usize] > best);
     }
 }
 
