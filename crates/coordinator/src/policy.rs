@@ -351,32 +351,42 @@ impl Ranking {
 pub fn rank(candidates: &[Candidate], packet: &Packet, now: Timestamp) -> Ranking {
     let whole = SizeBucket::of(packet.bytes + Frame::DATA_OVERHEAD);
     let bucket = |c: &Candidate| bucket_of(c, packet, whole);
+    let mut keys = [0; LINKS_PER_PEER];
+    let considered = candidates.len().min(LINKS_PER_PEER);
+    let (keys, candidates) = (&mut keys[..considered], &candidates[..considered]);
     // One loop for each policy, so that none pays for another.
     match packet.policy {
-        FailoverPolicy::FastestFirst => order(candidates, |c| {
+        FailoverPolicy::FastestFirst => fill(keys, candidates, |c| {
             let bucket = bucket(c);
             (tier(c, packet, bucket), fastest(c, packet, bucket))
         }),
-        FailoverPolicy::MostReliable => order(candidates, |c| {
+        FailoverPolicy::MostReliable => fill(keys, candidates, |c| {
             let bucket = bucket(c);
             (tier(c, packet, bucket), most_reliable(c, packet, bucket))
         }),
-        FailoverPolicy::EnergyEfficient => {
-            order(candidates, |c| (tier(c, packet, bucket(c)), energy_efficient(c, packet, now)))
-        }
+        FailoverPolicy::EnergyEfficient => fill(keys, candidates, |c| {
+            (tier(c, packet, bucket(c)), energy_efficient(c, packet, now))
+        }),
         FailoverPolicy::LoadBalanced => {
-            order(candidates, |c| (tier(c, packet, bucket(c)), load_balanced(c, packet, now)))
+            fill(keys, candidates, |c| (tier(c, packet, bucket(c)), load_balanced(c, packet, now)))
         }
+    }
+    match *keys {
+        [a, b, c] => order_three(a, b, c),
+        _ => order_any(keys),
     }
 }
 
 const INDEX_BITS: u32 = LINKS_PER_PEER.ilog2();
 const _: () = assert!(COST_BITS + INDEX_BITS + 3 <= u64::BITS, "tier, cost and index fit");
 
-/// Tier, cost and place in the slice as one number: what is less comes first.
+/// Tier, cost and place in the slice of each as one number: what is less comes first.
 #[inline]
-fn key((tier, cost): (Tier, u64), index: usize) -> u64 {
-    ((tier as u64) << COST_BITS | cost.min(COST_MAX)) << INDEX_BITS | index as u64
+fn fill(keys: &mut [u64], candidates: &[Candidate], score: impl Fn(&Candidate) -> (Tier, u64)) {
+    for (i, (key, candidate)) in keys.iter_mut().zip(candidates).enumerate() {
+        let (tier, cost) = score(candidate);
+        *key = ((tier as u64) << COST_BITS | cost.min(COST_MAX)) << INDEX_BITS | i as u64;
+    }
 }
 
 #[inline]
@@ -385,20 +395,19 @@ fn index_of(key: u64) -> u32 {
 }
 
 #[inline]
-fn order(candidates: &[Candidate], score: impl Fn(&Candidate) -> (Tier, u64)) -> Ranking {
-    if let [a, b, c] = candidates {
-        let (a, b, c) = (key(score(a), 0), key(score(b), 1), key(score(c), 2));
-        let (less, more) = (a.min(b), a.max(b));
-        let (first, rest) = (less.min(c), less.max(c));
-        let (second, third) = (more.min(rest), more.max(rest));
-        let order =
-            index_of(first) | index_of(second) << PLACE_BITS | index_of(third) << (2 * PLACE_BITS);
-        return Ranking { order, len: 3 };
-    }
-    let mut keys = [0u64; LINKS_PER_PEER];
-    let considered = candidates.len().min(LINKS_PER_PEER);
-    for (i, candidate) in candidates[..considered].iter().enumerate() {
-        let key = key(score(candidate), i);
+fn order_three(a: u64, b: u64, c: u64) -> Ranking {
+    let (less, more) = (a.min(b), a.max(b));
+    let (first, rest) = (less.min(c), less.max(c));
+    let (second, third) = (more.min(rest), more.max(rest));
+    let (second, third) = (index_of(second) << PLACE_BITS, index_of(third) << (2 * PLACE_BITS));
+    Ranking { order: index_of(first) | second | third, len: 3 }
+}
+
+/// Out of the way of those who have three.
+#[inline(never)]
+fn order_any(keys: &mut [u64]) -> Ranking {
+    for i in 1..keys.len() {
+        let key = keys[i];
         let mut at = i;
         while at > 0 && keys[at - 1] > key {
             keys[at] = keys[at - 1];
@@ -406,11 +415,8 @@ fn order(candidates: &[Candidate], score: impl Fn(&Candidate) -> (Tier, u64)) ->
         }
         keys[at] = key;
     }
-    let mut ranking = Ranking { order: 0, len: considered as u8 };
-    for key in keys[..considered].iter().rev() {
-        ranking.order = ranking.order << PLACE_BITS | index_of(*key);
-    }
-    ranking
+    let order = keys.iter().rev().fold(0, |order, key| order << PLACE_BITS | index_of(*key));
+    Ranking { order, len: keys.len() as u8 }
 }
 
 #[cfg(test)]
