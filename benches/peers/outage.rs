@@ -95,7 +95,7 @@ impl Record {
         let count = |what, value: usize| Row::new(name(what), value as f64, "");
         report.push(count("events", self.resumed.len()));
         report.push(count("events that never resumed", self.never).at_most(0.0));
-        report.push(count("events void, the link killed was not in use", self.void));
+        report.push(count("events void, the link killed not in use or its pair not back", self.void));
         report.push(count("messages sent", self.sent));
         report.push(count("messages lost", self.lost).at_most(0.0));
         report.push(count("messages received twice", self.twice).at_most(0.0));
@@ -131,12 +131,14 @@ impl Lane {
         let mut scene = Scene::set(self.lane, self.hedging, seed).await?;
         let books = scene.books.clone();
         let sending = scene.send();
-        let mut onsets = Vec::new();
+        let (mut onsets, mut void) = (Vec::new(), 0);
         sleep(WARM).await;
         for event in 0..events {
-            if event > 0 {
-                scene.near.trusts(scene.far.peer, 2).await?;
-                scene.far.trusts(scene.near.peer, 2).await?;
+            // On a machine that starves its processes a link may fall again and again, and is then
+            // kept out of use for longer than anybody waits: the pair's other events are void.
+            if event > 0 && !scene.trusted().await {
+                void += events - event;
+                break;
             }
             // Any moment between two messages.
             sleep(WARM / 4 + Duration::from_micros(rng.u64(0..5_000))).await;
@@ -157,6 +159,7 @@ impl Lane {
         let books = lock(&books);
         let mut record = books.record(&onsets);
         record.transmissions = transmissions;
+        record.void += void;
         Ok(record)
     }
 }
@@ -232,6 +235,12 @@ impl Scene {
         let books = Arc::new(Mutex::new(Books::default()));
         let application = tokio::spawn(receive(far.coordinator.inbox(), books.clone()));
         Ok(Self { near: Arc::new(near), far, relays, books, application })
+    }
+
+    /// Waits until both ends trust both links; false when they do not in time.
+    async fn trusted(&self) -> bool {
+        self.near.trusts(self.far.peer, 2).await.is_ok()
+            && self.far.trusts(self.near.peer, 2).await.is_ok()
     }
 
     fn set_hole(&self, link: LinkId, hole: bool) {

@@ -169,6 +169,28 @@ async fn fault_07_a_dial_that_blocks_holds_up_no_other_dial() {
     assert!(matches!(outcome, Outcome::Delivered { .. }));
 }
 
+/// The acknowledgement lay in the socket while the process did not run: that is no loss.
+#[tokio::test(start_paused = true)]
+async fn fault_11_after_a_stall_what_came_is_read_before_anything_is_judged_lost() {
+    let (near, far) = (Party::new(1), Party::new(2));
+    for kind in [TransportType::WiFiDirect, TransportType::Internet] {
+        let network = MockNetwork::new(kind, near.id, far.id);
+        let (here, there, _handle) = network.pair();
+        near.driver.register_transport(Arc::new(here)).await.unwrap();
+        far.driver.register_transport(Arc::new(there)).await.unwrap();
+    }
+    near.ready(2).await;
+    for stall in [10 * MS, 50 * MS, 90 * MS] {
+        let receipt = near.send(&far, SendOptions::new(TrafficClass::Realtime));
+        tokio::time::advance(stall).await;
+        let outcome = receipt.await;
+        assert!(
+            matches!(outcome, Outcome::Delivered { attempts: 1, .. }),
+            "{stall:?}: {outcome:?}"
+        );
+    }
+}
+
 /// A driver that dies in each of its first dials.
 struct Mortal {
     inner: MockTransport,

@@ -27,6 +27,12 @@ const NOTICES: usize = 1_024;
 const DIALS: usize = 64;
 /// Longest sleep of the timer: the machine's clock counts suspend, the runtime's does not.
 const MAX_SLEEP: Duration = Duration::from_secs(1);
+/// An alarm this late tells that the process was not running. The runtime's own timers are up to
+/// 1 ms late, and a busy machine adds about as much.
+const STALLED: Duration = Duration::from_millis(4);
+/// After a stall, time for the readers to hand over what came meanwhile, before the machine judges
+/// anything as missing.
+const CATCH_UP: Duration = Duration::from_millis(1);
 
 /// Reads the machine's clock.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -326,20 +332,31 @@ impl<M> Drop for Shared<M> {
 
 /// Serves the machine's timers; ends when the driver is dropped.
 async fn run_timers<M: Machine>(shared: Weak<Shared<M>>) {
+    let mut caught_up = false;
     loop {
         let Some(driver) = shared.upgrade() else {
             return;
         };
         let sleep = driver.run(|state, now| {
             // Events may have been served inline meanwhile; look again rather than trust the alarm.
+            let late = state.machine.next_deadline().map_or(Duration::ZERO, |at| now.since(at));
+            if late >= STALLED && !caught_up {
+                state.armed = now;
+                return None;
+            }
             if state.machine.next_deadline().is_some_and(|at| at <= now) {
                 state.machine.on_timer(now);
             }
             let next = state.machine.next_deadline();
             let sleep = next.map_or(MAX_SLEEP, |at| at.since(now)).min(MAX_SLEEP);
             state.armed = now + sleep;
-            sleep
+            Some(sleep)
         });
+        caught_up = sleep.is_none();
+        let Some(sleep) = sleep else {
+            tokio::time::sleep(CATCH_UP).await;
+            continue;
+        };
         tokio::select! {
             () = tokio::time::sleep(sleep) => {}
             () = driver.rearm.notified() => {}
