@@ -95,7 +95,8 @@ impl Record {
         let count = |what, value: usize| Row::new(name(what), value as f64, "");
         report.push(count("events", self.resumed.len()));
         report.push(count("events that never resumed", self.never).at_most(0.0));
-        report.push(count("events void, the link killed not in use or its pair not back", self.void));
+        report
+            .push(count("events void, the link killed not in use or its pair not back", self.void));
         report.push(count("messages sent", self.sent));
         report.push(count("messages lost", self.lost).at_most(0.0));
         report.push(count("messages received twice", self.twice).at_most(0.0));
