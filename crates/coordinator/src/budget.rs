@@ -5,7 +5,7 @@ use bitcraps_types::Timestamp;
 /// A token bucket that also fills with use: retries and hedges may cost a share of what is sent,
 /// plus a trickle, so that a failing network is never buried under repeats of itself.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Budget {
+pub struct Budget {
     tokens: f64,
     burst: f64,
     per_second: f64,
@@ -15,17 +15,17 @@ pub(crate) struct Budget {
 
 impl Budget {
     /// `share` of a token for each unit sent, `per_second` tokens beside, at most `burst` saved.
-    pub(crate) const fn new(share: f64, per_second: f64, burst: f64) -> Self {
+    pub const fn new(share: f64, per_second: f64, burst: f64) -> Self {
         Self { tokens: burst, burst, per_second, share, refilled: Timestamp::ZERO }
     }
 
     /// `units` were sent for the first time.
-    pub(crate) fn earn(&mut self, units: f64) {
+    pub fn earn(&mut self, units: f64) {
         self.tokens = (self.tokens + self.share * units).min(self.burst);
     }
 
     /// Takes `cost` tokens, down to `-credit`, or nothing.
-    pub(crate) fn take(&mut self, cost: f64, credit: f64, now: Timestamp) -> bool {
+    pub fn take(&mut self, cost: f64, credit: f64, now: Timestamp) -> bool {
         self.refill(now);
         let enough = self.tokens + credit >= cost;
         if enough {
@@ -35,7 +35,7 @@ impl Budget {
     }
 
     /// Whether [`Self::take`] would succeed.
-    pub(crate) fn has(&mut self, cost: f64, credit: f64, now: Timestamp) -> bool {
+    pub fn has(&mut self, cost: f64, credit: f64, now: Timestamp) -> bool {
         self.refill(now);
         self.tokens + credit >= cost
     }

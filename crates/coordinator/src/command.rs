@@ -168,6 +168,11 @@ pub enum Notice {
         /// What it may do now.
         standing: Standing,
     },
+    /// An invitation was proved to this node, or one that this node proves was answered.
+    Admission {
+        /// The other end.
+        peer: PeerId,
+    },
     /// Two devices use one key: both answered at the same time. Told once for each that is shut out.
     KeyConflict {
         /// The key.

@@ -50,6 +50,7 @@ mod tests;
 mod upkeep;
 mod window;
 
+pub use budget::Budget;
 pub use command::{CloseReason, Command, Delivery, LinkChange, Notice};
 pub use config::{Config, TransportConfig, bounds};
 pub use core::Core;

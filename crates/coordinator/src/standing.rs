@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::budget::Budget;
 use crate::command::CloseReason;
 use crate::window::Seen;
-use crate::{Command, Core, Notice, Outcome, RejectReason};
+use crate::{Command, Core, Notice, Outcome, PeerHandle, RejectReason};
 
 /// What one stranger may send in a second, in bytes, and what it may have saved up: greetings,
 /// probes, an invitation's proof, and a large message or two that is refused with an answer.
@@ -126,6 +126,28 @@ impl Core {
                 self.command(Command::Close { link, why: CloseReason::Blocked });
             }
         }
+    }
+
+    /// [`Self::add_peer`] of a peer whose standing is known.
+    pub fn meet(&mut self, id: PeerId, standing: Standing, now: Timestamp) -> Option<PeerHandle> {
+        if self.peer(id).is_some() {
+            self.set_standing(id, standing, now);
+            return self.peer(id);
+        }
+        let handle = self.add_peer(id)?;
+        self.peers[handle.0 as usize].standing = standing;
+        Some(handle)
+    }
+
+    /// Every known peer.
+    pub fn peer_ids(&self) -> Vec<PeerId> {
+        self.peers.iter().map(|peer| peer.id).collect()
+    }
+
+    /// Whether another device was seen lately that uses the peer's key.
+    pub fn is_contested(&self, id: PeerId, now: Timestamp) -> bool {
+        let handle = self.peer(id);
+        handle.is_some_and(|h| self.peers[h.0 as usize].shut_out(now).is_some())
     }
 
     /// Whether a frame may be looked at: those of strangers only within their allowance.

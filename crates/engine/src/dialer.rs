@@ -54,6 +54,8 @@ struct Target {
     failures: u32,
     /// Failures since it was heard of.
     unheard: u32,
+    /// To be forgotten when the dial under way has ended.
+    withdrawn: bool,
 }
 
 impl Target {
@@ -121,6 +123,7 @@ impl Dialer {
         if let Some(known) = self.targets.get_mut(&key) {
             known.heard = now;
             known.unheard = 0;
+            known.withdrawn = false;
             if fixed {
                 known.hint = hint;
             }
@@ -140,11 +143,38 @@ impl Dialer {
                 link,
                 failures: 0,
                 unheard: 0,
+                withdrawn: false,
             };
             self.targets.insert(key.clone(), target);
         }
         self.queue(&key);
         self.dial_due(now);
+    }
+
+    /// The peer is not to be dialled there any more, unless it is heard of anew. A link that is up
+    /// stays.
+    pub fn withdraw(&mut self, target: &ConnectTarget) {
+        let key = key_of(target);
+        match self.targets.get_mut(&key) {
+            // Its end is still to be told; until then it counts.
+            Some(known) if known.dialling => known.withdrawn = true,
+            Some(_) => {
+                self.forget(&key);
+            }
+            None => {}
+        }
+    }
+
+    /// The peer is not to be dialled anywhere any more, unless it is heard of anew. O(log targets)
+    /// and the peer's own.
+    pub fn withdraw_peer(&mut self, peer: PeerId) {
+        for transport in TransportType::ALL {
+            for key in self.keys_to(peer, transport) {
+                if let Some(target) = self.targets.get(&key).map(|t| t.hint.target.clone()) {
+                    self.withdraw(&target);
+                }
+            }
+        }
     }
 
     fn forget_oldest(&mut self) -> bool {
@@ -212,6 +242,7 @@ impl Dialer {
             return;
         };
         known.dialling = false;
+        let withdrawn = known.withdrawn;
         let doublings = known.failures.min(6);
         match link {
             Some(_) => {
@@ -230,6 +261,9 @@ impl Dialer {
         }
         self.dials = self.dials.saturating_sub(1);
         self.release(target.peer, target.transport);
+        if withdrawn {
+            self.forget(&key);
+        }
         self.queue_all(target.peer, target.transport);
         self.dial_due(now);
     }
@@ -258,6 +292,7 @@ impl Dialer {
         let to = (target.hint.target.peer, target.hint.target.transport);
         target.link.is_none()
             && !target.dialling
+            && !target.withdrawn
             && (target.is_fixed() || target.unheard < UNHEARD_FAILURES)
             && self.busy.get(&to).is_none_or(|busy| *busy < MAX_LINKS)
     }

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use bitcraps_coordinator::{Config, Machine, Notice, Ticket};
-use bitcraps_engine::{DialerConfig, Engine};
+use bitcraps_engine::{AdmissionConfig, DialerConfig, Engine};
 use bitcraps_types::{Epoch, PeerId, Timestamp};
 use std::time::Duration;
 
@@ -28,6 +28,8 @@ pub struct NodeSetup {
     pub config: Config,
     /// What steers its dialer.
     pub dialer: DialerConfig,
+    /// Whom it admits.
+    pub admission: AdmissionConfig,
     /// Granularity of its timers: they fire at the first multiple that is not too early. Zero for
     /// exact timers; the production driver's are of 1 ms.
     pub tick: Duration,
@@ -42,6 +44,7 @@ pub(crate) struct Node {
     pub(crate) peer: PeerId,
     pub(crate) config: Config,
     pub(crate) dialer: DialerConfig,
+    admission: AdmissionConfig,
     tick: Duration,
     clock: Timestamp,
     /// `None` while it is dead.
@@ -62,11 +65,12 @@ pub(crate) struct Node {
 
 impl Node {
     pub(crate) fn new(setup: NodeSetup) -> Self {
-        Self {
+        let mut node = Self {
             peer: setup.config.local,
-            engine: Some(Engine::new(setup.config.clone(), setup.dialer)),
+            engine: None,
             config: setup.config,
             dialer: setup.dialer,
+            admission: setup.admission,
             tick: setup.tick,
             clock: setup.clock,
             life: 0,
@@ -78,7 +82,15 @@ impl Node {
             peak_open: 0,
             notices: Vec::new(),
             notices_dropped: 0,
-        }
+        };
+        node.boot();
+        node
+    }
+
+    fn boot(&mut self) {
+        let mut engine = Engine::new(self.config.clone(), self.dialer);
+        engine.set_admission(self.admission.clone(), self.clock);
+        self.engine = Some(engine);
     }
 
     /// What its clock shows at `now`.
@@ -111,7 +123,7 @@ impl Node {
         self.life += 1;
         self.config.epoch = Epoch(self.config.epoch.0 + 1);
         self.config.seed = self.config.seed.wrapping_add(1);
-        self.engine = Some(Engine::new(self.config.clone(), self.dialer));
+        self.boot();
         self.timer = None;
         self.app.inbox.clear();
         self.app.taking = false;

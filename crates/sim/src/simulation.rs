@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use bitcraps_coordinator::{Config, Core, FailoverPolicy, Machine, Notice, SendOptions};
-use bitcraps_engine::{DialerConfig, Engine};
+use bitcraps_engine::{AdmissionConfig, DialerConfig, Engine};
 use bitcraps_types::{Epoch, PeerId, Timestamp};
 
 use crate::digest::Digest;
@@ -99,6 +99,7 @@ impl Simulation {
         let mut setup = NodeSetup {
             config: Config::new(PeerId::from_bytes(key), Epoch(1), seed),
             dialer: DialerConfig::default(),
+            admission: AdmissionConfig::default(),
             tick: Duration::ZERO,
             clock: Timestamp::ZERO,
             app: App::default(),
