@@ -70,6 +70,11 @@ impl DisjointSets {
         Self { parents: vec![!1; peers] }
     }
 
+    /// Everybody alone again.
+    pub(crate) fn reset(&mut self) {
+        self.parents.fill(!1);
+    }
+
     /// The representative of a peer's set.
     #[inline]
     pub(crate) fn find(&mut self, mut peer: u32) -> u32 {

@@ -194,7 +194,6 @@ impl LinkIndex {
         Some(self.first[a as usize] + at as u32)
     }
 
-    #[cfg(test)]
     /// Number of each arc's link, in the order of the rows. O(m).
     pub(crate) fn of_arcs(graph: &Graph) -> Vec<u32> {
         let mut numbers = vec![0; graph.targets.len()];

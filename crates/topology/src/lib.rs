@@ -14,6 +14,7 @@ mod edge;
 mod graph;
 mod lowlink;
 mod node;
+mod risk;
 mod row;
 mod snapshot;
 mod topology;
@@ -31,6 +32,10 @@ pub use distance::{UNREACHED, hop_distances};
 pub use edge::{EdgeInfo, EdgeInfoError};
 pub use graph::{BuildGraphError, Graph, LinkIndex};
 pub use node::{NodeInfo, NodeType, Slot};
+pub use risk::{
+    CurrentSplit, Estimate, ExpectedLoss, LinkLife, LossRanking, Material, PartitionRisk,
+    RELIABILITY_PERIOD, RiskOptions, p_cut,
+};
 pub use snapshot::{Published, Snapshot};
 pub use topology::{
     AddEdgeError, AddNodeError, Aged, EdgeError, LinkWeight, Topology, UnknownPeer,

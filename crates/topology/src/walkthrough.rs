@@ -3,7 +3,7 @@
 /// articulation points.
 ///
 /// It stays below 1/4 for every graph, and is 0 for every connected graph with a cycle, so nothing
-/// may alert on it: the probability of a split is for that. 0 without peers.
+/// may alert on it: [`PartitionRisk`](crate::PartitionRisk) is for that. 0 without peers.
 pub fn walkthrough_risk(peers: usize, links: usize, articulation_points: usize) -> f64 {
     if peers == 0 {
         return 0.0;
