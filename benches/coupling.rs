@@ -214,6 +214,7 @@ impl Coupling {
                 Command::Deliver(_)
                 | Command::Close { .. }
                 | Command::Connect(_)
+                | Command::Persist(_)
                 | Command::Notice(_) => {}
             }
         }
@@ -255,6 +256,7 @@ impl Coupling {
                 Command::Settle { .. }
                 | Command::Close { .. }
                 | Command::Connect(_)
+                | Command::Persist(_)
                 | Command::Notice(_) => {}
             }
         }

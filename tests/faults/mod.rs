@@ -13,6 +13,7 @@ mod guards;
 mod order;
 mod payloads;
 mod peers;
+mod persistence;
 mod priority;
 mod reload;
 mod scene;

@@ -161,6 +161,9 @@ fn tell(notice: &Notice) {
         Notice::PeerIncarnation { peer, epoch, restarted } => {
             tracing::info!(peer = %peer.short(), epoch = epoch.0, restarted, "peer greeted");
         }
+        Notice::StoreFailed { why } => {
+            tracing::error!(%why, "the store failed: nothing that has to be in it is taken");
+        }
         Notice::PeerUnreachable { peer } => {
             tracing::warn!(peer = %peer.short(), "peer is out of reach");
         }

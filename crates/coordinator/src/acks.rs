@@ -4,7 +4,7 @@ use bitcraps_wire::{
     StreamAck,
 };
 
-use crate::peer::{AckSent, AloneAcks, PendingStream};
+use crate::peer::{AckSent, AloneAcks, PendingStream, Stream};
 use crate::policy::{self, FailoverPolicy};
 use crate::window::Window;
 use crate::{Command, Core};
@@ -20,12 +20,17 @@ impl Core {
         let state = &mut self.peers[peer as usize];
         let source = state.id;
         let mut pending = std::mem::take(&mut state.acks.streams);
+        let former = std::mem::take(&mut state.acks.former);
         let arrival = state.acks.link.take();
         let mut blocks = Vec::new();
         for class in TrafficClass::ALL {
-            if let Some(stream) = pending[class.index()].take() {
-                self.stream_acks(peer, source, class, stream, &mut blocks);
+            let epoch = self.peers[peer as usize].epoch;
+            if let (Some(epoch), Some(stream)) = (epoch, pending[class.index()].take()) {
+                self.stream_acks(peer, source, (epoch, class), stream, &mut blocks);
             }
+        }
+        for (stream, pending) in former {
+            self.stream_acks(peer, source, stream, pending, &mut blocks);
         }
         let state = &mut self.peers[peer as usize];
         let reports: Vec<LinkId> = state
@@ -93,7 +98,7 @@ impl Core {
     fn note_acked(&mut self, peer: u32, path: LinkId, alone: bool, blocks: &[StreamAck]) {
         let state = &mut self.peers[peer as usize];
         for block in blocks {
-            if let Some(incoming) = &mut state.incoming[block.class.index()] {
+            if let Some(incoming) = state.stream_mut((block.source_epoch, block.class)) {
                 let sent = AckSent { sequence: block.echo_sequence, path, alone };
                 incoming.unproven.get_or_insert(sent);
                 incoming.alone = alone.then(|| match incoming.alone {
@@ -111,14 +116,14 @@ impl Core {
         &mut self,
         peer: u32,
         source: PeerId,
-        class: TrafficClass,
+        stream: Stream,
         pending: PendingStream,
         blocks: &mut Vec<StreamAck>,
     ) {
         let state = &self.peers[peer as usize];
-        let Some(epoch) = state.epoch else { return };
-        // Of a stranger nothing was taken.
-        let window = state.incoming[class.index()].as_ref().map(|incoming| &incoming.window);
+        let (epoch, class) = stream;
+        // Of a stranger nothing was taken, and what is forgotten has verdicts only.
+        let window = state.stream(stream).map(|incoming| &incoming.window);
         let cumulative = window.map_or(0, Window::cumulative);
         let mut bitmaps: Vec<_> = window.iter().map(|w| w.newest(MAX_ACK_WORDS)).collect();
         let mut taken = pending.taken;
@@ -136,7 +141,7 @@ impl Core {
             .partials
             .iter()
             .rev()
-            .filter_map(|sequence| self.reassembly.partial(&(source, class, *sequence)))
+            .filter_map(|sequence| self.reassembly.partial(&(source, stream, *sequence)))
             .take(MAX_PARTIALS)
             .collect();
         let mut partials = Some(partials);

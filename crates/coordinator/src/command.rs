@@ -5,6 +5,7 @@ use bitcraps_types::{
 };
 use bytes::Bytes;
 
+use crate::record::Batch;
 use crate::{Outcome, Standing, Ticket};
 
 /// A message handed to the application. The coordinator has custody: it is acknowledged and never
@@ -17,7 +18,7 @@ pub struct Delivery {
     pub payload: Bytes,
     /// What its sender waits for; [`AckLevel::Applied`] needs the application's answer.
     pub ack: AckLevel,
-    /// The link that brought the last part of it.
+    /// The link that brought the last part of it; 0 when it came in a former incarnation.
     pub link: LinkId,
 }
 
@@ -66,6 +67,10 @@ pub enum Command {
     /// [`Machine::connected`](crate::Machine::connected). The core never dials, a machine around it
     /// may.
     Connect(ConnectTarget),
+    /// Make these changes durable together, then tell [`Core::committed`](crate::Core::committed),
+    /// or [`Core::store_failed`](crate::Core::store_failed). One at a time, and only after
+    /// [`Core::recall`](crate::Core::recall).
+    Persist(Batch),
     /// Tell whoever wants to know.
     Notice(Notice),
 }
@@ -155,6 +160,11 @@ pub enum Notice {
         epoch: Epoch,
         /// Whether it was known in a former one.
         restarted: bool,
+    },
+    /// What must be durable cannot be any more: it is refused from now on.
+    StoreFailed {
+        /// What went wrong.
+        why: String,
     },
     /// No link to the peer is left.
     PeerUnreachable {

@@ -123,6 +123,15 @@ pub mod bounds {
     pub const VERDICTS: usize = 1_024;
     /// Decisions remembered for `why`, a peer.
     pub const DECISIONS: usize = 16;
+    /// Former incarnations of a peer of which it is known what was taken: as often as one may
+    /// restart before its outbox is empty. Older ones are refused as too old.
+    pub const FORMER_EPOCHS: usize = 32;
+    /// Sources that a store remembers, about 150 bytes each while nothing is missing of what they
+    /// sent. The one that was silent longest gives way, and is told so when it returns.
+    pub const SOURCES: usize = 16_384;
+    /// Messages that the application may have been handed and a crash would leave doubtful: what it
+    /// takes while a disk makes the next offers durable.
+    pub const OFFERED: usize = 512;
     /// Ordering keys in use, a peer and class.
     pub const ORDER_KEYS: usize = 4_096;
 

@@ -16,6 +16,7 @@ use crate::policy::{self, Candidate, Ranking};
 use crate::reassembly::Reassembly;
 use crate::roster::Roster;
 use crate::standing::strangers_allowance;
+use crate::store::Store;
 use crate::{
     Command, Config, Control, Counters, Decision, FailoverPolicy, LastSuccess, LinkChange, Notice,
     SizeBucket, TransportMetrics,
@@ -27,6 +28,7 @@ pub(crate) enum TimerKey {
     Message(u32),
     Link(LinkId),
     Reassembly,
+    Store,
 }
 
 /// Size of the blocks that small frames share, in bytes: some allocations for a burst instead of
@@ -77,12 +79,14 @@ pub struct Core {
     /// What all strangers together may send.
     pub(crate) strangers: Budget,
     pub(crate) controls: VecDeque<Control>,
+    pub(crate) store: Store,
 }
 
 impl Core {
     /// A machine without peers.
     pub fn new(config: Config) -> Self {
         let hasher = FixedState::with_seed(config.seed);
+        let epoch = config.epoch;
         Self {
             rng: fastrand::Rng::with_seed(config.seed),
             roster: Roster::new(config.seed),
@@ -110,6 +114,7 @@ impl Core {
             strangers: strangers_allowance(config.stranger_bytes_per_second),
             controls: VecDeque::new(),
             config,
+            store: Store::absent(epoch),
         }
     }
 
@@ -163,7 +168,7 @@ impl Core {
     /// The next command, in the order they were made.
     #[must_use]
     pub fn poll_command(&mut self) -> Option<Command> {
-        self.commands.pop_front()
+        self.commands.pop_front().or_else(|| self.poll_batch())
     }
 
     pub(crate) fn command(&mut self, command: Command) {
@@ -205,6 +210,7 @@ impl Core {
                         TimerKey::Message(slot) => self.message_timer(slot, now),
                         TimerKey::Link(link) => self.link_timer(link, now),
                         TimerKey::Reassembly => self.reassembly_due(now),
+                        TimerKey::Store => self.store_due(),
                     }
                 }
                 Some(_) | None => break,
@@ -255,6 +261,14 @@ impl Core {
         if let Some(at) = at {
             self.timers.remove(&(at, TimerKey::Link(link)));
         }
+    }
+
+    pub(crate) fn set_store_timer(&mut self, at: Timestamp) {
+        self.timers.insert((at, TimerKey::Store));
+    }
+
+    pub(crate) fn drop_store_timer(&mut self, at: Timestamp) {
+        self.timers.remove(&(at, TimerKey::Store));
     }
 
     pub(crate) fn arm_reassembly(&mut self, now: Timestamp) {

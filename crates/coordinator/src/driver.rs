@@ -1,5 +1,6 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -11,14 +12,16 @@ use bitcraps_types::{
 };
 use bytes::Bytes;
 use tokio::sync::{Notify, broadcast, mpsc, oneshot};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
 
 use crate::core::Index;
+use crate::dials::run_dials;
 use crate::directory::Directory;
 use crate::inbox::{Custody, Inbox, Mailbox};
 use crate::receipt::Tickets;
 use crate::{
-    Command, Config, Core, LinkUp, Machine, Notice, Outcome, Progress, Ticket, TransmitFailure,
+    Batch, Command, Config, Core, LinkUp, Machine, Notice, Outcome, Progress, Ticket,
+    TransmitFailure,
 };
 
 /// Notices that a slow listener may lag behind before it loses the oldest.
@@ -92,6 +95,8 @@ pub(crate) struct State<M> {
     pub(crate) machine: M,
     links: Index<LinkId, Arc<dyn Link>>,
     waiters: Index<Ticket, oneshot::Sender<Outcome>>,
+    /// Where batches are made durable.
+    pub(crate) store: Option<Sender<Batch>>,
     /// When the timer task will wake up.
     armed: Timestamp,
 }
@@ -132,6 +137,7 @@ impl<M: Machine> Driver<M> {
             machine,
             links: HashMap::default(),
             waiters: HashMap::default(),
+            store: None,
             armed: Timestamp::MAX,
         };
         let shared = Arc::new(Shared {
@@ -193,11 +199,8 @@ impl<M: Machine> Driver<M> {
     pub fn inbox(&self) -> Inbox {
         let shared = &self.shared;
         shared.run(|core, now| {
-            let room = shared.mailbox.room();
-            core.machine.core_mut().detach();
-            for class in TrafficClass::ALL {
-                core.machine.core_mut().inbox_taken(class, room[class.index()], now);
-            }
+            let room = core.room_beside(&shared.mailbox, now);
+            core.machine.core_mut().attach_with(room, now);
         });
         let custody: Arc<dyn Custody> = Arc::clone(shared) as _;
         Inbox { mailbox: Arc::clone(&shared.mailbox), custody }
@@ -222,7 +225,9 @@ impl<M: Machine> Driver<M> {
 
     /// Settles every message, closes every link, stops every transport and task.
     pub async fn shutdown(&self) {
-        self.with(|machine, now| machine.core_mut().shut_down(now));
+        self.shared.run(|state, now| state.machine.core_mut().shut_down(now));
+        // Who writes the last batch ends after it.
+        self.shared.lock().store = None;
         let transports = std::mem::take(&mut *lock(&self.shared.transports));
         for transport in transports {
             transport.shutdown().await;
@@ -300,6 +305,7 @@ impl<M: Machine> Shared<M> {
                         state.machine.connected(&target, None, now);
                     }
                 }
+                Command::Persist(batch) => state.persist(batch, now),
                 Command::Notice(notice) => {
                     tracing::debug!(?notice);
                     // Nobody listening is no error.
@@ -309,7 +315,7 @@ impl<M: Machine> Shared<M> {
         }
     }
 
-    async fn connect(&self, target: ConnectTarget) -> Result<LinkId, ConnectError> {
+    pub(crate) async fn connect(&self, target: ConnectTarget) -> Result<LinkId, ConnectError> {
         let mut result = Err(ConnectError::NotStarted);
         let transports: Vec<_> = lock(&self.transports).clone();
         for transport in transports {
@@ -361,47 +367,6 @@ async fn run_timers<M: Machine>(shared: Weak<Shared<M>>) {
             () = tokio::time::sleep(sleep) => {}
             () = driver.rearm.notified() => {}
         }
-    }
-}
-
-/// Makes the machine's dials, each in a task of its own.
-async fn run_dials<M: Machine>(shared: Weak<Shared<M>>, mut queue: mpsc::Receiver<ConnectTarget>) {
-    let mut dials = JoinSet::new();
-    loop {
-        tokio::select! {
-            target = queue.recv() => {
-                let Some(target) = target else { return };
-                let Some(driver) = shared.upgrade() else { return };
-                dials.spawn(async move { dial(driver, target).await });
-            }
-            Some(ended) = dials.join_next() => {
-                if let Err(error) = ended {
-                    tracing::warn!(%error, "a dial ended early");
-                }
-            }
-        }
-    }
-}
-
-/// Tells the machine that a dial came to nothing, even if the transport panicked in it.
-struct Unanswered<M: Machine> {
-    driver: Arc<Shared<M>>,
-    target: ConnectTarget,
-    link: Option<LinkId>,
-}
-
-impl<M: Machine> Drop for Unanswered<M> {
-    fn drop(&mut self) {
-        let (target, link) = (&self.target, self.link);
-        self.driver.run(|state, now| state.machine.connected(target, link, now));
-    }
-}
-
-async fn dial<M: Machine>(driver: Arc<Shared<M>>, target: ConnectTarget) {
-    let mut result = Unanswered { driver, target, link: None };
-    match result.driver.connect(result.target.clone()).await {
-        Ok(link) => result.link = Some(link),
-        Err(error) => tracing::debug!(%error, peer = %result.target.peer.short(), "dial failed"),
     }
 }
 
@@ -495,6 +460,9 @@ impl<M: Machine> Custody for Shared<M> {
     }
 
     fn detach(&self) {
-        self.run(|state, _| state.machine.core_mut().detach());
+        self.run(|state, now| {
+            state.room_beside(&self.mailbox, now);
+            state.machine.core_mut().detach();
+        });
     }
 }

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use bitcraps_types::{LinkId, Timestamp};
+use bitcraps_types::{Epoch, LinkId, Timestamp};
 use bitcraps_wire::{Body, Frame, Hello, HopHeader, NO_DEADLINE};
 
 use crate::command::CloseReason;
@@ -96,12 +96,13 @@ impl Core {
         let local = self.config.epoch;
         let state = &mut self.peers[peer as usize];
         let receiver_epoch = state.epoch.unwrap_or_default();
+        let id = state.id;
         let Some(entry) = state.link_mut(link) else {
             return;
         };
         let hello = Hello {
             epoch: local,
-            memory: local,
+            memory: self.store.memory.begins(&id),
             instance: self.instance,
             link_tag: entry.tag,
             challenge: entry.greeting.challenge,
@@ -159,16 +160,19 @@ impl Core {
                 state.instance = Some(hello.instance);
                 state.epoch_since = now;
                 state.refused_below = Default::default();
+                state.memory = hello.memory;
                 let id = state.id;
                 let restarted = known.is_some();
                 self.notice(Notice::PeerIncarnation { peer: id, epoch: hello.epoch, restarted });
-                if restarted {
-                    self.forget_incarnation(peer, link, now);
+                if let Some(known) = known {
+                    self.forget_incarnation(peer, known, link, now);
                 }
+                self.remember(peer, hello.epoch, now);
+                self.reckon_with(peer, now);
             }
         }
         let state = &mut self.peers[peer as usize];
-        let id = state.id;
+        let (id, was_away) = (state.id, !state.is_reachable());
         let Some(entry) = state.link_mut(link) else {
             return;
         };
@@ -200,13 +204,16 @@ impl Core {
         if echoes && !was_ready {
             self.send_probe(peer, link, now);
             self.arm_link(peer, link, now);
+            if was_away {
+                self.order_by_deadline(peer);
+            }
             self.mark_dirty(peer);
         }
     }
 
     /// The peer greeted on `link` in a new incarnation; its other links belong to the old one.
-    fn forget_incarnation(&mut self, peer: u32, link: LinkId, now: Timestamp) {
-        self.on_peer_restart(peer, now);
+    fn forget_incarnation(&mut self, peer: u32, known: Epoch, link: LinkId, now: Timestamp) {
+        self.on_peer_restart(peer, known, now);
         let others: Vec<LinkId> = self.peers[peer as usize]
             .links
             .iter()

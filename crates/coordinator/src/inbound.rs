@@ -4,8 +4,10 @@ use bitcraps_types::{AckLevel, LinkId, MessageId, Timestamp, TrafficClass};
 use bitcraps_wire::{Body, Data, Frame, HopAck, NO_DEADLINE, Status};
 use bytes::Bytes;
 
-use crate::peer::{AloneAcks, Incoming, PendingStream};
+use crate::peer::{AloneAcks, Incoming, PendingStream, Stream};
 use crate::reassembly::{Added, Arrival, Key};
+use crate::record::is_kept;
+use crate::store::StoreState;
 use crate::window::Seen;
 use crate::{Command, Core, Delivery, SizeBucket};
 
@@ -17,8 +19,14 @@ impl Core {
     /// The application takes messages from now on: its inbox has room for `room` messages of each
     /// class. Complete messages that nobody took so far are handed over.
     pub fn attach(&mut self, room: usize, now: Timestamp) {
+        self.attach_with([room; TrafficClass::COUNT], now);
+    }
+
+    /// [`Self::attach`] with room by class.
+    pub fn attach_with(&mut self, room: [usize; TrafficClass::COUNT], now: Timestamp) {
+        self.detach();
         for class in TrafficClass::ALL {
-            self.inbox_taken(class, room, now);
+            self.has_room(class, room[class.index()], now);
         }
     }
 
@@ -27,10 +35,23 @@ impl Core {
         self.room = [0; TrafficClass::COUNT];
     }
 
-    /// The application took `count` messages of `class` out of its inbox.
+    /// The application took `count` messages of `class` out of its inbox, the oldest ones.
     pub fn inbox_taken(&mut self, class: TrafficClass, count: usize, now: Timestamp) {
+        self.note_taken(class, count, now);
+        self.has_room(class, count, now);
+    }
+
+    /// [`Self::inbox_taken`] of an inbox that takes no more.
+    pub fn note_taken(&mut self, class: TrafficClass, count: usize, now: Timestamp) {
+        if self.store.state != StoreState::Absent {
+            self.taken_for_good(class, count, now);
+        }
+    }
+
+    fn has_room(&mut self, class: TrafficClass, count: usize, now: Timestamp) {
         let was_full = self.room[class.index()] == 0;
         self.room[class.index()] += count;
+        self.hand_over_held();
         if !was_full || self.reassembly.is_empty() {
             return;
         }
@@ -43,35 +64,14 @@ impl Core {
     /// Hands over a message that was whole before the application had room for it, unless it is
     /// worth nothing any more.
     fn hand_over_late(&mut self, key: Key, arrival: Arrival, now: Timestamp) {
-        let (source, class, sequence) = key;
+        let (source, stream, sequence) = key;
         let Some(handle) = self.peer(source) else { return };
-        let incoming = &self.peers[handle.0 as usize].incoming[class.index()];
-        let wanted = incoming.as_ref().is_some_and(|i| i.window.seen(sequence) == Seen::New);
+        let incoming = self.peers[handle.0 as usize].stream(stream);
+        let wanted = incoming.is_some_and(|i| i.window.seen(sequence) == Seen::New);
         if !wanted || arrival.due <= now {
-            self.reassembly.remove(&key);
-        } else if self.take(handle.0, class, sequence, arrival.ack, None, arrival.link) {
-            self.pend_taken(handle.0, arrival.link, class, sequence, arrival.attempt);
+            return self.reassembly.remove(&key);
         }
-    }
-
-    /// The application's verdict on a message that was delivered with [`AckLevel::Applied`].
-    pub fn answer(&mut self, id: MessageId, applied: bool, now: Timestamp) {
-        let Some(handle) = self.peer(id.source) else {
-            return;
-        };
-        let state = &mut self.peers[handle.0 as usize];
-        if state.epoch != Some(id.epoch) {
-            return;
-        }
-        let Some(incoming) = &mut state.incoming[id.class.index()] else {
-            return;
-        };
-        let status = if applied { Status::Applied } else { Status::Refused };
-        incoming.set_verdict(id.sequence, status);
-        if let Some(link) = self.best_for_acks(handle.0, now) {
-            self.pend_result(handle.0, link, id.class, id.sequence, 0, status);
-        }
-        self.end_turn(now);
+        self.take(handle.0, stream, sequence, arrival, None, now);
     }
 
     /// Frames arrived on `link`: everything that was there. Leaves `frames` empty.
@@ -183,12 +183,10 @@ impl Core {
     }
 
     fn on_data(&mut self, peer: u32, link: LinkId, deadline_ms: u32, data: Data, now: Timestamp) {
-        let state = &mut self.peers[peer as usize];
+        let state = &self.peers[peer as usize];
         let source = state.id;
-        if state.epoch != Some(data.source_epoch) {
-            self.counters.stale_epoch += 1;
-            return;
-        }
+        let (class, sequence, attempt) = (data.class, data.sequence, data.attempt);
+        let stream = (data.source_epoch, class);
         let Some(arrived_on) = state.link_index(link) else {
             return;
         };
@@ -196,70 +194,106 @@ impl Core {
             return;
         }
         let state = &mut self.peers[peer as usize];
-        let (class, sequence, attempt) = (data.class, data.sequence, data.attempt);
-        let incoming =
-            state.incoming[class.index()].get_or_insert_with(|| Box::new(Incoming::new()));
+        if state.epoch == Some(data.source_epoch) {
+            let own = &mut state.incoming[class.index()];
+            own.get_or_insert_with(|| Box::new(Incoming::new()));
+        } else if state.epoch < Some(data.source_epoch) || !is_kept(class, data.ack) {
+            // Only an outbox outlives its sender's incarnation.
+            self.counters.stale_epoch += 1;
+            return;
+        } else if !self.open_former(peer, data.source_epoch, now) {
+            self.counters.too_old += 1;
+            return self.pend_result(peer, link, stream, sequence, attempt, Status::TooOld);
+        }
+        let (recorded, lost) = (self.records(class, data.ack), self.store.is_lost());
+        let state = &mut self.peers[peer as usize];
+        let half_trip = state.links[arrived_on].smoothed(SizeBucket::Small).unwrap_or_default() / 2;
         let lowest_live = data.lowest_live();
+        let mut path_proved = None;
+        let Some(incoming) = state.stream_mut(stream) else {
+            return;
+        };
         if let Some(acked) = incoming.unproven.filter(|acked| lowest_live > acked.sequence) {
             incoming.unproven = None;
-            if let Some(path) = state.links.iter_mut().find(|l| l.id() == acked.path) {
-                path.ack_arrived(acked.alone);
-            }
+            path_proved = Some(acked);
         }
         if let Some(run) = &mut incoming.alone {
             run.oldest = run.oldest.max(lowest_live);
         }
+        incoming.lowest_live = incoming.lowest_live.max(lowest_live);
         incoming.window.close_below(lowest_live);
-        let half_trip = state.links[arrived_on].smoothed(SizeBucket::Small).unwrap_or_default() / 2;
         let due = match deadline_ms {
             NO_DEADLINE => Timestamp::MAX,
             left => now + Duration::from_millis(u64::from(left)) - half_trip,
         };
-        let late = due <= now || incoming.verdict(sequence) == Some(Status::Late);
-        match incoming.window.seen(sequence) {
+        let verdict = incoming.verdict(sequence);
+        let late = due <= now || verdict == Some(Status::Late);
+        let unrecorded = (recorded && lost).then_some(Status::Unrecorded);
+        let for_good = [Status::Unrecorded, Status::NotAdmitted];
+        let refused = verdict.filter(|status| for_good.contains(status)).or(unrecorded);
+        let seen = incoming.window.seen(sequence);
+        let mut path_lost = None;
+        if seen == Seen::Duplicate {
+            // Whoever waits for the application's verdict asks again, acknowledged or not.
+            let among = |run: &mut AloneAcks| {
+                data.ack != AckLevel::Applied && (run.oldest..=run.newest).contains(&sequence)
+            };
+            path_lost = incoming.alone.take_if(among).map(|run| run.path);
+        }
+        if let Some(writing) = incoming.writing.get_mut(&sequence) {
+            // It is being made durable; the newest copy is what will be acknowledged.
+            *writing = (link, attempt);
+            self.counters.duplicates += 1;
+            return;
+        }
+        if let Some(acked) = path_proved
+            && let Some(path) = state.link_mut(acked.path)
+        {
+            path.ack_arrived(acked.alone);
+        }
+        match seen {
             Seen::Duplicate if self.config.deduplicate => {
                 self.counters.duplicates += 1;
-                // Whoever waits for the application's verdict asks again, acknowledged or not.
-                let among = |run: &mut AloneAcks| {
-                    data.ack != AckLevel::Applied && (run.oldest..=run.newest).contains(&sequence)
-                };
-                if let Some(acked) = incoming.alone.take_if(among)
-                    && let Some(path) = state.links.iter_mut().find(|l| l.id() == acked.path)
-                {
-                    incoming.unproven = None;
+                if let Some(path) = path_lost.and_then(|path| state.link_mut(path)) {
                     path.ack_lost();
-                }
-                return match incoming.verdict(sequence) {
-                    Some(status) => {
-                        self.pend_result(peer, link, class, sequence, attempt, status);
+                    if let Some(incoming) = state.stream_mut(stream) {
+                        incoming.unproven = None;
                     }
-                    None => self.pend_taken(peer, link, class, sequence, attempt),
+                }
+                return match verdict {
+                    Some(status) => {
+                        self.pend_result(peer, link, stream, sequence, attempt, status);
+                    }
+                    None => self.pend_taken(peer, link, stream, sequence, attempt),
                 };
             }
             Seen::TooOld => {
                 self.counters.too_old += 1;
-                return self.pend_result(peer, link, class, sequence, attempt, Status::TooOld);
+                return self.pend_result(peer, link, stream, sequence, attempt, Status::TooOld);
             }
             Seen::New if late => {
                 // Remembered: no copy that took longer may be delivered after this answer.
                 self.counters.late += 1;
-                incoming.set_verdict(sequence, Status::Late);
-                self.reassembly.remove(&(source, class, sequence));
-                return self.pend_result(peer, link, class, sequence, attempt, Status::Late);
+                self.refuse(peer, link, stream, sequence, attempt, Status::Late);
+                return self.reassembly.remove(&(source, stream, sequence));
             }
             Seen::New | Seen::Duplicate => {}
         }
+        if let Some(status) = refused.filter(|_| seen == Seen::New) {
+            self.refuse(peer, link, stream, sequence, attempt, status);
+            return self.reassembly.remove(&(source, stream, sequence));
+        }
+        let arrival = Arrival { ack: data.ack, attempt, link, due };
         let payload = if data.payload.len() == data.total as usize {
             Some(data.payload.clone())
         } else {
-            let arrival = Arrival { ack: data.ack, attempt, link, due };
             let added = self.reassembly.add(source, &data, arrival, now);
             self.counters.evicted = self.reassembly.evicted;
             self.arm_reassembly(now);
             match added {
                 Added::Complete => None,
                 Added::Incomplete => {
-                    return self.pend_partial(peer, link, class, sequence, attempt);
+                    return self.pend_partial(peer, link, stream, sequence, attempt);
                 }
                 Added::Refused => {
                     self.counters.bad_fragments += 1;
@@ -267,57 +301,85 @@ impl Core {
                 }
             }
         };
-        if self.take(peer, class, sequence, data.ack, payload, link) {
-            self.pend_taken(peer, link, class, sequence, attempt);
-        } else {
+        if !self.take(peer, stream, sequence, arrival, payload, now) {
             self.counters.no_custody += 1;
         }
     }
 
-    /// Takes custody of a message: the duplicate window and the application's inbox in one step.
-    /// The payload is what was reassembled, unless it came in one piece.
+    /// Takes custody of a message: the duplicate window and the application's inbox in one step, or
+    /// the store. The payload is what was reassembled, unless it came in one piece. False when there
+    /// is no room for it now.
     fn take(
         &mut self,
         peer: u32,
-        class: TrafficClass,
+        stream: Stream,
         sequence: u64,
-        ack: AckLevel,
+        arrival: Arrival,
         payload: Option<Bytes>,
-        link: LinkId,
+        now: Timestamp,
     ) -> bool {
+        let (epoch, class) = stream;
+        let Arrival { ack, attempt, link, .. } = arrival;
         if self.room[class.index()] == 0 {
             return false;
         }
-        let state = &mut self.peers[peer as usize];
-        let (Some(epoch), Some(incoming)) = (state.epoch, &mut state.incoming[class.index()])
-        else {
+        let source = self.peers[peer as usize].id;
+        let key = (source, stream, sequence);
+        let id = MessageId { source, epoch, class, sequence };
+        let recorded = self.records(class, ack);
+        if recorded && !self.may_hold(&id, payload.as_ref().map(Bytes::len), now) {
             return false;
-        };
-        let source = state.id;
-        let key = (source, class, sequence);
+        }
         let Some(payload) = payload.or_else(|| self.reassembly.take(&key)) else {
             return false;
         };
         // Parts of it may have come over a link of smaller frames.
         self.reassembly.remove(&key);
-        self.room[class.index()] -= 1;
+        let delivery = Delivery { id, payload, ack, link };
+        if recorded {
+            self.hold(peer, delivery, attempt, now);
+            return true;
+        }
+        let Some(incoming) = self.peers[peer as usize].stream_mut(stream) else {
+            return false;
+        };
         incoming.window.take(sequence);
+        self.room[class.index()] -= 1;
         self.counters.delivered += 1;
-        let id = MessageId { source, epoch, class, sequence };
-        self.command(Command::Deliver(Delivery { id, payload, ack, link }));
+        if self.store.state != StoreState::Absent {
+            self.store.custody.note_handed(id, false);
+        }
+        self.command(Command::Deliver(delivery));
+        self.pend_taken(peer, link, stream, sequence, attempt);
         true
     }
 
-    /// Notes that the message is to be acknowledged when the turn ends.
-    fn pend_taken(
+    /// Refuses a message for good, and remembers: no copy may be delivered after this answer.
+    pub(crate) fn refuse(
         &mut self,
         peer: u32,
         link: LinkId,
-        class: TrafficClass,
+        stream: Stream,
+        sequence: u64,
+        attempt: u16,
+        status: Status,
+    ) {
+        if let Some(incoming) = self.peers[peer as usize].stream_mut(stream) {
+            incoming.set_verdict(sequence, status);
+        }
+        self.pend_result(peer, link, stream, sequence, attempt, status);
+    }
+
+    /// Notes that the message is to be acknowledged when the turn ends.
+    pub(crate) fn pend_taken(
+        &mut self,
+        peer: u32,
+        link: LinkId,
+        stream: Stream,
         sequence: u64,
         attempt: u16,
     ) {
-        let pending = self.pending(peer, link, class);
+        let pending = self.pending(peer, link, stream);
         pending.echo = (sequence, attempt);
         pending.taken.push(sequence);
     }
@@ -326,12 +388,12 @@ impl Core {
         &mut self,
         peer: u32,
         link: LinkId,
-        class: TrafficClass,
+        stream: Stream,
         sequence: u64,
         attempt: u16,
         status: Status,
     ) {
-        let pending = self.pending(peer, link, class);
+        let pending = self.pending(peer, link, stream);
         pending.echo = (sequence, attempt);
         pending.results.push(bitcraps_wire::ResultEntry { sequence, attempt, status });
     }
@@ -340,21 +402,27 @@ impl Core {
         &mut self,
         peer: u32,
         link: LinkId,
-        class: TrafficClass,
+        stream: Stream,
         sequence: u64,
         attempt: u16,
     ) {
-        let pending = self.pending(peer, link, class);
+        let pending = self.pending(peer, link, stream);
         pending.echo = (sequence, attempt);
         if !pending.partials.contains(&sequence) {
             pending.partials.push(sequence);
         }
     }
 
-    fn pending(&mut self, peer: u32, link: LinkId, class: TrafficClass) -> &mut PendingStream {
+    fn pending(&mut self, peer: u32, link: LinkId, stream: Stream) -> &mut PendingStream {
         self.mark_dirty(peer);
-        let acks = &mut self.peers[peer as usize].acks;
+        let (epoch, class) = stream;
+        let state = &mut self.peers[peer as usize];
+        let acks = &mut state.acks;
         acks.link = Some(link);
-        acks.streams[class.index()].get_or_insert_with(PendingStream::default)
+        if state.epoch == Some(epoch) {
+            acks.streams[class.index()].get_or_insert_with(PendingStream::default)
+        } else {
+            acks.former.entry(stream).or_default()
+        }
     }
 }

@@ -41,12 +41,13 @@ impl Mailbox {
         self.arrived.notify_one();
     }
 
-    /// Room beside what is waiting, and forgets what was taken.
-    pub(crate) fn room(&self) -> [usize; TrafficClass::COUNT] {
+    /// By class: room beside what is waiting, and what was taken and not told yet.
+    pub(crate) fn room(&self) -> [[usize; TrafficClass::COUNT]; 2] {
         let mut state = self.state();
-        state.taken = [0; TrafficClass::COUNT];
-        TrafficClass::ALL
-            .map(|class| INBOX_MESSAGES.saturating_sub(state.queues[class.index()].len()))
+        let taken = std::mem::take(&mut state.taken);
+        let room = TrafficClass::ALL
+            .map(|class| INBOX_MESSAGES.saturating_sub(state.queues[class.index()].len()));
+        [room, taken]
     }
 
     /// The next message, and what the machine is to be told about those taken.

@@ -13,7 +13,10 @@ mod command;
 mod config;
 mod contest;
 mod core;
+mod custody;
 mod damping;
+#[cfg(feature = "driver")]
+mod dials;
 #[cfg(feature = "driver")]
 mod directory;
 #[cfg(feature = "driver")]
@@ -28,23 +31,29 @@ mod inbound;
 mod inbox;
 mod link;
 mod machine;
+mod memory;
 mod message;
 mod metrics;
 mod options;
 mod outbound;
+mod outbox;
 mod outcome;
 mod peer;
+#[cfg(feature = "driver")]
+mod persisting;
 pub mod policy;
 mod preference;
 mod reassembly;
 #[cfg(feature = "driver")]
 mod receipt;
+mod record;
 mod roster;
 #[cfg(feature = "driver")]
 mod sending;
 mod settlement;
 mod standing;
 mod status;
+mod store;
 #[cfg(test)]
 mod tests;
 mod upkeep;
@@ -66,10 +75,18 @@ pub use machine::Machine;
 pub use metrics::{Counters, LastSuccess, Latency, TransportMetrics};
 pub use options::{Order, SendOptions};
 pub use outbound::TransmitFailure;
+pub use outbox::OutboxEntry;
 pub use outcome::{Outcome, Progress, RejectReason, SendError, Ticket, TriedLink};
 pub use peer::PeerHandle;
+#[cfg(feature = "driver")]
+pub use persisting::WeakDriver;
 pub use policy::{FailoverPolicy, Tier};
 #[cfg(feature = "driver")]
 pub use receipt::{Confirmed, CoordinationError, GroupOutcome, GroupReceipt, Receipt};
+pub use record::{
+    Batch, Held, Kept, OutboxId, Recalled, SourceRecord, StreamId, StreamRecord, Write, is_kept,
+    is_recorded,
+};
 pub use standing::{Control, Session, Standing};
 pub use status::{Input, LinkStatus, PeerStatus};
+pub use store::{StoreState, StoreStatus};

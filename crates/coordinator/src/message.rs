@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use bitcraps_types::{LinkId, Sequence, Timestamp, TransportType};
+use bitcraps_types::{Epoch, LinkId, Sequence, Timestamp, TransportType};
 use bytes::Bytes;
 
 use crate::{FailoverPolicy, Progress, SendOptions, Ticket, TriedLink};
@@ -104,8 +104,20 @@ pub(crate) struct Message {
     pub(crate) payload: Bytes,
     pub(crate) accepted: Timestamp,
     pub(crate) deadline: Timestamp,
-    /// Given at the first transmission.
+    /// Given at the first transmission, or when it went into the outbox.
     pub(crate) sequence: Option<Sequence>,
+    /// The incarnation of this node that numbered it, if not this one.
+    pub(crate) former: Option<Epoch>,
+    /// The oldest incarnation of its destination that a copy may have reached; 0 while none can.
+    pub(crate) since: Epoch,
+    /// The outbox holds it.
+    pub(crate) kept: bool,
+    /// A former incarnation of this node may have sent a copy.
+    pub(crate) doubtful: bool,
+    /// Batches that have to be durable before it may leave.
+    pub(crate) storing: u8,
+    /// It waits behind another of its ordering key.
+    pub(crate) gated: bool,
     pub(crate) attempts: u16,
     copies: [Option<Copy>; COPIES],
     tried: [Option<TriedLink>; TRIED],
@@ -150,6 +162,12 @@ impl Message {
             accepted: now,
             deadline: now + options.deadline,
             sequence: None,
+            former: None,
+            since: Epoch::default(),
+            kept: false,
+            doubtful: false,
+            storing: 0,
+            gated: false,
             attempts: 0,
             copies: [None; COPIES],
             tried: [None; TRIED],
@@ -183,9 +201,9 @@ impl Message {
         self.copies.iter().flatten().find(|copy| copy.attempt == attempt)
     }
 
-    /// Whether a whole copy left.
+    /// Whether a whole copy left, or may have.
     pub(crate) fn left(&self) -> bool {
-        self.handed > 0
+        self.handed > 0 || self.doubtful
     }
 
     /// A driver gave the copy back.

@@ -50,7 +50,8 @@ pub enum Outcome {
         /// Why.
         why: RejectReason,
     },
-    /// A copy left and no answer came in time, or the destination restarted.
+    /// A copy left and no answer came in time, or the destination restarted. Also a message of the
+    /// outbox when the node stops, which goes on when it starts again.
     Unknown {
         /// Links it was tried on.
         tried: Vec<TriedLink>,
@@ -112,6 +113,19 @@ pub enum SendError {
         messages: usize,
         /// Bytes unsettled in it.
         bytes: usize,
+    },
+    /// The store is out of order, and the message would have to outlive this process.
+    #[error(
+        "the store is out of order, and this message would have to be in it; see `bitcraps status`"
+    )]
+    StoreFailed,
+    /// The store holds as much as it may.
+    #[error("the store is full: {bytes} of {most} bytes; raise store.max_bytes or wait")]
+    StoreFull {
+        /// Bytes reckoned for what it holds.
+        bytes: usize,
+        /// Most that may be.
+        most: usize,
     },
     /// The deadline is beyond what can be promised.
     #[error("deadline of {0:?} exceeds the longest of {max:?}", max = bounds::MAX_DEADLINE)]

@@ -10,6 +10,7 @@ use crate::damping::Damping;
 use crate::explain::Decision;
 use crate::link::Link;
 use crate::policy::Candidate;
+use crate::record::{StreamId, StreamRecord};
 use crate::standing::stranger_allowance;
 use crate::window::Window;
 use crate::{Standing, Ticket};
@@ -18,13 +19,83 @@ use crate::{Standing, Ticket};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeerHandle(pub(crate) u32);
 
-/// Messages of one class on their way to one peer.
+/// Names a stream of a peer: its incarnation and the class.
+pub(crate) type Stream = (Epoch, TrafficClass);
+
+/// Numbers that one incarnation of this node gave out, from the lowest that is not settled on.
 #[derive(Debug, Default)]
-pub(crate) struct Outgoing {
+pub(crate) struct Numbers {
     /// Number of `ring`'s first entry: nothing lower will ever be sent again.
     lowest_live: Sequence,
     /// Message slots by number; `None` where the message is settled.
     ring: VecDeque<Option<u32>>,
+}
+
+impl Numbers {
+    pub(crate) fn lowest_live(&self) -> Sequence {
+        self.lowest_live
+    }
+
+    /// Whether the span from the oldest unsettled is as long as it may be.
+    pub(crate) fn is_full(&self) -> bool {
+        self.ring.len() as u64 >= WINDOW
+    }
+
+    /// A number for `slot`, unless the span from the oldest unsettled would exceed the window.
+    pub(crate) fn give(&mut self, slot: u32) -> Option<Sequence> {
+        if self.is_full() {
+            return None;
+        }
+        self.ring.push_back(Some(slot));
+        Some(self.lowest_live + self.ring.len() as u64 - 1)
+    }
+
+    /// `slot` has the number `sequence`, which is above all recalled before.
+    pub(crate) fn recall(&mut self, sequence: Sequence, slot: u32) {
+        if self.ring.is_empty() {
+            self.lowest_live = sequence;
+        }
+        while self.end() < sequence && !self.is_full() {
+            self.ring.push_back(None);
+        }
+        if self.end() == sequence {
+            self.ring.push_back(Some(slot));
+        }
+    }
+
+    pub(crate) fn slot_of(&self, sequence: Sequence) -> Option<u32> {
+        let index = sequence.checked_sub(self.lowest_live)?;
+        *self.ring.get(usize::try_from(index).ok()?)?
+    }
+
+    /// Slots of the messages that have a number and no outcome.
+    fn live(&self) -> impl Iterator<Item = u32> + '_ {
+        self.ring.iter().flatten().copied()
+    }
+
+    /// The end of the numbers given out.
+    pub(crate) fn end(&self) -> Sequence {
+        self.lowest_live + self.ring.len() as u64
+    }
+
+    fn settle(&mut self, sequence: Sequence) {
+        let index = sequence.checked_sub(self.lowest_live).and_then(|i| usize::try_from(i).ok());
+        if let Some(entry) = index.and_then(|i| self.ring.get_mut(i)) {
+            *entry = None;
+        }
+        while self.ring.front() == Some(&None) {
+            self.ring.pop_front();
+            self.lowest_live += 1;
+        }
+    }
+}
+
+/// Messages of one class on their way to one peer.
+#[derive(Debug, Default)]
+pub(crate) struct Outgoing {
+    pub(crate) numbers: Numbers,
+    /// What former incarnations of this node left in the outbox.
+    pub(crate) former: BTreeMap<Epoch, Numbers>,
     /// Messages that wait for a link, oldest first.
     pub(crate) queue: VecDeque<Ticket>,
     /// Entries of `queue` whose message is settled; they are skipped, and swept when there are many.
@@ -36,54 +107,41 @@ pub(crate) struct Outgoing {
     /// Successors of the message in flight, by ordering key.
     pub(crate) gates: BTreeMap<u64, VecDeque<Ticket>>,
     /// Keys whose gate opens when the number of a message that ended unknown is given up.
-    pub(crate) closing: BTreeMap<Sequence, u64>,
+    pub(crate) closing: BTreeMap<(Option<Epoch>, Sequence), u64>,
     /// Waiting messages that a newer one may replace, by conflation key.
     pub(crate) conflated: BTreeMap<u64, Ticket>,
 }
 
 impl Outgoing {
-    pub(crate) fn lowest_live(&self) -> Sequence {
-        self.lowest_live
-    }
-
-    /// A number for `slot`, unless the span from the oldest unsettled would exceed the window.
-    pub(crate) fn number(&mut self, slot: u32) -> Option<Sequence> {
-        if self.ring.len() as u64 >= WINDOW {
-            return None;
+    /// The numbers of this incarnation, or of a former one.
+    pub(crate) fn numbers_of(&self, former: Option<Epoch>) -> Option<&Numbers> {
+        match former {
+            None => Some(&self.numbers),
+            Some(epoch) => self.former.get(&epoch),
         }
-        self.ring.push_back(Some(slot));
-        Some(self.lowest_live + self.ring.len() as u64 - 1)
-    }
-
-    pub(crate) fn slot_of(&self, sequence: Sequence) -> Option<u32> {
-        let index = sequence.checked_sub(self.lowest_live)?;
-        *self.ring.get(usize::try_from(index).ok()?)?
     }
 
     /// Slots of the messages that have a number and no outcome.
     pub(crate) fn numbered(&self) -> impl Iterator<Item = u32> + '_ {
-        self.ring.iter().flatten().copied()
+        self.former.values().chain([&self.numbers]).flat_map(Numbers::live)
     }
 
-    /// Whether `sequence` was ever given out.
-    pub(crate) fn knows(&self, sequence: Sequence) -> bool {
-        sequence < self.lowest_live + self.ring.len() as u64
-    }
-
-    /// The end of the numbers given out.
-    pub(crate) fn end(&self) -> Sequence {
-        self.lowest_live + self.ring.len() as u64
-    }
-
-    pub(crate) fn settle(&mut self, sequence: Sequence) {
-        let index = sequence.checked_sub(self.lowest_live).and_then(|i| usize::try_from(i).ok());
-        if let Some(entry) = index.and_then(|i| self.ring.get_mut(i)) {
-            *entry = None;
+    /// Gives a number up; tells the lowest that is still live beside it.
+    pub(crate) fn settle(&mut self, former: Option<Epoch>, sequence: Sequence) -> Sequence {
+        let Some(epoch) = former else {
+            self.numbers.settle(sequence);
+            return self.numbers.lowest_live;
+        };
+        let Some(numbers) = self.former.get_mut(&epoch) else {
+            return Sequence::MAX;
+        };
+        numbers.settle(sequence);
+        let lowest_live = numbers.lowest_live;
+        if numbers.ring.is_empty() {
+            self.former.remove(&epoch);
+            return Sequence::MAX;
         }
-        while self.ring.front() == Some(&None) {
-            self.ring.pop_front();
-            self.lowest_live += 1;
-        }
+        lowest_live
     }
 }
 
@@ -114,11 +172,55 @@ pub(crate) struct Incoming {
     pub(crate) unproven: Option<AckSent>,
     /// The latest acknowledgements, if they left over one link alone.
     pub(crate) alone: Option<AloneAcks>,
+    /// Lowest number that the sender may still send, as far as its frames told.
+    pub(crate) lowest_live: Sequence,
+    /// The store knows of it.
+    pub(crate) recorded: bool,
+    /// Messages that are being made durable, and where the newest copy of each came from.
+    pub(crate) writing: BTreeMap<Sequence, (LinkId, u16)>,
+    /// The application's answers that are being made durable.
+    pub(crate) deciding: BTreeMap<Sequence, bool>,
 }
 
 impl Incoming {
     pub(crate) fn new() -> Self {
-        Self { window: Window::new(), verdicts: BTreeMap::new(), unproven: None, alone: None }
+        Self {
+            window: Window::new(),
+            verdicts: BTreeMap::new(),
+            unproven: None,
+            alone: None,
+            lowest_live: 0,
+            recorded: false,
+            writing: BTreeMap::new(),
+            deciding: BTreeMap::new(),
+        }
+    }
+
+    /// What a former incarnation of this node took.
+    pub(crate) fn recalled(record: &StreamRecord) -> Self {
+        let status = |applied| if applied { Status::Applied } else { Status::Refused };
+        let verdicts = record.verdicts.iter().map(|(number, applied)| (*number, status(*applied)));
+        Self {
+            window: Window::recalled(record),
+            verdicts: verdicts.collect(),
+            recorded: true,
+            ..Self::new()
+        }
+    }
+
+    /// Its state once everything that is being made durable is.
+    pub(crate) fn record(&self, stream: StreamId) -> StreamRecord {
+        let wanted = self.verdicts.range(self.lowest_live..);
+        let told = wanted.filter_map(|(number, status)| match status {
+            Status::Applied => Some((*number, true)),
+            Status::Refused => Some((*number, false)),
+            Status::Late | Status::TooOld | Status::Unrecorded | Status::NotAdmitted => None,
+        });
+        let mut verdicts: BTreeMap<Sequence, bool> = told.collect();
+        verdicts.extend(&self.deciding);
+        let mut window = self.window.clone();
+        self.writing.keys().for_each(|sequence| window.take(*sequence));
+        window.record(stream, verdicts.into_iter().collect())
     }
 
     pub(crate) fn set_verdict(&mut self, sequence: Sequence, status: Status) {
@@ -158,6 +260,12 @@ pub(crate) struct Peer {
     pub(crate) damping: [Damping; TransportType::COUNT],
     pub(crate) outgoing: [Outgoing; TrafficClass::COUNT],
     pub(crate) incoming: [Option<Box<Incoming>>; TrafficClass::COUNT],
+    /// Streams of its former incarnations that its outbox may still send of.
+    pub(crate) former: BTreeMap<Stream, Box<Incoming>>,
+    /// Streams of this incarnation of it and of older ones are forgotten.
+    pub(crate) forgotten: Epoch,
+    /// Since which of its incarnations it remembers what it took from this node.
+    pub(crate) memory: Epoch,
     pub(crate) retries: Budget,
     pub(crate) hedges: Budget,
     pub(crate) copies: Budget,
@@ -184,6 +292,8 @@ pub(crate) struct Peer {
 #[derive(Debug, Default)]
 pub(crate) struct PendingAcks {
     pub(crate) streams: [Option<PendingStream>; TrafficClass::COUNT],
+    /// Of the peer's former incarnations.
+    pub(crate) former: BTreeMap<Stream, PendingStream>,
     /// The link that the newest frame came by.
     pub(crate) link: Option<LinkId>,
 }
@@ -206,6 +316,9 @@ impl Peer {
             damping: Default::default(),
             outgoing: Default::default(),
             incoming: Default::default(),
+            former: BTreeMap::new(),
+            forgotten: Epoch::default(),
+            memory: Epoch::default(),
             retries: retry_budget(),
             hedges: hedge_budget(),
             copies: copy_budget(),
@@ -220,6 +333,24 @@ impl Peer {
             contest: None,
             clash: None,
         }
+    }
+
+    /// What is known of a stream of it.
+    pub(crate) fn stream(&self, stream: Stream) -> Option<&Incoming> {
+        let (epoch, class) = stream;
+        if self.epoch == Some(epoch) {
+            return self.incoming[class.index()].as_deref();
+        }
+        self.former.get(&stream).map(|incoming| &**incoming)
+    }
+
+    /// What is known of a stream of it.
+    pub(crate) fn stream_mut(&mut self, stream: Stream) -> Option<&mut Incoming> {
+        let (epoch, class) = stream;
+        if self.epoch == Some(epoch) {
+            return self.incoming[class.index()].as_deref_mut();
+        }
+        self.former.get_mut(&stream).map(|incoming| &mut **incoming)
     }
 
     pub(crate) fn link_index(&self, link: LinkId) -> Option<usize> {

@@ -8,6 +8,7 @@ use crate::config::bounds::{
     REASSEMBLY_IDLE, REASSEMBLY_NODE_BYTES, REASSEMBLY_NODE_MESSAGES, REASSEMBLY_PEER_BYTES,
     REASSEMBLY_PEER_MESSAGES, REASSEMBLY_RANGES,
 };
+use crate::peer::Stream;
 
 /// What the newest fragment of a message said beside its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +34,7 @@ struct Assembly {
 }
 
 /// Key of an incomplete message.
-pub(crate) type Key = (PeerId, TrafficClass, Sequence);
+pub(crate) type Key = (PeerId, Stream, Sequence);
 
 /// What became of a fragment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +51,7 @@ pub(crate) enum Added {
 #[derive(Debug, Default)]
 struct Holding {
     bytes: usize,
-    by_age: BTreeSet<(Timestamp, TrafficClass, Sequence)>,
+    by_age: BTreeSet<(Timestamp, Stream, Sequence)>,
 }
 
 /// Incomplete messages of all peers, bounded per peer and in total.
@@ -73,7 +74,7 @@ impl Reassembly {
         arrival: Arrival,
         now: Timestamp,
     ) -> Added {
-        let key = (peer, data.class, data.sequence);
+        let key = (peer, (data.source_epoch, data.class), data.sequence);
         if let Some(known) = self.messages.get(&key) {
             if data.generation < known.generation || known.total != data.total {
                 return Added::Refused;
@@ -106,11 +107,11 @@ impl Reassembly {
         message.arrival = arrival;
         let touched = message.touched;
         let whole = message.is_whole();
-        let (_, class, sequence) = key;
+        let (_, stream, sequence) = key;
         let holding = self.per_peer.entry(peer).or_default();
         holding.bytes += growth;
-        holding.by_age.remove(&(before, class, sequence));
-        holding.by_age.insert((touched, class, sequence));
+        holding.by_age.remove(&(before, stream, sequence));
+        holding.by_age.insert((touched, stream, sequence));
         self.by_age.remove(&(before, key));
         self.by_age.insert((touched, key));
         self.bytes += growth;
@@ -125,13 +126,13 @@ impl Reassembly {
     /// all. False when nothing else is left to give way.
     fn make_room(&mut self, key: &Key, growth: usize) -> bool {
         let new = !self.messages.contains_key(key);
-        let (peer, class, sequence) = *key;
+        let (peer, stream, sequence) = *key;
         while let Some(holding) = self.per_peer.get(&peer)
             && (holding.bytes + growth > REASSEMBLY_PEER_BYTES
                 || (new && holding.by_age.len() >= REASSEMBLY_PEER_MESSAGES))
         {
             let mut oldest = holding.by_age.iter().map(|(_, c, s)| (*c, *s));
-            let Some((c, s)) = oldest.find(|other| *other != (class, sequence)) else {
+            let Some((c, s)) = oldest.find(|other| *other != (stream, sequence)) else {
                 return false;
             };
             self.evict(&(peer, c, s));
@@ -163,10 +164,10 @@ impl Reassembly {
         self.bytes -= gone.bytes.len();
         self.by_age.remove(&(gone.touched, *key));
         self.whole.remove(key);
-        let (peer, class, sequence) = *key;
+        let (peer, stream, sequence) = *key;
         if let Some(holding) = self.per_peer.get_mut(&peer) {
             holding.bytes -= gone.bytes.len();
-            holding.by_age.remove(&(gone.touched, class, sequence));
+            holding.by_age.remove(&(gone.touched, stream, sequence));
             if holding.by_age.is_empty() {
                 self.per_peer.remove(&peer);
             }
@@ -186,7 +187,7 @@ impl Reassembly {
     pub(crate) fn remove_peer(&mut self, peer: PeerId) {
         let held = self.per_peer.get(&peer).map(|h| h.by_age.iter().copied().collect());
         let held: Vec<_> = held.unwrap_or_default();
-        held.iter().for_each(|(_, class, sequence)| self.remove(&(peer, *class, *sequence)));
+        held.iter().for_each(|(_, stream, sequence)| self.remove(&(peer, *stream, *sequence)));
     }
 
     /// Gives up what rested too long. O(messages given up).
@@ -197,6 +198,11 @@ impl Reassembly {
             }
             self.evict(&key);
         }
+    }
+
+    /// Length of a message that is whole, in bytes; 0 when there is none.
+    pub(crate) fn len_of(&self, key: &Key) -> usize {
+        self.messages.get(key).map_or(0, |message| message.bytes.len())
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -212,7 +218,7 @@ impl Reassembly {
 
     /// Whole messages of a class that nobody has taken yet. O(whole messages).
     pub(crate) fn complete(&self, class: TrafficClass) -> Vec<(Key, Arrival)> {
-        let of_class = self.whole.iter().filter(|key| key.1 == class);
+        let of_class = self.whole.iter().filter(|key| key.1.1 == class);
         of_class.filter_map(|key| Some((*key, self.messages.get(key)?.arrival))).collect()
     }
 }

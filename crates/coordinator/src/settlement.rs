@@ -1,6 +1,6 @@
 use std::collections::VecDeque;
 
-use bitcraps_types::{AckLevel, PeerId, Timestamp, TrafficClass};
+use bitcraps_types::{AckLevel, Epoch, PeerId, Timestamp, TrafficClass};
 use bitcraps_wire::{EndAck, Status, StreamAck};
 
 use crate::{
@@ -9,6 +9,10 @@ use crate::{
 
 /// Settled messages that a queue may hold before it is swept.
 const STALE_ENTRIES: usize = 32;
+
+/// Names a stream of messages to a peer: the incarnation of this node that numbered it, if not this
+/// one, and the class.
+type Sent = (Option<Epoch>, TrafficClass);
 
 impl Core {
     /// Where an unsettled message stands; `None` once it is settled.
@@ -32,7 +36,8 @@ impl Core {
         self.pump(peer, now);
     }
 
-    /// Takes no more messages, and ends those that wait: unknown where a copy left.
+    /// Takes no more messages, and ends those that wait: unknown where a copy left, and where the
+    /// outbox holds them, because they go on when the node starts again.
     pub fn shut_down(&mut self, now: Timestamp) {
         self.shut_down = true;
         let slots: Vec<u32> = self.messages.slots().collect();
@@ -40,13 +45,17 @@ impl Core {
             let Some(message) = self.messages.get(slot) else {
                 continue;
             };
-            let outcome = if message.left() {
+            let outcome = if message.left() || message.kept {
                 Outcome::Unknown { tried: message.tried() }
             } else {
                 Outcome::Rejected { why: RejectReason::ShutDown }
             };
+            if let Some(message) = self.messages.get_mut(slot) {
+                message.kept = false;
+            }
             self.settle(slot, outcome, now);
         }
+        self.store_due();
     }
 
     /// Messages that have no outcome yet.
@@ -55,7 +64,7 @@ impl Core {
     }
 
     /// Gives a message its one outcome and forgets it.
-    pub(crate) fn settle(&mut self, slot: u32, outcome: Outcome, _now: Timestamp) {
+    pub(crate) fn settle(&mut self, slot: u32, outcome: Outcome, now: Timestamp) {
         let (Some(ticket), Some(message)) = (self.messages.ticket(slot), self.messages.get(slot))
         else {
             return;
@@ -64,6 +73,8 @@ impl Core {
         let (peer, options, len) = (message.peer, message.options, message.payload.len());
         let (timer, sequence) = (message.timer, message.sequence);
         let (queued, left, told) = (message.queued, message.left(), message.told);
+        let former = message.former;
+        let kept = self.outbox_id(message).filter(|_| message.kept);
         self.messages.remove(slot);
         self.drop_message_timer(slot, timer);
         let class = options.class;
@@ -71,9 +82,7 @@ impl Core {
         let queue = &mut self.peers[peer as usize].outgoing[class.index()];
         queue.messages -= 1;
         queue.bytes -= len;
-        if let Some(sequence) = sequence {
-            queue.settle(sequence);
-        }
+        let lowest_live = sequence.map_or(0, |sequence| queue.settle(former, sequence));
         if queued {
             queue.stale += 1;
             // Half of it at once, so that each settlement pays for two entries.
@@ -98,20 +107,23 @@ impl Core {
                 }
                 // A copy may still arrive: successors wait until its number is given up for good.
                 None if left && matches!(outcome, Outcome::Unknown { .. }) => {
-                    queue.closing.insert(sequence.unwrap_or_default(), key);
+                    queue.closing.insert((former, sequence.unwrap_or_default()), key);
                 }
                 None => released.push(key),
             }
         }
-        let lowest_live = queue.lowest_live();
-        while let Some(entry) = queue.closing.first_entry().filter(|e| *e.key() < lowest_live) {
-            released.push(entry.remove());
+        if !queue.closing.is_empty() {
+            let given_up = queue.closing.range((former, 0)..(former, lowest_live));
+            let given_up: Vec<_> = given_up.map(|(number, _)| *number).collect();
+            released.extend(given_up.iter().filter_map(|number| queue.closing.remove(number)));
         }
         for key in released {
             self.open_gate(peer, class, key);
         }
-        if !told {
-            self.command(Command::Settle { ticket, outcome });
+        match kept {
+            Some(id) => self.forget_kept(ticket, id, len, outcome, told, now),
+            None if told => {}
+            None => self.command(Command::Settle { ticket, outcome }),
         }
     }
 
@@ -120,6 +132,9 @@ impl Core {
         let gates = &mut self.peers[peer as usize].outgoing[class.index()].gates;
         match gates.get_mut(&key).and_then(VecDeque::pop_front) {
             Some(next) => {
+                if let Some(message) = self.messages.get_mut(next.slot) {
+                    message.gated = false;
+                }
                 self.enqueue(next, false);
                 self.mark_dirty(peer);
             }
@@ -139,6 +154,13 @@ impl Core {
     fn on_stream_ack(&mut self, peer: u32, ack: &StreamAck, now: Timestamp) {
         let class = ack.class;
         let queue = &self.peers[peer as usize].outgoing[class.index()];
+        let former = (ack.source_epoch != self.config.epoch).then_some(ack.source_epoch);
+        let Some(numbers) = queue.numbers_of(former) else {
+            self.counters.stale_epoch += 1;
+            return;
+        };
+        let stream = (former, class);
+        let end = numbers.end();
         let highest_named = ack
             .bitmap
             .iter()
@@ -146,51 +168,54 @@ impl Core {
             .rev()
             .find(|(_, word)| **word != 0)
             .map(|(i, word)| ack.base + 64 * i as u64 + 63 - u64::from(word.leading_zeros()));
-        let forged = ack.cumulative > queue.end()
-            || highest_named.is_some_and(|s| !queue.knows(s))
-            || ack.results.iter().any(|r| !queue.knows(r.sequence))
-            || ack.partials.iter().any(|p| !queue.knows(p.sequence));
-        if ack.source_epoch != self.config.epoch {
-            self.counters.stale_epoch += 1;
-            return;
-        }
-        if forged {
+        let forged = ack.cumulative > end
+            || highest_named.is_some_and(|s| s >= end)
+            || ack.results.iter().any(|r| r.sequence >= end)
+            || ack.partials.iter().any(|p| p.sequence >= end);
+        // What a former incarnation sent and settled is not known any more.
+        if forged && former.is_none() {
             self.counters.forged_acks += 1;
             return;
         }
-        if queue.slot_of(ack.echo_sequence).is_none() {
+        if numbers.slot_of(ack.echo_sequence).is_none() {
             self.counters.late_acks += 1;
         }
-        for sequence in queue.lowest_live()..ack.cumulative {
-            self.on_taken(peer, class, sequence, ack, now);
+        for sequence in numbers.lowest_live()..ack.cumulative.min(end) {
+            self.on_taken(peer, stream, sequence, ack, now);
         }
         for (i, word) in ack.bitmap.iter().enumerate() {
             let mut left = *word;
             while left != 0 {
                 let bit = u64::from(left.trailing_zeros());
                 left &= left - 1;
-                self.on_taken(peer, class, ack.base + 64 * i as u64 + bit, ack, now);
+                self.on_taken(peer, stream, ack.base + 64 * i as u64 + bit, ack, now);
             }
         }
         for result in &ack.results {
-            self.on_verdict(peer, class, result.sequence, result.status, now);
+            self.on_verdict(peer, stream, result.sequence, result.status, now);
         }
         for partial in &ack.partials {
-            self.on_partial(peer, class, partial, now);
+            self.on_partial(peer, stream, partial, now);
         }
+    }
+
+    /// The unsettled message of this number.
+    fn sent(&self, peer: u32, stream: Sent, sequence: u64) -> Option<u32> {
+        let (former, class) = stream;
+        let queue = &self.peers[peer as usize].outgoing[class.index()];
+        queue.numbers_of(former)?.slot_of(sequence)
     }
 
     /// The destination has custody of a message.
     fn on_taken(
         &mut self,
         peer: u32,
-        class: TrafficClass,
+        stream: Sent,
         sequence: u64,
         ack: &StreamAck,
         now: Timestamp,
     ) {
-        let queue = &self.peers[peer as usize].outgoing[class.index()];
-        let Some(slot) = queue.slot_of(sequence) else {
+        let Some(slot) = self.sent(peer, stream, sequence) else {
             return;
         };
         let Some(message) = self.messages.get_mut(slot) else {
@@ -255,13 +280,12 @@ impl Core {
     fn on_verdict(
         &mut self,
         peer: u32,
-        class: TrafficClass,
+        stream: Sent,
         sequence: u64,
         status: Status,
         now: Timestamp,
     ) {
-        let queue = &self.peers[peer as usize].outgoing[class.index()];
-        let Some(slot) = queue.slot_of(sequence) else {
+        let Some(slot) = self.sent(peer, stream, sequence) else {
             return;
         };
         let Some(message) = self.messages.get(slot) else {
@@ -295,12 +319,11 @@ impl Core {
     fn on_partial(
         &mut self,
         peer: u32,
-        class: TrafficClass,
+        stream: Sent,
         partial: &bitcraps_wire::Partial,
         now: Timestamp,
     ) {
-        let queue = &self.peers[peer as usize].outgoing[class.index()];
-        let Some(slot) = queue.slot_of(partial.sequence) else {
+        let Some(slot) = self.sent(peer, stream, partial.sequence) else {
             return;
         };
         let Some(message) = self.messages.get_mut(slot) else {
@@ -321,27 +344,11 @@ impl Core {
         }
     }
 
-    /// The peer came back in a new incarnation: what it may have had before nobody can know; what
-    /// it cannot have had goes to the new one.
-    pub(crate) fn on_peer_restart(&mut self, peer: u32, now: Timestamp) {
+    /// The peer came back in a new incarnation; `known` was its former one.
+    pub(crate) fn on_peer_restart(&mut self, peer: u32, known: Epoch, now: Timestamp) {
         let id: PeerId = self.peers[peer as usize].id;
         self.reassembly.remove_peer(id);
-        let state = &mut self.peers[peer as usize];
-        state.incoming = Default::default();
-        state.acks = Default::default();
-        let own: Vec<u32> = state.outgoing.iter().flat_map(|o| o.numbered()).collect();
-        for slot in own {
-            let Some(message) = self.messages.get_mut(slot) else {
-                continue;
-            };
-            if message.left() {
-                let tried = message.tried();
-                self.settle(slot, Outcome::Unknown { tried }, now);
-            } else if message.fragments.take().is_some()
-                && let Some(ticket) = self.messages.ticket(slot)
-            {
-                self.enqueue(ticket, true);
-            }
-        }
+        self.peers[peer as usize].acks = Default::default();
+        self.retire_streams(peer, known, now);
     }
 }

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use bitcraps_types::{Epoch, LinkId, PeerId, Timestamp, TrafficClass};
+use bitcraps_types::{Epoch, LinkId, PeerId, Timestamp};
 use bitcraps_wire::{Body, Data, Frame, HopHeader, NO_DEADLINE, Status};
 use bytes::Bytes;
 
@@ -166,7 +166,11 @@ impl Core {
     /// delivered before is no longer to be refused. Tells whether it was.
     pub(crate) fn turn_away(&mut self, peer: u32, link: LinkId, data: &Data) -> bool {
         let (class, sequence) = (data.class, data.sequence);
+        let stream = (data.source_epoch, class);
         let state = &mut self.peers[peer as usize];
+        if state.epoch != Some(data.source_epoch) {
+            return self.turn_away_former(peer, link, data);
+        }
         let refused_below = &mut state.refused_below[class.index()];
         if state.standing == Standing::Admitted {
             if sequence >= *refused_below {
@@ -180,7 +184,25 @@ impl Core {
             return false;
         }
         self.counters.not_admitted += 1;
-        self.pend_result(peer, link, class, sequence, data.attempt, Status::NotAdmitted);
+        self.pend_result(peer, link, stream, sequence, data.attempt, Status::NotAdmitted);
+        true
+    }
+
+    /// [`Self::turn_away`] of what a former incarnation of the sender left in its outbox.
+    fn turn_away_former(&mut self, peer: u32, link: LinkId, data: &Data) -> bool {
+        let stream = (data.source_epoch, data.class);
+        let state = &mut self.peers[peer as usize];
+        if state.standing == Standing::Admitted || state.epoch.is_none_or(|e| e <= stream.0) {
+            return false;
+        }
+        match state.stream(stream).map(|incoming| incoming.window.seen(data.sequence)) {
+            Some(Seen::Duplicate) => return false,
+            Some(Seen::New | Seen::TooOld) => {}
+            // No copy may be delivered after this answer.
+            None => state.forgotten = state.forgotten.max(stream.0),
+        }
+        self.counters.not_admitted += 1;
+        self.refuse(peer, link, stream, data.sequence, data.attempt, Status::NotAdmitted);
         true
     }
 
@@ -225,7 +247,8 @@ impl Core {
         self.peer(id).is_some_and(|handle| {
             let state = &self.peers[handle.0 as usize];
             state.incoming.iter().any(Option::is_some)
-                || TrafficClass::ALL.iter().any(|c| state.outgoing[c.index()].end() > 0)
+                || !state.former.is_empty()
+                || state.outgoing.iter().any(|o| o.numbers.end() > 0 || !o.former.is_empty())
         })
     }
 

@@ -1,6 +1,7 @@
 use bitcraps_types::Sequence;
 
 use crate::config::bounds::WINDOW;
+use crate::record::{StreamId, StreamRecord};
 
 const WORDS: usize = (WINDOW / 64) as usize;
 
@@ -17,7 +18,7 @@ pub(crate) enum Seen {
 
 /// Which messages of one stream were taken: a sliding bitmap of the newest [`WINDOW`] numbers.
 /// Everything is O(1), or O(words passed) when the window moves.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Window {
     /// Everything below is settled: taken, or given up by the sender.
     cumulative: Sequence,
@@ -29,6 +30,44 @@ pub(crate) struct Window {
 impl Window {
     pub(crate) fn new() -> Self {
         Self { cumulative: 0, end: 0, bits: Box::new([0; WORDS]) }
+    }
+
+    /// The window that a record describes.
+    pub(crate) fn recalled(record: &StreamRecord) -> Self {
+        let mut window = Self::new();
+        window.end = record.end;
+        window.cumulative = record.cumulative.clamp(window.lowest(), record.end);
+        let newest = record.end.div_ceil(64);
+        for at in window.lowest() / 64..newest {
+            let listed = at.checked_sub(record.first).and_then(|i| usize::try_from(i).ok());
+            let word = listed.map_or(u64::MAX, |i| record.words.get(i).copied().unwrap_or(0));
+            let word = word & window.mask(at);
+            // The oldest and the newest numbers may share a word.
+            window.bits[(at % WORDS as u64) as usize] |= word;
+        }
+        window
+    }
+
+    /// The window as a record: what was taken without a gap from its lower end on is left out.
+    pub(crate) fn record(&self, stream: StreamId, verdicts: Vec<(Sequence, bool)>) -> StreamRecord {
+        let word = |at: u64| self.bits[(at % WORDS as u64) as usize] & self.mask(at);
+        let newest = self.end.div_ceil(64);
+        let mut first = self.lowest() / 64;
+        while first < newest && word(first) == self.mask(first) {
+            first += 1;
+        }
+        let words = (first..newest).map(word).collect();
+        let (cumulative, end) = (self.cumulative, self.end);
+        StreamRecord { stream, cumulative, end, first, words, verdicts }
+    }
+
+    /// The bits of word `at` that lie within the window.
+    fn mask(&self, at: u64) -> u64 {
+        let below = |number: u64| match number.saturating_sub(at * 64) {
+            bits @ 0..64 => (1 << bits) - 1,
+            _ => u64::MAX,
+        };
+        below(self.end) & !below(self.lowest())
     }
 
     pub(crate) fn cumulative(&self) -> Sequence {

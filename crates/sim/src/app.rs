@@ -38,6 +38,8 @@ pub struct Delivered {
     pub life: u32,
     /// What.
     pub delivery: Delivery,
+    /// Whether it was taken out of the inbox or answered, and its node told.
+    pub taken: bool,
 }
 
 /// The application of a node. It remembers all it was ever handed, over every life of the node and
@@ -50,6 +52,8 @@ pub struct App {
     pub(crate) pace: Pace,
     pub(crate) verdict: Verdict,
     pub(crate) delivered: Vec<Delivered>,
+    /// Messages it was told of as doubtful.
+    pub(crate) doubts: Vec<Delivery>,
     pub(crate) inbox: VecDeque<TrafficClass>,
     /// Whether the next look into the inbox is scheduled.
     pub(crate) taking: bool,
@@ -66,6 +70,7 @@ impl Default for App {
             pace: Pace::AtOnce,
             verdict: Verdict::Applies,
             delivered: Vec::new(),
+            doubts: Vec::new(),
             inbox: VecDeque::new(),
             taking: false,
             peak_inbox: 0,
@@ -130,7 +135,9 @@ impl Simulation {
         let (id, asked) = (delivery.id, delivery.ack == AckLevel::Applied);
         let room = state.app.attached && state.app.waiting(id.class) < state.app.room;
         state.app.overruns += u64::from(!room);
-        state.app.delivered.push(Delivered { at: now, life, delivery });
+        let answers = matches!(state.app.verdict, Verdict::Applies | Verdict::Refuses);
+        let taken = state.app.pace == Pace::AtOnce || asked && answers;
+        state.app.delivered.push(Delivered { at: now, life, delivery, taken });
         match state.app.pace {
             Pace::AtOnce => {
                 if let (Some(engine), true) = (&mut state.engine, state.app.attached) {
@@ -175,7 +182,13 @@ impl Simulation {
         if state.life != life || state.engine.is_none() {
             return;
         }
-        state.app.inbox.pop_front();
+        if let Some(class) = state.app.inbox.pop_front() {
+            let first =
+                |d: &&mut Delivered| d.life == life && !d.taken && d.delivery.class() == class;
+            if let Some(delivered) = state.app.delivered.iter_mut().find(first) {
+                delivered.taken = true;
+            }
+        }
         state.app.taking = false;
         let attached = state.app.attached;
         if let (Pace::Every(pause), Some(class)) =
@@ -214,9 +227,7 @@ impl Simulation {
         }
         let room = TrafficClass::ALL.map(|class| app.room.saturating_sub(app.waiting(class)));
         self.with_engine(node, |engine, now| {
-            for class in TrafficClass::ALL {
-                engine.core_mut().inbox_taken(class, room[class.index()], now);
-            }
+            engine.core_mut().attach_with(room, now);
         });
     }
 

@@ -1,11 +1,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use bitcraps_coordinator::{Outcome, RejectReason};
+use bitcraps_coordinator::{Outcome, RejectReason, is_recorded};
 use bitcraps_types::{MessageId, TrafficClass};
 use bytes::Bytes;
 
-use crate::{Fortune, NodeId, SendId, Simulation};
+use crate::{Delivered, Fortune, Message, NodeId, SendId, Simulation};
 
 /// Something that must never happen.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -49,6 +49,10 @@ pub enum Violation {
     /// The sender was told that the destination has a message that its application never got.
     #[error("message {0:?} is called delivered, and was not")]
     NotDelivered(SendId),
+    /// The sender was told that the destination has a message; the destination died before its
+    /// application took it, and told no later life of it although it has a store.
+    #[error("message {0:?} is called delivered, and vanished with the life that it was handed to")]
+    Vanished(SendId),
     /// The sender was told that a message certainly was not delivered, and it was.
     #[error("message {0:?} is called not delivered, and was: {1:?}")]
     DeliveredAllTheSame(SendId, Outcome),
@@ -162,6 +166,17 @@ impl Simulation {
         delivered
     }
 
+    /// Whether a message that a store had to keep was handed to lives that took it not, and the node
+    /// lives on.
+    fn vanished(&self, message: &Message) -> bool {
+        let node = &self.nodes[message.to.index()];
+        let recorded = is_recorded(message.options.class, message.options.ack);
+        let of = |d: &&Delivered| d.delivery.payload == message.payload;
+        let mut handed = node.app.delivered.iter().filter(of);
+        let stored = node.disk.is_some() && node.engine.is_some() && recorded;
+        stored && handed.all(|d| !d.taken && d.life != node.life)
+    }
+
     /// Outcomes of messages whose payload no other message has are held against the records.
     fn check_outcomes(
         &self,
@@ -177,9 +192,16 @@ impl Simulation {
                 continue;
             }
             let arrived = delivered.contains_key(&content);
+            let told = &self.nodes[message.to.index()].app.doubts;
+            let doubtful = told.iter().any(|doubt| doubt.payload == message.payload);
             match (&message.fortune, &message.outcome) {
-                (_, Some((_, Outcome::Delivered { .. }))) if !arrived => {
+                (_, Some((_, Outcome::Delivered { .. }))) if !arrived && !doubtful => {
                     found.push(Violation::NotDelivered(id));
+                }
+                (_, Some((_, Outcome::Delivered { .. })))
+                    if !doubtful && self.vanished(message) =>
+                {
+                    found.push(Violation::Vanished(id));
                 }
                 (_, Some((_, outcome))) if arrived && rules_out_delivery(outcome) => {
                     found.push(Violation::DeliveredAllTheSame(id, outcome.clone()));

@@ -48,6 +48,8 @@ pub(crate) enum Event {
     Take { node: NodeId, life: u32, class: TrafficClass },
     /// An application answers.
     Verdict { node: NodeId, life: u32, id: MessageId, applied: bool },
+    /// A node's store finishes a batch.
+    Written { node: NodeId, life: u32 },
     /// The next row of a trace begins.
     Row { replay: usize },
     /// The script of the scenario.

@@ -44,6 +44,7 @@ pub mod radio;
 mod replay;
 mod shell;
 mod simulation;
+mod store;
 mod trace_csv;
 mod transit;
 
@@ -57,4 +58,5 @@ pub use model::LinkModel;
 pub use node::{NodeId, NodeSetup};
 pub use replay::Outage;
 pub use simulation::Simulation;
+pub use store::{Records, StoreModel, Torn};
 pub use trace_csv::{LinkTrace, Row, TraceError};

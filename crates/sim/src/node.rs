@@ -5,7 +5,8 @@ use bitcraps_engine::{AdmissionConfig, DialerConfig, Engine};
 use bitcraps_types::{Epoch, PeerId, Timestamp};
 use std::time::Duration;
 
-use crate::{App, SendId};
+use crate::store::Disk;
+use crate::{App, Death, SendId, StoreModel};
 
 /// A node of the simulation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,6 +38,8 @@ pub struct NodeSetup {
     pub clock: Timestamp,
     /// Its application.
     pub app: App,
+    /// Its store, if it has one.
+    pub store: Option<StoreModel>,
 }
 
 /// A node: the production engine, and around it what a shell would do.
@@ -57,6 +60,9 @@ pub(crate) struct Node {
     pub(crate) fired: (Timestamp, u32),
     pub(crate) suspended_until: Timestamp,
     pub(crate) app: App,
+    pub(crate) disk: Option<Disk>,
+    /// It dies when it has done that many commands more.
+    pub(crate) fuse: Option<(u64, Death)>,
     pub(crate) open: BTreeMap<Ticket, SendId>,
     pub(crate) peak_open: usize,
     pub(crate) notices: Vec<(Timestamp, Notice)>,
@@ -67,6 +73,8 @@ impl Node {
     pub(crate) fn new(setup: NodeSetup) -> Self {
         let mut node = Self {
             peer: setup.config.local,
+            disk: setup.store.map(|model| Disk::new(model, setup.config.epoch)),
+            fuse: None,
             engine: None,
             config: setup.config,
             dialer: setup.dialer,

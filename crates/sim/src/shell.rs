@@ -40,6 +40,13 @@ impl Simulation {
                 break;
             };
             self.digest.word(u64::from(node.0));
+            if let Some((left, death)) = self.nodes[node.index()].fuse {
+                let left = left.checked_sub(1);
+                self.nodes[node.index()].fuse = left.map(|left| (left, death));
+                if left.is_none() {
+                    return self.kill(node, death);
+                }
+            }
             self.do_command(node, command);
         }
         let state = &mut self.nodes[node.index()];
@@ -74,6 +81,8 @@ impl Simulation {
                 let state = &mut self.nodes[node.index()];
                 let open = state.open.remove(&ticket);
                 match open.map(|id| &mut self.messages[id.0 as usize]) {
+                    // A message that came back from the outbox may have had its outcome before.
+                    Some(message) if message.outcome.is_some() => {}
                     Some(message) => {
                         message.outcome = Some((self.now, outcome));
                         self.unsettled -= 1;
@@ -88,6 +97,10 @@ impl Simulation {
             Command::Connect(target) => {
                 self.digest.shown(&target);
                 self.dial(node, target);
+            }
+            Command::Persist(batch) => {
+                self.digest.shown(&batch);
+                self.write(node, batch);
             }
             Command::Notice(notice) => {
                 self.digest.shown(&notice);
@@ -210,8 +223,11 @@ impl Simulation {
             self.unsettled -= 1;
         }
         let message = &mut self.messages[id.0 as usize];
-        message.fortune = fortune;
         message.at = now;
+        message.fortune = fortune;
+        if let Fortune::Taken(ticket) = message.fortune {
+            self.note_kept(from, ticket, id);
+        }
         self.obey(from);
     }
 
@@ -236,15 +252,33 @@ impl Simulation {
             return;
         }
         state.suspended_until = Timestamp::ZERO;
+        state.fuse = None;
+        if let Some(disk) = &mut state.disk {
+            disk.tear(self.now);
+        }
         state.app.inbox.clear();
         let orphans = std::mem::take(&mut state.open);
-        self.unsettled -= orphans.len();
         for id in orphans.into_values() {
-            self.messages[id.0 as usize].orphaned = true;
+            let message = &mut self.messages[id.0 as usize];
+            if message.outcome.is_none() {
+                message.orphaned = true;
+                self.unsettled -= 1;
+            }
         }
         for link in self.links_of(node) {
             self.strand(link, node, death);
         }
+    }
+
+    /// A node dies in the middle of what it does, when it has done that many commands more.
+    pub fn kill_after(&mut self, node: NodeId, commands: u64, death: Death) {
+        self.trace(23, u64::from(node.0));
+        self.nodes[node.index()].fuse = Some((commands, death));
+    }
+
+    /// How many commands a node may still do before it dies, if that was set.
+    pub fn fuse_left(&self, node: NodeId) -> Option<u64> {
+        self.nodes[node.index()].fuse.map(|(left, _)| left)
     }
 
     /// A dead node comes back with the next epoch and an empty memory.
@@ -254,6 +288,7 @@ impl Simulation {
         }
         self.trace(10, u64::from(node.0));
         self.nodes[node.index()].restart();
+        self.recall(node);
         self.attach_if_present(node);
         for link in self.links_of(node) {
             match way {

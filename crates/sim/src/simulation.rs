@@ -103,10 +103,12 @@ impl Simulation {
             tick: Duration::ZERO,
             clock: Timestamp::ZERO,
             app: App::default(),
+            store: None,
         };
         change(&mut setup);
         let id = NodeId(self.nodes.len() as u32);
         self.nodes.push(Node::new(setup));
+        self.recall(id);
         self.attach_if_present(id);
         id
     }
@@ -294,6 +296,7 @@ impl Simulation {
             Event::Send(id) => self.send_message(id),
             Event::Take { node, life, class } => self.take(node, life, class),
             Event::Verdict { node, life, id, applied } => self.verdict(node, life, id, applied),
+            Event::Written { node, life } => self.written(node, life),
             Event::Row { replay } => self.row(replay),
             Event::Action(action) => {
                 self.trace(8, 0);

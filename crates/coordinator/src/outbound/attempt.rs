@@ -4,7 +4,7 @@ use super::{Blocked, FAIR_SHARE_COST, PATIENT, Reason, has_room, under_way};
 use crate::explain::Decision;
 use crate::message::{Copy, Message};
 use crate::{Command, Core, FailoverPolicy, Notice, Outcome, SizeBucket, Ticket, TriedLink};
-use bitcraps_types::{AckLevel, LinkId, Timestamp, TrafficClass};
+use bitcraps_types::{AckLevel, Epoch, LinkId, Timestamp, TrafficClass};
 use bitcraps_wire::Frame;
 use std::time::Duration;
 
@@ -140,7 +140,10 @@ impl Core {
         let state = &mut self.peers[peer as usize];
         let outgoing = &mut state.outgoing[class.index()];
         if message.sequence.is_none() {
-            message.sequence = Some(outgoing.number(slot).ok_or(Blocked::Window)?);
+            message.sequence = Some(outgoing.numbers.give(slot).ok_or(Blocked::Window)?);
+        }
+        if message.since == Epoch::default() {
+            message.since = state.epoch.unwrap_or_default();
         }
         let link = &state.links[index];
         let (id, transport) = (link.id(), link.facts.transport);

@@ -2,6 +2,7 @@
 
 use super::{QUESTION_BYTES, TTL, has_room, remaining_ms};
 use crate::message::Fragments;
+use crate::peer::Numbers;
 use crate::{Command, Core, SizeBucket};
 use bitcraps_types::{AckLevel, Timestamp, TrafficClass};
 use bitcraps_wire::{Body, Data, Frame, HopHeader};
@@ -23,7 +24,9 @@ impl Core {
         let ticket = self.messages.ticket(slot);
         let state = &mut self.peers[peer as usize];
         let sequence = message.sequence.unwrap_or_default();
-        let behind = sequence.saturating_sub(state.outgoing[class.index()].lowest_live());
+        let numbers = state.outgoing[class.index()].numbers_of(message.former);
+        let lowest_live = numbers.map_or(sequence, Numbers::lowest_live);
+        let behind = sequence.saturating_sub(lowest_live);
         let more_waits = state.outgoing.iter().any(|o| o.queue.len() > 1);
         let link = &mut state.links[index];
         let payload = message.payload.slice(start as usize..end as usize);
@@ -46,7 +49,7 @@ impl Core {
                 ack: message.options.ack,
                 generation: 0,
                 attempt: message.attempts,
-                source_epoch: self.config.epoch,
+                source_epoch: message.former.unwrap_or(self.config.epoch),
                 sequence,
                 behind_lowest_live: u16::try_from(behind).unwrap_or(u16::MAX),
                 total: message.payload.len() as u32,

@@ -71,6 +71,11 @@ impl Core {
             let (messages, bytes) = (queue.messages, queue.bytes);
             return Err(SendError::QueueFull { class, messages, bytes });
         }
+        let kept = self.keeps(&options, payload.len())?;
+        if kept && queue.numbers.is_full() {
+            let (messages, bytes) = (queue.messages, queue.bytes);
+            return Err(SendError::QueueFull { class, messages, bytes });
+        }
         if let Some(old) = replaced {
             self.settle(old.slot, Outcome::Rejected { why: RejectReason::Superseded }, now);
         }
@@ -79,26 +84,10 @@ impl Core {
         let message = Message::new(peer, payload, options, policy, now);
         let deadline = message.deadline;
         let ticket = self.messages.insert(message);
-        let queue = &mut self.peers[peer as usize].outgoing[class.index()];
-        queue.messages += 1;
-        queue.bytes += len;
-        self.node_bytes += len;
-        if let Some(key) = options.conflate {
-            queue.conflated.insert(key, ticket);
+        if kept {
+            self.keep(ticket.slot, now);
         }
-        let gate = match options.order {
-            Order::PerKey(key) => Some(key),
-            Order::Unordered => None,
-        };
-        match gate.and_then(|key| queue.gates.get_mut(&key)) {
-            Some(waiting) => waiting.push_back(ticket),
-            None => {
-                if let Some(key) = gate {
-                    queue.gates.insert(key, Default::default());
-                }
-                self.enqueue(ticket, false);
-            }
-        }
+        self.admit(ticket, len);
         self.pump(peer, now);
         // One that left has its timer.
         if self.messages.by_ticket(ticket).is_some_and(|m| m.timer.is_none()) {
@@ -119,7 +108,7 @@ impl Core {
         let Some(message) = self.messages.get_mut(ticket.slot) else {
             return;
         };
-        if message.queued {
+        if message.queued || message.storing > 0 {
             return;
         }
         message.queued = true;

@@ -81,6 +81,10 @@ impl Core {
         if message.deadline <= now {
             return self.expire(slot, now);
         }
+        if message.storing > 0 {
+            // It has left nowhere, and may not before it is durable.
+            return self.arm(slot, now);
+        }
         if message.queued && message.retry_at.is_some_and(|at| at <= now) {
             // The link that had no room may have none for long; others may take it by now.
             message.retry_at = None;

@@ -6,6 +6,10 @@ fn peer(n: u8) -> PeerId {
     PeerId::from_bytes([n; 32])
 }
 
+fn key(of: u8, sequence: Sequence) -> Key {
+    (peer(of), (Epoch(1), TrafficClass::Bulk), sequence)
+}
+
 fn at(ms: u64) -> Timestamp {
     Timestamp::from_millis(ms)
 }
@@ -61,7 +65,7 @@ fn a_peer_keeps_to_its_bytes_and_its_own_oldest_gives_way() {
     check(&all);
     let left: Vec<Sequence> = all.messages.keys().filter(|k| k.0 == peer(1)).map(|k| k.2).collect();
     assert_eq!((all.evicted, left), (1, vec![0, 2, 3]), "one byte too much costs the oldest");
-    assert!(all.messages.contains_key(&(peer(2), TrafficClass::Bulk, 9)), "of its own");
+    assert!(all.messages.contains_key(&key(2, 9)), "of its own");
 }
 
 #[test]
@@ -102,14 +106,14 @@ fn the_number_of_messages_is_bounded_for_a_peer_and_for_the_node() {
             all.add(peer(n), &fragment(sequence, 2, 0, &[1]), arrival(1), time);
         }
         assert_eq!(all.per_peer[&peer(n)].by_age.len(), REASSEMBLY_PEER_MESSAGES);
-        assert!(!all.messages.contains_key(&(peer(n), TrafficClass::Bulk, 0)));
+        assert!(!all.messages.contains_key(&key(n, 0)));
         assert_eq!(all.evicted, u64::from(n) + 1);
     }
     assert_eq!(all.messages.len(), REASSEMBLY_NODE_MESSAGES);
     all.add(peer(200), &fragment(0, 2, 0, &[1]), arrival(1), at(1_000_000));
     check(&all);
     assert_eq!(all.messages.len(), REASSEMBLY_NODE_MESSAGES);
-    assert!(!all.messages.contains_key(&(peer(0), TrafficClass::Bulk, 1)), "the oldest of all");
+    assert!(!all.messages.contains_key(&key(0, 1)), "the oldest of all");
 }
 
 #[test]
@@ -162,7 +166,7 @@ fn a_restart_of_the_peer_forgets_its_messages_alone() {
 #[test]
 fn a_whole_message_is_taken_once_and_an_incomplete_one_never() {
     let mut all = Reassembly::default();
-    let key = (peer(1), TrafficClass::Bulk, 0);
+    let key = key(1, 0);
     all.add(peer(1), &fragment(0, 4, 2, b"cd"), arrival(1), at(0));
     assert_eq!(all.take(&key), None);
     assert_eq!(all.complete(TrafficClass::Bulk), []);
@@ -184,7 +188,7 @@ proptest! {
         let truth: Vec<u8> = (0..64).map(|i| i * 3).collect();
         let mut all = Reassembly::default();
         let mut known = [false; 64];
-        let key = (peer(1), TrafficClass::Bulk, 0);
+        let key = key(1, 0);
         for (i, (start, len, honest)) in parts.into_iter().enumerate() {
             let (start, end) = (start as usize, (start + len).min(64) as usize);
             let mut bytes = truth[start..end].to_vec();

@@ -450,6 +450,7 @@ impl Pair {
                     }
                 }
                 Command::Connect(target) => panic!("a core does not dial {target:?}"),
+                Command::Persist(batch) => unreachable!("nothing was recalled: {batch:?}"),
                 Command::Notice(notice) => node.notices.push((now, notice)),
             }
         }
