@@ -1,4 +1,4 @@
 //! Frames off a datagram of a link over the LAN.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| drop(bitcraps_transport_wifi::fuzz::datagram(data)));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| drop(bitcraps_quic_link::fuzz::datagram(data)));

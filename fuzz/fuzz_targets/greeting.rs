@@ -2,5 +2,5 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    bitcraps_transport_wifi::fuzz::greeting(data);
+    bitcraps_quic_link::fuzz::greeting(data);
 });

@@ -75,6 +75,17 @@ pub trait Fixture: Send + Sync {
     fn least_delivery(&self) -> Ratio {
         Ratio::ONE
     }
+
+    /// Whether two ends share one link at most: a dial while it is up gives the same link.
+    fn one_link_per_peer(&self) -> bool {
+        false
+    }
+
+    /// Whether the target names a place where peers are asked for by their keys: whoever is not
+    /// there does not answer, instead of showing another key.
+    fn asks_by_key(&self) -> bool {
+        false
+    }
 }
 
 /// What a transport did against the contract.

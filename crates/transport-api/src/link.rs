@@ -40,18 +40,24 @@ pub struct QueueState {
     pub bytes: usize,
 }
 
-/// Where a link runs, for people.
+/// Where a link runs now, for people.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LinkPath {
     /// This end.
     pub local: String,
     /// The other end.
     pub remote: String,
+    /// The relay between them, when they do not reach each other directly.
+    pub relay: Option<String>,
 }
 
 impl fmt::Display for LinkPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} - {}", self.local, self.remote)
+        write!(f, "{} - {}", self.local, self.remote)?;
+        match &self.relay {
+            Some(relay) => write!(f, " through {relay}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -66,7 +72,7 @@ pub trait Link: Send + Sync + 'static {
     fn transport(&self) -> TransportType;
     /// What it can do; constant.
     fn capabilities(&self) -> LinkCapabilities;
-    /// Where it runs.
+    /// Where it runs. May change while the link lives.
     fn path(&self) -> LinkPath;
     /// Takes `frame` whole, or gives it back at once.
     ///

@@ -1,6 +1,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use bitcraps_quic_link::{DEFAULT_MAX_FRAME, MAX_FRAME_LIMIT};
 use bitcraps_types::{Kbps, LinkCapabilities, PeerId, Ratio};
 
 /// Most addresses a node listens on: as many as one beacon carries.
@@ -11,12 +12,6 @@ pub const MAX_STATICS: usize = 1_024;
 
 /// Most extra beacon destinations: each costs a datagram an interval.
 pub const MAX_DESTINATIONS: usize = 16;
-
-/// Largest `max_frame` that may be configured, in bytes. A link's queue holds four of them.
-pub const MAX_FRAME_LIMIT: usize = 1024 * 1024;
-
-/// Default of [`WifiConfig::max_frame`], in bytes.
-pub const DEFAULT_MAX_FRAME: usize = 65_536;
 
 /// Default of [`WifiConfig::nominal_rate`]: 50 Mbit/s, an ordinary Wi-Fi.
 pub const DEFAULT_RATE: Kbps = Kbps::at_least_one(50_000);

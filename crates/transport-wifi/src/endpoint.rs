@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
+use bitcraps_quic_link::{MAX_READERS, Tasks};
 use bitcraps_transport_api::StartError;
 use quinn::congestion::CubicConfig;
 use quinn::crypto::rustls::QuicServerConfig;
@@ -16,9 +17,8 @@ use quinn::{
 use quinn_proto::HashedConnectionIdGenerator;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::driver::MAX_READERS;
 use crate::identity::Identity;
-use crate::tasks::{Tasks, TrackedRuntime};
+use crate::runtime::TrackedRuntime;
 use crate::tls::{Expected, SERVER_NAME, Tls, TlsError};
 
 /// Silence after which QUIC gives a connection up, in milliseconds. Long, because finding a dead

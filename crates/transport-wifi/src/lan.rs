@@ -1,25 +1,31 @@
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Weak};
 
+use bitcraps_quic_link::{Exchange, PathKey, Shape, Tasks};
 use bitcraps_transport_api::{
-    Address, ConnectError, ConnectTarget, LinkPath, Sink, TransportEvent,
+    Address, ConnectError, ConnectTarget, Hint, HintSource, LinkPath, Sink, TransportEvent,
 };
-use bitcraps_transport_api::{Hint, HintSource};
-use bitcraps_types::{EnergyProfile, LinkCapabilities, LinkId, Medium, PeerId, TransportType};
-use quinn::Connection;
+use bitcraps_types::{EnergyProfile, LinkCapabilities, Medium, PeerId, TransportType};
 use tokio::sync::watch;
 
 use crate::config::WifiConfig;
-use crate::driver::drive;
 use crate::endpoint::LocalEndpoint;
 use crate::identity::Identity;
-use crate::link::WifiLink;
-use crate::links::{Admission, Links, PathKey};
-use crate::precedence::{Claim, Incarnation, Tag};
-use crate::queue::Queue;
-use crate::tasks::Tasks;
 use crate::tls::Tls;
+
+/// A peer over one pair of addresses: another pair is another link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct LanPath {
+    pub(crate) peer: PeerId,
+    pub(crate) local: SocketAddr,
+    pub(crate) remote: SocketAddr,
+}
+
+impl PathKey for LanPath {
+    fn peer(&self) -> PeerId {
+        self.peer
+    }
+}
 
 /// What the tasks of one run share.
 pub(crate) struct Lan {
@@ -27,9 +33,8 @@ pub(crate) struct Lan {
     pub(crate) config: WifiConfig,
     pub(crate) tls: Tls,
     pub(crate) endpoints: Vec<LocalEndpoint>,
-    pub(crate) links: Links,
+    pub(crate) exchange: Arc<Exchange<LanPath>>,
     pub(crate) sink: Arc<dyn Sink>,
-    pub(crate) incarnation: Incarnation,
     pub(crate) tasks: Weak<Tasks>,
     pub(crate) stop: watch::Receiver<bool>,
 }
@@ -60,44 +65,23 @@ impl Lan {
         self.sink.event(TransportEvent::Discovered(Hint { target, source }));
     }
 
-    /// Makes a link of an authenticated connection, unless a rival or a bound stands against it.
-    pub(crate) fn establish(
-        self: &Arc<Self>,
-        connection: Connection,
-        key: PathKey,
-        claim: Claim,
-        replaces: Option<Tag>,
-    ) -> (LinkId, Admission) {
-        let id = self.sink.next_link_id();
-        let loopback = key.local.ip().is_loopback();
-        let link = Arc::new(WifiLink {
-            id,
-            peer: key.peer,
-            capabilities: LinkCapabilities {
-                max_frame: self.config.max_frame,
-                nominal_rate: self.config.nominal_rate,
-                energy: if loopback { EnergyProfile::MAINS } else { EnergyProfile::WIFI },
-                metered: false,
-                prior_reliability: self.config.prior_reliability,
-                medium: if loopback { Medium::Loopback } else { Medium::Real },
-            },
-            path: LinkPath { local: key.local.to_string(), remote: key.remote.to_string() },
-            queue: Queue::default(),
-            quiet_ticks: AtomicU32::new(0),
-        });
-        let Some(tasks) = self.tasks.upgrade() else {
-            return (id, Admission::ShutDown);
+    /// What a link over `path` is.
+    pub(crate) fn shape(&self, path: LanPath) -> Shape {
+        let loopback = path.local.ip().is_loopback();
+        let capabilities = LinkCapabilities {
+            max_frame: self.config.max_frame,
+            nominal_rate: self.config.nominal_rate,
+            energy: if loopback { EnergyProfile::MAINS } else { EnergyProfile::WIFI },
+            metered: false,
+            prior_reliability: self.config.prior_reliability,
+            medium: if loopback { Medium::Loopback } else { Medium::Real },
         };
-        let admission = self.links.admit(key, &link, claim, replaces);
-        if admission == Admission::Up {
-            let lan = self.clone();
-            tasks.spawn(async move {
-                let sink = lan.sink.clone();
-                drive(link, connection, sink).await;
-                lan.links.remove(key, id);
-            });
-        }
-        (id, admission)
+        let shown = LinkPath {
+            local: path.local.to_string(),
+            remote: path.remote.to_string(),
+            relay: None,
+        };
+        Shape { capabilities, path: Box::new(move || shown.clone()) }
     }
 
     /// Where to dial and from which endpoint.

@@ -8,47 +8,31 @@
 //!
 //! - A node is its Ed25519 key, shown as a raw public key in TLS 1.3 (`tls`); the key exchange is
 //!   X25519MLKEM768, or X25519 with those who cannot.
-//! - A link is one QUIC connection between two addresses. Of two over the same addresses one stays,
-//!   the same at both ends (`precedence`).
-//! - Small frames travel as datagrams, packed when several wait; a backlog and large frames travel
-//!   by streams (`outbound`).
+//! - A link is one QUIC connection between two addresses; how a connection becomes a link and
+//!   carries frames is `bitcraps-quic-link`.
 //! - Discovery gives hints; only a dial makes them facts (`discovery`).
 
 mod accept;
 mod beacon;
 mod config;
+mod connection;
 mod dial;
 mod discovery;
-mod driver;
 mod endpoint;
-mod frame;
-#[cfg(any(test, feature = "fuzz"))]
-#[doc(hidden)]
-pub mod fuzz;
-mod greeting;
 mod hearing;
 mod identity;
-mod inbound;
 mod lan;
-mod link;
-mod links;
 mod mdns;
-mod outbound;
-mod precedence;
-mod queue;
-mod tasks;
+mod runtime;
 #[cfg(test)]
 mod testing;
 mod tls;
 mod transport;
 
-pub use accept::{MAX_HANDSHAKES, RETRY_FROM};
 pub use config::{
-    BEACON_GROUP, BEACON_PORT, BeaconConfig, ConfigError, DEFAULT_MAX_FRAME, DEFAULT_RATE,
-    DEFAULT_TIMEOUT, MAX_DESTINATIONS, MAX_FRAME_LIMIT, MAX_LISTEN, MAX_STATICS,
-    MIN_BEACON_INTERVAL, MdnsConfig, StaticPeer, WifiConfig,
+    BEACON_GROUP, BEACON_PORT, BeaconConfig, ConfigError, DEFAULT_RATE, DEFAULT_TIMEOUT,
+    MAX_DESTINATIONS, MAX_LISTEN, MAX_STATICS, MIN_BEACON_INTERVAL, MdnsConfig, StaticPeer,
+    WifiConfig,
 };
 pub use identity::Identity;
-pub use links::{MAX_LINKS, MAX_LINKS_PER_PEER};
-pub use queue::{MAX_QUEUE_BYTES, MAX_QUEUE_FRAMES};
 pub use transport::WifiTransport;

@@ -3,13 +3,13 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use bitcraps_quic_link::{Tasks, crypto_provider};
 use quinn::Connection;
 use zeroize::Zeroizing;
 
 use crate::endpoint::{EndpointFactory, LocalEndpoint};
 use crate::identity::Identity;
-use crate::tasks::Tasks;
-use crate::tls::{self, Expected, Tls};
+use crate::tls::{Expected, Tls};
 
 pub(crate) fn identity(seed: u8) -> Identity {
     Identity::from_seed(&Zeroizing::new([seed; 32]))
@@ -25,7 +25,7 @@ pub(crate) struct Bare {
 impl Bare {
     pub(crate) fn new(seed: u8) -> Self {
         let identity = identity(seed);
-        let tls = Tls::new(&identity, tls::provider()).unwrap();
+        let tls = Tls::new(&identity, crypto_provider()).unwrap();
         let tasks = Arc::new(Tasks::default());
         let factory = EndpointFactory { identity: &identity, tls: &tls, tasks: &tasks };
         let endpoint = factory.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
@@ -38,12 +38,4 @@ impl Bare {
         let call = self.endpoint.call(remote, &self.tls, expected).unwrap();
         call.await.unwrap()
     }
-}
-
-/// Two ends of one connection, and what keeps them alive.
-pub(crate) async fn connected() -> (Connection, Connection, [Bare; 2]) {
-    let (one, two) = (Bare::new(1), Bare::new(2));
-    let answer = async { two.endpoint.quic.accept().await.unwrap().await.unwrap() };
-    let (near, far) = tokio::join!(one.call(two.endpoint.address, 2), answer);
-    (near, far, [one, two])
 }

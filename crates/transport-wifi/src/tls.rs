@@ -7,7 +7,6 @@ use bitcraps_types::PeerId;
 use quinn::crypto::rustls::{NoInitialCipherSuite, QuicClientConfig, QuicServerConfig};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{AlwaysResolvesClientRawPublicKeys, Resumption};
-use rustls::crypto::aws_lc_rs::kx_group;
 use rustls::crypto::{CryptoProvider, verify_tls13_signature_with_raw_key};
 use rustls::pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
@@ -25,14 +24,6 @@ const ALPN: &[u8] = b"bitcraps/1";
 
 /// Not sent; the interface of TLS wants one.
 pub(crate) const SERVER_NAME: &str = "bitcraps";
-
-/// AWS-LC with the post-quantum hybrid first and X25519 for those who cannot.
-pub(crate) fn provider() -> CryptoProvider {
-    CryptoProvider {
-        kx_groups: vec![kx_group::X25519MLKEM768, kx_group::X25519],
-        ..rustls::crypto::aws_lc_rs::default_provider()
-    }
-}
 
 /// Why the TLS configuration could not be made: a defect of this build, not of any input.
 #[derive(Debug, thiserror::Error)]

@@ -3,6 +3,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bitcraps_quic_link::{CloseCode, Exchange, Incarnation, Tasks, crypto_provider};
 use bitcraps_transport_api::{
     ConnectError, ConnectTarget, HintSource, Sink, StartError, Transport,
 };
@@ -13,15 +14,11 @@ use crate::accept::accept;
 use crate::config::{ConfigError, WifiConfig};
 use crate::dial::dial;
 use crate::discovery::{beacon, browse, open_ethers};
-use crate::driver::CloseCode;
 use crate::endpoint::EndpointFactory;
 use crate::identity::Identity;
 use crate::lan::Lan;
-use crate::links::Links;
 use crate::mdns::Mdns;
-use crate::precedence::Incarnation;
-use crate::tasks::Tasks;
-use crate::tls::{self, Tls};
+use crate::tls::Tls;
 
 /// How long shutdown waits for QUIC to have told every peer.
 const CLOSE_GRACE: Duration = Duration::from_millis(500);
@@ -85,7 +82,7 @@ impl WifiTransport {
         let quic_tasks = Arc::new(Tasks::default());
         let broken =
             |what: &str, why: String| StartError::Unavailable { what: what.to_owned(), why };
-        let tls = Tls::new(&self.identity, tls::provider())
+        let tls = Tls::new(&self.identity, crypto_provider())
             .map_err(|error| broken("TLS", error.to_string()))?;
         let factory = EndpointFactory { identity: &self.identity, tls: &tls, tasks: &quic_tasks };
         let listen = self.config.listen.iter();
@@ -104,14 +101,15 @@ impl WifiTransport {
         aws_lc_rs::rand::fill(&mut incarnation)
             .map_err(|_| broken("random numbers", "the system gives none".to_owned()))?;
         let (stop, stopping) = watch::channel(false);
+        let wifi = TransportType::WiFiDirect;
+        let exchange = Exchange::new(wifi, self.peer(), incarnation, sink.clone(), &tasks);
         let lan = Arc::new(Lan {
             identity: self.identity.clone(),
             config: self.config.clone(),
             tls,
             endpoints,
-            links: Links::new(self.identity.peer()),
+            exchange: Arc::new(exchange),
             sink,
-            incarnation,
             tasks: Arc::downgrade(&tasks),
             stop: stopping,
         });
@@ -172,10 +170,10 @@ impl Transport for WifiTransport {
         let Some(run) = run.take() else { return };
         let Some(lan) = self.lan() else { return };
         self.set_lan(None);
-        lan.links.shut();
+        lan.exchange.shut();
         run.stop.send_replace(true);
         for endpoint in &lan.endpoints {
-            endpoint.quic.close(CloseCode::ShutDown.into(), b"");
+            endpoint.quic.close(CloseCode::ShutDown.code().into(), b"");
         }
         if let Some(mdns) = run.mdns {
             mdns.shut_down().await;

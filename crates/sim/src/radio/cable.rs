@@ -187,7 +187,7 @@ impl Link for Port {
 
     fn path(&self) -> LinkPath {
         let name = |side: usize| format!("{SCHEME}{}", self.cable.ends[side].peer);
-        LinkPath { local: name(self.side), remote: name(1 - self.side) }
+        LinkPath { local: name(self.side), remote: name(1 - self.side), relay: None }
     }
 
     fn try_send(&self, frame: Bytes) -> Result<(), TrySendError> {

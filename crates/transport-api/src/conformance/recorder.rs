@@ -100,6 +100,19 @@ impl Recorder {
         self.wait(&what, |log| log.downs.get(&link).cloned()).await
     }
 
+    /// Waits until exactly `count` links stand, and tells which.
+    ///
+    /// # Errors
+    /// As [`Self::link`].
+    pub async fn standing(&self, count: usize) -> Result<Vec<Arc<dyn Link>>, Violation> {
+        let stands = |log: &Log| {
+            let up = log.ups.iter().filter(|link| !log.downs.contains_key(&link.id()));
+            let up: Vec<_> = up.cloned().collect();
+            (up.len() == count).then_some(up)
+        };
+        self.wait(&format!("{count} links that stand"), stands).await
+    }
+
     /// Why `link` went down, if it did by now.
     pub fn down(&self, link: LinkId) -> Option<DownReason> {
         self.log().downs.get(&link).cloned()

@@ -83,6 +83,8 @@ pub(super) struct Scene {
     pub(super) far: Station,
     pub(super) ends: Ends,
     pub(super) least_delivery: Ratio,
+    pub(super) one_link: bool,
+    pub(super) asks_by_key: bool,
 }
 
 impl Scene {
@@ -158,6 +160,8 @@ pub(super) async fn play(
         far: Station::new(&ends.far),
         ends,
         least_delivery: fixture.least_delivery(),
+        one_link: fixture.one_link_per_peer(),
+        asks_by_key: fixture.asks_by_key(),
     };
     let verdict = act(&scene).await;
     let near = scene.near.shutdown().await;

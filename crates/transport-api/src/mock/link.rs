@@ -41,6 +41,7 @@ impl Link for Port {
         LinkPath {
             local: self.end.address().to_owned(),
             remote: self.end.other().address().to_owned(),
+            relay: None,
         }
     }
 

@@ -1,4 +1,6 @@
+use bitcraps_quic_link::crypto_provider;
 use rustls::NamedGroup;
+use rustls::crypto::aws_lc_rs::kx_group;
 use rustls::quic::{ClientConnection, Connection, ServerConnection, Version};
 use zeroize::Zeroizing;
 
@@ -9,7 +11,7 @@ fn identity(seed: u8) -> Identity {
 }
 
 fn tls(seed: u8, groups: &[&'static dyn rustls::crypto::SupportedKxGroup]) -> Tls {
-    let mut provider = provider();
+    let mut provider = crypto_provider();
     if !groups.is_empty() {
         provider.kx_groups = groups.to_vec();
     }
@@ -90,7 +92,7 @@ fn another_key_than_the_one_asked_for_is_refused() {
 fn a_key_shown_without_its_secret_is_refused() {
     // The server shows the public key of 3 and signs with the secret of 2.
     let (one, two) = (tls(1, &[]), tls(2, &[]));
-    let shown = identity(3).certified_key(&provider()).unwrap();
+    let shown = identity(3).certified_key(&crypto_provider()).unwrap();
     let forged = rustls::sign::CertifiedKey::new(shown.cert.clone(), two.key.key.clone());
     let forger = Tls { provider: two.provider.clone(), key: Arc::new(forged) };
     assert!(handshake(&one, identity(3).peer(), &forger).is_err());

@@ -3,15 +3,15 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bitcraps_quic_link::greeting::{self, GreetingError, Hello};
+use bitcraps_quic_link::{MAX_LINKS_PER_PEER, RETRY_FROM};
 use bitcraps_transport_api::{DownReason, Link, TransportEvent};
 use bytes::Bytes;
 use quinn::{Connection, ConnectionError};
 use tokio::sync::Notify;
 
 use super::*;
-use crate::accept::RETRY_FROM;
-use crate::greeting::{self, GreetingError, Hello};
-use crate::links::MAX_LINKS_PER_PEER;
+use crate::connection::{Connection as Wrapped, lost};
 use crate::testing::{Bare, identity};
 
 #[derive(Default)]
@@ -70,12 +70,12 @@ async fn victim() -> (WifiTransport, Arc<Told>) {
 
 async fn linked(attacker: &Bare, victim: &WifiTransport) -> Connection {
     let connection = attacker.call(victim.local_addresses()[0], 2).await;
-    greeting::dial(&connection, HELLO).await.unwrap();
+    greeting::dial(&Wrapped(connection.clone()), HELLO).await.unwrap();
     connection
 }
 
 fn said(code: CloseCode, end: &ConnectionError) -> bool {
-    code.said_in(end)
+    code.said_in(&lost(end))
 }
 
 async fn stream(connection: &Connection, bytes: &[u8], finish: bool) {
@@ -159,9 +159,9 @@ async fn one_peer_has_so_many_links_and_no_more() {
         connections.push(linked(attacker, &victim).await);
     }
     let one_more = attackers[MAX_LINKS_PER_PEER].call(victim.local_addresses()[0], 2).await;
-    let refused = greeting::dial(&one_more, HELLO).await;
+    let refused = greeting::dial(&Wrapped(one_more), HELLO).await;
     assert!(
-        matches!(&refused, Err(GreetingError::Lost(end)) if said(CloseCode::NoRoom, end)),
+        matches!(&refused, Err(GreetingError::Lost(end)) if CloseCode::NoRoom.said_in(end)),
         "{refused:?}"
     );
     let other = Bare::new(3);
@@ -178,7 +178,7 @@ async fn a_node_does_not_link_with_its_own_key() {
     let (victim, told) = victim().await;
     let twin = Bare::new(2);
     let connection = twin.call(victim.local_addresses()[0], 2).await;
-    let refused = greeting::dial(&connection, HELLO).await;
+    let refused = greeting::dial(&Wrapped(connection.clone()), HELLO).await;
     assert!(matches!(refused, Err(GreetingError::Lost(_))), "{refused:?}");
     assert!(told.ups.lock().unwrap().is_empty());
 }

@@ -1,10 +1,11 @@
 use std::net::UdpSocket;
 use std::time::Duration;
 
+use bitcraps_quic_link::DEFAULT_MAX_FRAME;
 use bitcraps_transport_api::{
     Address, ConnectError, ConnectTarget, DownReason, StartError, Transport as _, TrySendError,
 };
-use bitcraps_transport_wifi::{DEFAULT_MAX_FRAME, WifiTransport};
+use bitcraps_transport_wifi::WifiTransport;
 use bitcraps_types::{EnergyProfile, Medium, TransportType};
 use bytes::Bytes;
 

@@ -16,9 +16,9 @@ use std::task::{Context, Poll, Waker};
 
 use bitcraps_transport_api::QueueState;
 use bytes::{BufMut, Bytes, BytesMut};
-use quinn::{Connection, ConnectionError, SendDatagramError, WriteError};
 use tokio::task::JoinSet;
 
+use crate::connection::{Connection, DatagramError, Lost, StreamError};
 use crate::frame::{PREFIX, put_prefix};
 use crate::queue::{Ending, Queue, Taken};
 
@@ -48,7 +48,7 @@ pub(crate) enum OutboundEnd {
     #[error("asked to")]
     Asked(Ending),
     #[error(transparent)]
-    Lost(#[from] ConnectionError),
+    Lost(#[from] Lost),
     #[error("the peer stopped reading a stream")]
     Refused,
 }
@@ -60,11 +60,11 @@ struct Packed {
     counts: QueueState,
 }
 
-type StreamWrite = Pin<Box<dyn Future<Output = Result<QueueState, WriteError>> + Send>>;
+type StreamWrite = Pin<Box<dyn Future<Output = Result<QueueState, StreamError>> + Send>>;
 
 /// The writing half of a link's driver.
-pub(crate) struct Outbound {
-    connection: Connection,
+pub(crate) struct Outbound<C> {
+    connection: C,
     taken: VecDeque<Bytes>,
     small: VecDeque<Bytes>,
     small_bytes: usize,
@@ -74,7 +74,7 @@ pub(crate) struct Outbound {
     blocked: Option<Packed>,
     /// Datagrams that became too large when the path's MTU shrank.
     misfits: VecDeque<Packed>,
-    streams: JoinSet<Result<QueueState, WriteError>>,
+    streams: JoinSet<Result<QueueState, StreamError>>,
     /// No place has become free since the tick before last.
     stalled: bool,
     /// A place has become free since the last tick, or there was one.
@@ -91,8 +91,8 @@ fn count(counts: &mut QueueState, frame: &Bytes) {
     counts.bytes += frame.len();
 }
 
-impl Outbound {
-    pub(crate) fn new(connection: Connection) -> Self {
+impl<C: Connection> Outbound<C> {
+    pub(crate) fn new(connection: C) -> Self {
         Self {
             connection,
             taken: VecDeque::new(),
@@ -117,7 +117,7 @@ impl Outbound {
             if let Taken::End(ending) = taken {
                 return Err(OutboundEnd::Asked(ending));
             }
-            let datagram = self.connection.max_datagram_size().unwrap_or(0);
+            let datagram = self.connection.max_datagram();
             self.sort(datagram);
             self.write_streams()?;
             if self.small_bytes <= BACKLOG_BYTES || self.stalled {
@@ -140,7 +140,7 @@ impl Outbound {
     pub(crate) async fn progress(&mut self) -> Result<(), OutboundEnd> {
         let blocked = async {
             match &self.blocked {
-                Some(packed) => self.connection.send_datagram_wait(packed.bytes.clone()).await,
+                Some(packed) => self.connection.send_datagram(packed.bytes.clone()).await,
                 None => std::future::pending().await,
             }
         };
@@ -221,18 +221,9 @@ impl Outbound {
         Ok(())
     }
 
-    fn write_stream(
-        &mut self,
-        mut pieces: Vec<Bytes>,
-        counts: QueueState,
-    ) -> Result<(), OutboundEnd> {
-        let connection = self.connection.clone();
-        let mut write: StreamWrite = Box::pin(async move {
-            let mut stream = connection.open_uni().await?;
-            stream.write_all_chunks(&mut pieces).await?;
-            // Dropping the stream finishes it.
-            Ok(counts)
-        });
+    fn write_stream(&mut self, pieces: Vec<Bytes>, counts: QueueState) -> Result<(), OutboundEnd> {
+        let written = self.connection.write_stream(pieces);
+        let mut write: StreamWrite = Box::pin(async move { written.await.map(|()| counts) });
         // Most writes fit into QUIC's buffer: no task is needed for those.
         match poll_once(write.as_mut()) {
             Poll::Ready(written) => self.stream_written(written),
@@ -243,17 +234,15 @@ impl Outbound {
         }
     }
 
-    fn stream_written(&mut self, done: Result<QueueState, WriteError>) -> Result<(), OutboundEnd> {
+    fn stream_written(&mut self, done: Result<QueueState, StreamError>) -> Result<(), OutboundEnd> {
         match done {
             Ok(counts) => {
                 (self.moved, self.stalled) = (true, false);
                 self.add_written(counts);
                 Ok(())
             }
-            Err(WriteError::ConnectionLost(why)) => Err(OutboundEnd::Lost(why)),
-            Err(
-                WriteError::Stopped(_) | WriteError::ClosedStream | WriteError::ZeroRttRejected,
-            ) => Err(OutboundEnd::Refused),
+            Err(StreamError::Lost(why)) => Err(OutboundEnd::Lost(why)),
+            Err(StreamError::Refused) => Err(OutboundEnd::Refused),
         }
     }
 
@@ -267,7 +256,7 @@ impl Outbound {
             && let Some(packed) = self.pack(datagram)
         {
             let sent = {
-                let send = pin!(self.connection.send_datagram_wait(packed.bytes.clone()));
+                let send = pin!(self.connection.send_datagram(packed.bytes.clone()));
                 match poll_once(send) {
                     Poll::Ready(sent) => Some(sent),
                     Poll::Pending => None,
@@ -281,17 +270,13 @@ impl Outbound {
     fn datagram_sent(
         &mut self,
         packed: Packed,
-        sent: Option<Result<(), SendDatagramError>>,
+        sent: Option<Result<(), DatagramError>>,
     ) -> Result<(), OutboundEnd> {
         match sent {
             None => self.blocked = Some(packed),
             Some(Ok(())) => self.add_written(packed.counts),
-            Some(Err(SendDatagramError::ConnectionLost(why))) => return Err(why.into()),
-            Some(Err(
-                SendDatagramError::TooLarge
-                | SendDatagramError::UnsupportedByPeer
-                | SendDatagramError::Disabled,
-            )) => self.misfits.push_back(packed),
+            Some(Err(DatagramError::Lost(why))) => return Err(why.into()),
+            Some(Err(DatagramError::DoesNotFit)) => self.misfits.push_back(packed),
         }
         Ok(())
     }

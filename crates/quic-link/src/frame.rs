@@ -9,10 +9,20 @@ pub(crate) const PREFIX: usize = 4;
 /// How a peer broke the framing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum FramingError {
+    /// A length above the bound; refused before its bytes arrive.
     #[error("a frame of {length} bytes where {max} is the most")]
-    TooLong { length: usize, max: usize },
+    TooLong {
+        /// As announced.
+        length: usize,
+        /// The bound.
+        max: usize,
+    },
+    /// A datagram or stream ended inside a frame.
     #[error("{missing} bytes of a frame are missing at the end")]
-    CutShort { missing: usize },
+    CutShort {
+        /// At least so many.
+        missing: usize,
+    },
 }
 
 /// Appends the prefix of a frame of `length` bytes. Lengths come from the queue, which takes no

@@ -14,49 +14,24 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bitcraps_transport_api::{DownReason, Link as _, Sink, TransportEvent};
-use quinn::{Connection, ConnectionError, VarInt};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
-use crate::endpoint::send_window;
+use crate::connection::{CloseCode, Connection, Lost};
 use crate::inbound::{Inbound, Violation, read_stream};
-use crate::link::WifiLink;
+use crate::link::QuicLink;
 use crate::outbound::{Outbound, OutboundEnd};
 use crate::queue::Ending;
 
 /// Streams read at a time; the peer's further ones wait their turn under QUIC's flow control.
-pub(crate) const MAX_READERS: usize = 32;
+pub const MAX_READERS: usize = 32;
 
 /// How often a link looks whether anything arrived.
 const TICK: Duration = Duration::from_secs(1);
 
-/// What a closing end says, as QUIC's application error code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum CloseCode {
-    Closed = 0,
-    Replaced = 1,
-    NoRoom = 2,
-    Violation = 3,
-    ShutDown = 4,
-}
-
-impl From<CloseCode> for VarInt {
-    fn from(code: CloseCode) -> Self {
-        Self::from_u32(code as u32)
-    }
-}
-
-impl CloseCode {
-    /// Whether the other end closed with this code.
-    pub(crate) fn said_in(self, error: &ConnectionError) -> bool {
-        matches!(error, ConnectionError::ApplicationClosed(close)
-            if close.error_code == self.into())
-    }
-}
-
 enum End {
     Asked(Ending),
-    Lost(ConnectionError),
+    Lost(Lost),
     Violation(Violation),
     Refused,
 }
@@ -71,25 +46,12 @@ impl From<OutboundEnd> for End {
     }
 }
 
-fn lost(why: &ConnectionError) -> DownReason {
-    match why {
-        _ if CloseCode::Replaced.said_in(why) => DownReason::Replaced,
-        _ if CloseCode::Violation.said_in(why) => {
-            DownReason::Failed("the peer says that this end broke the framing".to_owned())
-        }
-        ConnectionError::ApplicationClosed(_) => DownReason::ClosedByPeer,
-        ConnectionError::TimedOut => DownReason::TimedOut,
-        ConnectionError::LocallyClosed => DownReason::ClosedHere,
-        ConnectionError::Reset => DownReason::Failed("the peer has restarted".to_owned()),
-        ConnectionError::VersionMismatch
-        | ConnectionError::TransportError(_)
-        | ConnectionError::ConnectionClosed(_)
-        | ConnectionError::CidsExhausted => DownReason::Failed(why.to_string()),
-    }
-}
-
-/// Runs `link` over `connection` from `LinkUp` to `LinkDown`.
-pub(crate) async fn drive(link: Arc<WifiLink>, connection: Connection, sink: Arc<dyn Sink>) {
+/// Runs `link` over `connection` from its `LinkUp`; returns why it ended, for its `LinkDown`.
+pub(crate) async fn drive<C: Connection>(
+    link: Arc<QuicLink>,
+    connection: C,
+    sink: Arc<dyn Sink>,
+) -> DownReason {
     let (id, max_frame) = (link.id(), link.capabilities.max_frame);
     sink.event(TransportEvent::LinkUp(link.clone()));
     let mut driver = Driver {
@@ -102,7 +64,7 @@ pub(crate) async fn drive(link: Arc<WifiLink>, connection: Connection, sink: Arc
         heard: 0,
     };
     let end = driver.run().await;
-    let close = |code: CloseCode, why: &str| connection.close(code.into(), why.as_bytes());
+    let close = |code: CloseCode, why: &str| connection.close(code, why);
     let reason = match &end {
         End::Asked(Ending::Closed) => {
             close(CloseCode::Closed, "");
@@ -112,10 +74,10 @@ pub(crate) async fn drive(link: Arc<WifiLink>, connection: Connection, sink: Arc
             close(CloseCode::Replaced, "");
             DownReason::Replaced
         }
-        End::Lost(why) => lost(why),
-        End::Violation(violation) => match connection.close_reason() {
+        End::Lost(why) => why.reason(),
+        End::Violation(violation) => match connection.lost() {
             // A stream breaks off when its connection does.
-            Some(why) => lost(&why),
+            Some(why) => why.reason(),
             None => {
                 let why = violation.to_string();
                 close(CloseCode::Violation, &why);
@@ -131,15 +93,15 @@ pub(crate) async fn drive(link: Arc<WifiLink>, connection: Connection, sink: Arc
     // Nothing of this link may reach the sink after its end.
     driver.readers.shutdown().await;
     link.queue.seal();
-    tracing::debug!(link = %id, peer = %link.peer.short(), path = %link.path, %reason, "link down");
-    sink.event(TransportEvent::LinkDown { link: id, reason });
+    tracing::debug!(link = %id, peer = %link.peer.short(), path = %link.path(), %reason, "link down");
+    reason
 }
 
-struct Driver<'a> {
-    link: &'a WifiLink,
-    connection: &'a Connection,
+struct Driver<'a, C: Connection> {
+    link: &'a QuicLink,
+    connection: &'a C,
     inbound: Inbound,
-    outbound: Outbound,
+    outbound: Outbound<C>,
     readers: JoinSet<Result<(), Violation>>,
     /// Frames written since the link came up.
     written: u64,
@@ -147,7 +109,7 @@ struct Driver<'a> {
     heard: u64,
 }
 
-impl Driver<'_> {
+impl<C: Connection> Driver<'_, C> {
     async fn run(&mut self) -> End {
         match self.serve().await {
             Ok(never) => match never {},
@@ -203,9 +165,7 @@ impl Driver<'_> {
 
     /// Notes whether anything arrived, and fits QUIC's buffer to the path.
     fn measure(&mut self) {
-        let stats = self.connection.stats();
-        self.connection.set_send_window(send_window(stats.path.cwnd));
-        let heard = stats.udp_rx.datagrams;
+        let heard = self.connection.measure();
         let quiet = &self.link.quiet_ticks;
         if std::mem::replace(&mut self.heard, heard) == heard {
             quiet.fetch_add(1, Ordering::Relaxed);

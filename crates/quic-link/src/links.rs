@@ -1,12 +1,12 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bitcraps_transport_api::Link as _;
 use bitcraps_types::{LinkId, PeerId};
 use tokio::sync::Notify;
 
-use crate::link::WifiLink;
+use crate::connection::CloseCode;
+use crate::link::QuicLink;
 use crate::precedence::{Claim, Tag, newcomer_wins};
 use crate::queue::Ending;
 
@@ -16,58 +16,80 @@ pub const MAX_LINKS: usize = 512;
 /// Most links to one peer: every pair of a few interfaces at either end.
 pub const MAX_LINKS_PER_PEER: usize = 16;
 
-/// What makes two connections rivals.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct PathKey {
-    pub(crate) peer: PeerId,
-    pub(crate) local: SocketAddr,
-    pub(crate) remote: SocketAddr,
+/// What makes two connections rivals: of those with equal keys one stays.
+pub trait PathKey: Copy + Ord + Send + Sync + 'static {
+    /// The other end.
+    fn peer(&self) -> PeerId;
+}
+
+/// One link for each peer, whatever it runs over.
+impl PathKey for PeerId {
+    fn peer(&self) -> PeerId {
+        *self
+    }
 }
 
 /// What became of a connection that wanted to be a link.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Admission {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
+    /// It is a link now.
     Up,
     /// This link over the same path stays.
     Yield(LinkId),
+    /// This node holds as many links as it may.
     NoRoom,
+    /// The transport has ended.
     ShutDown,
+}
+
+impl Admission {
+    /// What a connection that was not admitted is closed with.
+    pub(crate) fn close_code(&self) -> Option<CloseCode> {
+        match self {
+            Self::Up => None,
+            Self::Yield(_) => Some(CloseCode::Replaced),
+            Self::NoRoom => Some(CloseCode::NoRoom),
+            Self::ShutDown => Some(CloseCode::ShutDown),
+        }
+    }
 }
 
 #[derive(Clone)]
 struct Standing {
-    link: Arc<WifiLink>,
+    link: Arc<QuicLink>,
     claim: Claim,
 }
 
-#[derive(Default)]
-struct Table {
-    links: BTreeMap<PathKey, Standing>,
-    dialling: BTreeSet<PathKey>,
+struct Table<K> {
+    links: BTreeMap<K, Standing>,
+    dialling: BTreeSet<K>,
     shut: bool,
 }
 
 /// The links that are up, one for each path.
-pub(crate) struct Links {
+pub(crate) struct Links<K> {
     own: PeerId,
-    table: Mutex<Table>,
+    table: Mutex<Table<K>>,
     changed: Notify,
 }
 
-impl Links {
+impl<K: Ord> Links<K> {
     pub(crate) fn new(own: PeerId) -> Self {
-        Self { own, table: Mutex::default(), changed: Notify::new() }
+        let table = Table { links: BTreeMap::new(), dialling: BTreeSet::new(), shut: false };
+        Self { own, table: Mutex::new(table), changed: Notify::new() }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Table> {
+    fn lock(&self) -> MutexGuard<'_, Table<K>> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
+impl<K: PathKey> Links<K> {
     /// Enters `link`, or says why not. A rival that it replaces is told to end.
     pub(crate) fn admit(
         &self,
-        key: PathKey,
-        link: &Arc<WifiLink>,
+        key: K,
+        link: &Arc<QuicLink>,
         claim: Claim,
         replaces: Option<Tag>,
     ) -> Admission {
@@ -76,14 +98,14 @@ impl Links {
             return Admission::ShutDown;
         }
         if let Some(standing) = table.links.get(&key) {
-            let quiet = standing.link.is_quiet();
-            let smaller = self.own < key.peer;
+            let quiet = standing.link.is_quiet() || standing.link.queue.is_ending();
+            let smaller = self.own < key.peer();
             if !newcomer_wins(&standing.claim, quiet, &claim, replaces, smaller) {
                 return Admission::Yield(standing.link.id());
             }
             standing.link.queue.end(Ending::Replaced);
         } else {
-            let of_peer = table.links.keys().filter(|k| k.peer == key.peer).count();
+            let of_peer = table.links.keys().filter(|k| k.peer() == key.peer()).count();
             if table.links.len() >= MAX_LINKS || of_peer >= MAX_LINKS_PER_PEER {
                 return Admission::NoRoom;
             }
@@ -96,7 +118,7 @@ impl Links {
     }
 
     /// Forgets the link `id`; not its successor over the same path.
-    pub(crate) fn remove(&self, key: PathKey, id: LinkId) {
+    pub(crate) fn remove(&self, key: K, id: LinkId) {
         let mut table = self.lock();
         if table.links.get(&key).is_some_and(|s| s.link.id() == id) {
             table.links.remove(&key);
@@ -111,18 +133,20 @@ impl Links {
         self.changed.notify_waiters();
     }
 
-    /// Waits until the path is free to dial, at once in most cases, or until there is a link.
-    pub(crate) async fn begin_dial(&self, key: PathKey) -> Path<'_> {
+    /// Waits until the path is free to dial, at once in most cases, or until there is a link. One
+    /// that is about to end counts as neither.
+    pub(crate) async fn begin_dial(&self, key: K) -> Path<'_, K> {
         loop {
             let changed = self.changed.notified();
             {
                 let mut table = self.lock();
                 let standing = table.links.get(&key);
-                if let Some(standing) = standing.filter(|s| !s.link.is_quiet()) {
+                let ending = standing.is_some_and(|s| s.link.queue.is_ending());
+                if let Some(standing) = standing.filter(|s| !ending && !s.link.is_quiet()) {
                     return Path::Taken(standing.link.id());
                 }
                 let replaces = standing.map(|s| s.claim.tag);
-                if table.dialling.insert(key) {
+                if !ending && table.dialling.insert(key) {
                     let links = self;
                     return Path::Free(Dial { links, key, replaces });
                 }
@@ -132,7 +156,7 @@ impl Links {
     }
 
     /// Waits for the link over this path to come up.
-    pub(crate) async fn link_over(&self, key: PathKey) -> LinkId {
+    pub(crate) async fn link_over(&self, key: K) -> LinkId {
         loop {
             let changed = self.changed.notified();
             if let Some(standing) = self.lock().links.get(&key) {
@@ -144,20 +168,22 @@ impl Links {
 }
 
 /// Whether a path can be dialled.
-pub(crate) enum Path<'a> {
-    Free(Dial<'a>),
+pub enum Path<'a, K: Ord> {
+    /// Nothing stands there, or only a link that has gone quiet.
+    Free(Dial<'a, K>),
+    /// This link.
     Taken(LinkId),
 }
 
 /// The right to dial a path; one dial at a time.
-pub(crate) struct Dial<'a> {
-    links: &'a Links,
-    key: PathKey,
+pub struct Dial<'a, K: Ord> {
+    links: &'a Links<K>,
+    pub(crate) key: K,
     /// The quiet link that stands there.
     pub(crate) replaces: Option<Tag>,
 }
 
-impl Drop for Dial<'_> {
+impl<K: Ord> Drop for Dial<'_, K> {
     fn drop(&mut self) {
         self.links.lock().dialling.remove(&self.key);
         self.links.changed.notify_waiters();

@@ -12,7 +12,7 @@ pub const MAX_QUEUE_FRAMES: usize = 4_096;
 
 /// Most bytes that one link holds unwritten: four frames of the largest size, or sixty-four of the
 /// default size. What has waited this long belongs on another link.
-pub const MAX_QUEUE_BYTES: usize = 4 * crate::config::MAX_FRAME_LIMIT;
+pub const MAX_QUEUE_BYTES: usize = 4 * crate::link::MAX_FRAME_LIMIT;
 
 /// Why this end takes a link down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +86,12 @@ impl Queue {
     pub(crate) fn end(&self, ending: Ending) {
         self.lock().ending.get_or_insert(ending);
         self.wake();
+    }
+
+    /// Whether the link goes down, or is.
+    pub(crate) fn is_ending(&self) -> bool {
+        let inner = self.lock();
+        inner.sealed || inner.ending.is_some()
     }
 
     /// Swaps what waits into the empty `into`.

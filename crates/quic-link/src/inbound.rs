@@ -8,9 +8,9 @@ use std::task::{Context, Poll, Waker};
 use bitcraps_transport_api::Sink;
 use bitcraps_types::LinkId;
 use bytes::{Bytes, BytesMut};
-use quinn::{Connection, ConnectionError, RecvStream};
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
 
+use crate::connection::{Connection, Lost};
 use crate::frame::{FramingError, PREFIX, split, split_datagram};
 
 /// Most frames handed over in one call, so that acknowledgements are not held up by a flood.
@@ -45,7 +45,7 @@ impl Inbound {
     pub(crate) fn datagrams(
         &mut self,
         first: Bytes,
-        connection: &Connection,
+        connection: &impl Connection,
     ) -> Result<(), Violation> {
         let mut next = Some(first);
         let mut read = Ok(());
@@ -64,7 +64,7 @@ impl Inbound {
     }
 }
 
-fn ready_datagram(connection: &Connection) -> Option<Result<Bytes, ConnectionError>> {
+fn ready_datagram(connection: &impl Connection) -> Option<Result<Bytes, Lost>> {
     let read = pin!(connection.read_datagram());
     match read.poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(datagram) => Some(datagram),
@@ -74,7 +74,7 @@ fn ready_datagram(connection: &Connection) -> Option<Result<Bytes, ConnectionErr
 
 /// Reads one stream to its end and hands its frames over as they become whole.
 pub(crate) async fn read_stream(
-    mut stream: RecvStream,
+    mut stream: impl AsyncRead + Unpin,
     link: LinkId,
     sink: Arc<dyn Sink>,
     max_frame: usize,

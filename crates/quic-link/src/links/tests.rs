@@ -1,28 +1,39 @@
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use bitcraps_transport_api::LinkPath;
-use bitcraps_types::{EnergyProfile, Kbps, LinkCapabilities, Medium, Ratio};
+use bitcraps_types::{EnergyProfile, Kbps, LinkCapabilities, Medium, Ratio, TransportType};
 
 use super::*;
 use crate::precedence::Dialler;
 use crate::queue::Queue;
 
+/// As of a transport with several links to one peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Between {
+    peer: PeerId,
+    remote: SocketAddr,
+}
+
+impl PathKey for Between {
+    fn peer(&self) -> PeerId {
+        self.peer
+    }
+}
+
 fn peer(n: u8) -> PeerId {
     PeerId::from_bytes([n; 32])
 }
 
-fn key(of: u8, port: u16) -> PathKey {
-    PathKey {
-        peer: peer(of),
-        local: SocketAddr::from(([127, 0, 0, 1], 1)),
-        remote: SocketAddr::from(([127, 0, 0, 2], port)),
-    }
+fn key(of: u8, port: u16) -> Between {
+    Between { peer: peer(of), remote: SocketAddr::from(([127, 0, 0, 2], port)) }
 }
 
-fn link(id: u64) -> Arc<WifiLink> {
-    Arc::new(WifiLink {
+fn link(id: u64) -> Arc<QuicLink> {
+    Arc::new(QuicLink {
         id: LinkId(id),
         peer: peer(9),
+        transport: TransportType::WiFiDirect,
         capabilities: LinkCapabilities {
             max_frame: 256,
             nominal_rate: Kbps::at_least_one(1),
@@ -31,7 +42,7 @@ fn link(id: u64) -> Arc<WifiLink> {
             prior_reliability: Ratio::ONE,
             medium: Medium::Loopback,
         },
-        path: LinkPath::default(),
+        path: Box::new(LinkPath::default),
         queue: Queue::default(),
         quiet_ticks: AtomicU32::new(0),
     })
@@ -42,11 +53,11 @@ fn claim(dialler: Dialler, tag: u8) -> Claim {
 }
 
 /// The table of node 1, which is smaller than every other here.
-fn links() -> Links {
+fn links() -> Links<Between> {
     Links::new(peer(1))
 }
 
-fn is_ended(link: &WifiLink) -> bool {
+fn is_ended(link: &QuicLink) -> bool {
     link.queue.push(bytes::Bytes::new()).is_err()
 }
 
@@ -110,6 +121,24 @@ async fn only_a_quiet_link_is_dialled_over_and_it_is_named() {
     };
     let (second, ()) = tokio::join!(second, first);
     assert!(matches!(second, Path::Taken(LinkId(2))));
+}
+
+#[tokio::test]
+async fn a_link_that_is_about_to_end_is_neither_given_out_nor_in_the_way() {
+    let links = links();
+    let (path, closed) = (key(2, 7), link(1));
+    links.admit(path, &closed, claim(Dialler::Us, 5), None);
+    closed.close();
+    let ended = async { links.remove(path, closed.id()) };
+    let (dial, ()) = tokio::join!(biased; links.begin_dial(path), ended);
+    assert!(matches!(dial, Path::Free(Dial { replaces: None, .. })));
+
+    let (closed, newcomer) = (link(2), link(3));
+    // The smaller key dialled the standing one: alive it would stay.
+    links.admit(path, &closed, claim(Dialler::Us, 5), None);
+    closed.close();
+    let up = links.admit(path, &newcomer, claim(Dialler::Peer, 6), None);
+    assert_eq!(up, Admission::Up);
 }
 
 #[tokio::test]

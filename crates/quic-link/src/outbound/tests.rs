@@ -1,8 +1,11 @@
 use std::task::Poll;
 
+use tokio::io::AsyncReadExt as _;
+
 use super::*;
+use crate::connection::CloseCode;
 use crate::frame::{split, split_datagram};
-use crate::testing::connected;
+use crate::testing::{DATAGRAMS, Memory, connected};
 
 const MAX: usize = 65_536;
 
@@ -10,34 +13,31 @@ fn frame(length: usize) -> Bytes {
     Bytes::from(vec![7; length])
 }
 
-async fn datagram(far: &Connection) -> Vec<usize> {
+async fn datagram(far: &Memory) -> Vec<usize> {
     let mut frames = Vec::new();
     split_datagram(far.read_datagram().await.unwrap(), MAX, &mut frames).unwrap();
     frames.iter().map(Bytes::len).collect()
 }
 
-async fn stream(far: &Connection) -> Vec<usize> {
+async fn stream(far: &Memory) -> Vec<usize> {
     let mut stream = far.accept_uni().await.unwrap();
-    let bytes = stream.read_to_end(2 * STREAM_BYTES).await.unwrap();
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).await.unwrap();
     let mut frames = Vec::new();
     assert_eq!(split(&mut BytesMut::from(&bytes[..]), MAX, &mut frames), Ok(0));
     frames.iter().map(Bytes::len).collect()
 }
 
-// On one thread QUIC changes nothing between two awaits: the size of a datagram stays as it was
-// read.
-
 #[tokio::test]
 async fn a_frame_that_fits_goes_by_datagram_and_one_byte_more_by_stream() {
-    let (near, far, _alive) = connected().await;
+    let (near, far) = connected();
     let (queue, mut outbound) = (Queue::default(), Outbound::new(near.clone()));
-    let fits = near.max_datagram_size().unwrap() - PREFIX;
+    let fits = near.max_datagram() - PREFIX;
     queue.push(frame(fits)).unwrap();
     assert!(matches!(outbound.flush(&queue), Ok(false)));
     assert_eq!(outbound.take_written(), QueueState { frames: 1, bytes: fits });
     assert_eq!(datagram(&far).await, [fits]);
 
-    let fits = near.max_datagram_size().unwrap() - PREFIX;
     queue.push(frame(fits + 1)).unwrap();
     assert!(matches!(outbound.flush(&queue), Ok(false)));
     assert_eq!(outbound.take_written().frames, 1);
@@ -46,7 +46,7 @@ async fn a_frame_that_fits_goes_by_datagram_and_one_byte_more_by_stream() {
 
 #[tokio::test]
 async fn small_frames_that_wait_together_share_datagrams_up_to_a_backlog() {
-    let (near, far, _alive) = connected().await;
+    let (near, far) = connected();
     let (queue, mut outbound) = (Queue::default(), Outbound::new(near.clone()));
     for length in [100, 200, 300] {
         queue.push(frame(length)).unwrap();
@@ -73,7 +73,7 @@ async fn small_frames_that_wait_together_share_datagrams_up_to_a_backlog() {
 
 #[tokio::test]
 async fn a_stream_carries_many_frames_copied_or_not() {
-    let (near, far, _alive) = connected().await;
+    let (near, far) = connected();
     let (queue, mut outbound) = (Queue::default(), Outbound::new(near.clone()));
     let lengths = [COPY_BELOW, COPY_BELOW - 1, 60_000, 7_000, COPY_BELOW + 1, MAX];
     for length in lengths {
@@ -84,7 +84,7 @@ async fn a_stream_carries_many_frames_copied_or_not() {
 }
 
 /// Fills every place for a stream; the peer reads none.
-fn stall(queue: &Queue, outbound: &mut Outbound) {
+fn stall(queue: &Queue, outbound: &mut Outbound<Memory>) {
     while outbound.streams.len() < MAX_STREAMS || outbound.large.is_empty() {
         queue.push(frame(MAX)).unwrap();
         outbound.flush(queue).unwrap();
@@ -93,7 +93,7 @@ fn stall(queue: &Queue, outbound: &mut Outbound) {
 
 #[tokio::test]
 async fn stalled_streams_do_not_hold_small_frames() {
-    let (near, far, _alive) = connected().await;
+    let (near, far) = connected();
     let (queue, mut outbound) = (Queue::default(), Outbound::new(near.clone()));
     stall(&queue, &mut outbound);
     let held = queue.state();
@@ -108,7 +108,7 @@ async fn stalled_streams_do_not_hold_small_frames() {
 
 #[tokio::test]
 async fn a_backlog_waits_for_a_stream_until_none_has_moved_for_a_tick() {
-    let (near, far, _alive) = connected().await;
+    let (near, far) = connected();
     let (queue, mut outbound) = (Queue::default(), Outbound::new(near.clone()));
     stall(&queue, &mut outbound);
     outbound.take_written();
@@ -126,7 +126,7 @@ async fn a_backlog_waits_for_a_stream_until_none_has_moved_for_a_tick() {
 
 #[tokio::test]
 async fn a_full_datagram_buffer_holds_back_and_loses_nothing() {
-    let (near, far, _alive) = connected().await;
+    let (near, far) = connected();
     let (queue, mut outbound) = (Queue::default(), Outbound::new(near.clone()));
     // One at a time, so that no backlog is seen, and without letting QUIC send.
     let mut sent = 0;
@@ -136,6 +136,7 @@ async fn a_full_datagram_buffer_holds_back_and_loses_nothing() {
         sent += 1;
     }
     assert_eq!(outbound.take_written().frames, sent - 1);
+    assert_eq!(sent, DATAGRAMS + 1);
     for _ in 0..sent {
         assert_eq!(datagram(&far).await, [1_000]);
         let mut progress = pin!(outbound.progress());
@@ -147,16 +148,33 @@ async fn a_full_datagram_buffer_holds_back_and_loses_nothing() {
 }
 
 #[tokio::test]
-async fn a_lost_connection_ends_the_writing() {
-    let (near, _far, _alive) = connected().await;
+async fn what_no_longer_fits_after_the_path_shrank_goes_by_stream() {
+    let (near, far) = connected();
     let (queue, mut outbound) = (Queue::default(), Outbound::new(near.clone()));
-    near.close(0_u32.into(), b"");
+    while outbound.blocked.is_none() {
+        queue.push(frame(1_000)).unwrap();
+        outbound.flush(&queue).unwrap();
+    }
+    let before = outbound.take_written().frames;
+    near.set_max_datagram(900);
+    datagram(&far).await;
+    outbound.progress().await.unwrap();
+    assert_eq!(outbound.take_written().frames, 0, "the packed one is a misfit now");
+    queue.push(frame(1_000)).unwrap();
+    outbound.flush(&queue).unwrap();
+    assert_eq!(stream(&far).await, [1_000]);
+    assert_eq!(stream(&far).await, [1_000]);
+    assert_eq!((before, outbound.take_written().frames), (DATAGRAMS, 2));
+}
+
+#[tokio::test]
+async fn a_lost_connection_ends_the_writing() {
+    let (near, _far) = connected();
+    let (queue, mut outbound) = (Queue::default(), Outbound::new(near.clone()));
+    near.close(CloseCode::Closed, "");
     for length in [1, MAX] {
         queue.push(frame(length)).unwrap();
         let ended = outbound.flush(&queue);
-        assert!(
-            matches!(ended, Err(OutboundEnd::Lost(ConnectionError::LocallyClosed))),
-            "{ended:?}"
-        );
+        assert!(matches!(ended, Err(OutboundEnd::Lost(Lost::ClosedHere))), "{ended:?}");
     }
 }

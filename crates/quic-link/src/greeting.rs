@@ -2,18 +2,20 @@
 //! now, the other end answers in kind once it has taken the connection in. Until then the dialler
 //! does not know whether its own key was accepted, because TLS 1.3 ends earlier at its side.
 
-use quinn::{Connection, ConnectionError};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+use crate::connection::{Connection, Lost};
 use crate::precedence::{Incarnation, Tag};
 
 pub(crate) const HELLO: usize = 17;
 
 /// What the dialler says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Hello {
-    pub(crate) incarnation: Incarnation,
+pub struct Hello {
+    /// The dialler's run.
+    pub incarnation: Incarnation,
     /// The link over the same path that the dialler holds for dead.
-    pub(crate) replaces: Option<Tag>,
+    pub replaces: Option<Tag>,
 }
 
 impl Hello {
@@ -41,30 +43,34 @@ impl Hello {
 }
 
 /// Why there was no greeting.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum GreetingError {
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum GreetingError {
+    /// The connection ended first.
     #[error(transparent)]
-    Lost(#[from] ConnectionError),
+    Lost(#[from] Lost),
+    /// The other end speaks otherwise.
     #[error("it greets in another way than version 1")]
     Malformed,
 }
 
-fn broken(connection: &Connection) -> GreetingError {
-    match connection.close_reason() {
+fn broken(connection: &impl Connection) -> GreetingError {
+    match connection.lost() {
         Some(reason) => GreetingError::Lost(reason),
         None => GreetingError::Malformed,
     }
 }
 
 /// Speaks first and waits for the answer: the other end's incarnation.
-pub(crate) async fn dial(
-    connection: &Connection,
+///
+/// # Errors
+/// [`GreetingError`]; the connection is of no use then.
+pub async fn dial(
+    connection: &impl Connection,
     hello: Hello,
 ) -> Result<Incarnation, GreetingError> {
     let (mut send, mut receive) = connection.open_bi().await?;
     let said = send.write_all(&hello.encode()).await;
     said.map_err(|_| broken(connection))?;
-    // Dropping the stream finishes it.
     drop(send);
     let mut welcome = Incarnation::default();
     let heard = receive.read_exact(&mut welcome).await;
@@ -73,14 +79,14 @@ pub(crate) async fn dial(
 }
 
 /// The other end of [`dial`], up to the decision.
-pub(crate) struct Caller {
+pub(crate) struct Caller<C: Connection> {
     pub(crate) hello: Hello,
-    answer: quinn::SendStream,
+    answer: C::Send,
 }
 
-impl Caller {
+impl<C: Connection> Caller<C> {
     /// Waits for the dialler to speak.
-    pub(crate) async fn hear(connection: &Connection) -> Result<Self, GreetingError> {
+    pub(crate) async fn hear(connection: &C) -> Result<Self, GreetingError> {
         let (answer, mut receive) = connection.accept_bi().await?;
         let mut hello = [0; HELLO];
         let heard = receive.read_exact(&mut hello).await;
@@ -90,17 +96,15 @@ impl Caller {
     }
 
     /// Tells the dialler that its connection is a link now.
-    pub(crate) async fn welcome(mut self, own: Incarnation) -> Result<(), quinn::WriteError> {
+    pub(crate) async fn welcome(mut self, own: Incarnation) -> std::io::Result<()> {
         self.answer.write_all(&own).await
     }
 }
 
 /// The connection's name, equal at both ends and unknown to everyone else; `None` before the
 /// handshake is complete.
-pub(crate) fn tag(connection: &Connection) -> Option<Tag> {
-    let mut tag = Tag::default();
-    let exported = connection.export_keying_material(&mut tag, b"EXPORTER-bitcraps-link", b"");
-    exported.ok().map(|()| tag)
+pub(crate) fn tag(connection: &impl Connection) -> Option<Tag> {
+    connection.tag(b"EXPORTER-bitcraps-link")
 }
 
 #[cfg(test)]

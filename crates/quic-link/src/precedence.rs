@@ -3,10 +3,10 @@
 //! Both ends decide alone and must decide alike, or they close one each and are left with none.
 
 /// Random number of one run of one transport; a peer that shows another has restarted.
-pub(crate) type Incarnation = [u8; 8];
+pub type Incarnation = [u8; 8];
 
 /// Name of one connection that only its two ends know (derived from its TLS secrets).
-pub(crate) type Tag = [u8; 8];
+pub type Tag = [u8; 8];
 
 /// Which end opened a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
