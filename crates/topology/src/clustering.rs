@@ -40,7 +40,6 @@ impl Clustering {
         self.by_degree[at].triangles += u64::from(triangles);
     }
 
-    #[cfg(test)]
     /// Takes back what [`Self::add`] counted.
     pub(crate) fn subtract(&mut self, degree: u32, triangles: u32) {
         let tally = &mut self.by_degree[degree as usize];

@@ -22,19 +22,21 @@ impl Diameters {
     pub fn of(snapshot: &Snapshot) -> Self {
         let starts = snapshot.component_starts();
         let graph = snapshot.graph();
-        let mut largest = 0;
-        let mut told = Self::default();
-        for ends in starts.windows(2) {
-            let diameter = of_component(graph, ends[0], ends[1]);
-            told.components.push(diameter);
-            if ends[1] - ends[0] > largest {
-                largest = ends[1] - ends[0];
-                told.largest_component = diameter;
-            } else if ends[1] - ends[0] == largest {
-                told.largest_component = told.largest_component.max(diameter);
-            }
-        }
-        told
+        let diameters = starts.windows(2).map(|ends| of_component(graph, ends[0], ends[1]));
+        let components: Vec<u32> = diameters.collect();
+        let sizes = starts.windows(2).map(|ends| ends[1] - ends[0]);
+        let largest = sizes.zip(&components).max().map_or(0, |(_, diameter)| *diameter);
+        Self { largest_component: largest, components }
+    }
+
+    /// That of the largest component alone; the greatest of those of the same size. 0 without links.
+    pub fn of_largest(snapshot: &Snapshot) -> u32 {
+        let starts = snapshot.component_starts();
+        let sizes = starts.windows(2).map(|ends| ends[1] - ends[0]);
+        let most = sizes.max().unwrap_or(0);
+        let largest = starts.windows(2).filter(|ends| ends[1] - ends[0] == most);
+        let diameters = largest.map(|ends| of_component(snapshot.graph(), ends[0], ends[1]));
+        diameters.max().unwrap_or(0)
     }
 
     /// That of the largest component; the greatest of those of the same size. 0 without links.
@@ -66,6 +68,27 @@ pub(crate) fn of_component(graph: &Graph, begin: u32, end: u32) -> u32 {
     }
 }
 
+/// Searches that prove the diameter of a component by themselves: all of its peers but the most
+/// central are bounded by one of them. The first is from one end of a longest way.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    pub(crate) source: u32,
+    /// Distance of each position of the component, less its first.
+    pub(crate) hops: Vec<u32>,
+}
+
+/// The searches that were needed for the diameter of the component at the positions from `begin` to
+/// `end`, or `None` when some were made side by side.
+pub(crate) fn proof(graph: &Graph, begin: u32, end: u32) -> Option<Vec<Kept>> {
+    let mut bounds = Bounds::new(graph, begin, (end - begin) as usize);
+    bounds.kept = Some(Vec::new());
+    let diameter = bounds.diameter();
+    let mut kept = bounds.kept?;
+    let first = kept.iter().position(|kept| kept.hops.contains(&diameter))?;
+    kept.swap(0, first);
+    Some(kept)
+}
+
 struct Bounds<'a> {
     graph: &'a Graph,
     base: u32,
@@ -82,6 +105,8 @@ struct Bounds<'a> {
     open: Vec<u32>,
     /// Whether searches from central peers still rule out more than others.
     central: bool,
+    /// Every search so far, while no more are asked for than were made one at a time.
+    kept: Option<Vec<Kept>>,
     /// Distances from the central peer that leaves the fewest candidates.
     levels: Vec<u32>,
 }
@@ -97,11 +122,12 @@ impl<'a> Bounds<'a> {
             lower: vec![0; peers],
             open: (0..peers as u32).collect(),
             central: true,
+            kept: None,
             levels: vec![UNREACHED; peers],
         }
     }
 
-    fn diameter(mut self) -> u32 {
+    fn diameter(&mut self) -> u32 {
         let peers = self.upper.len() as u32;
         let all = self.base..self.base + peers;
         let hub = all.max_by_key(|peer| (self.graph.degree(*peer), std::cmp::Reverse(*peer)));
@@ -122,7 +148,7 @@ impl<'a> Bounds<'a> {
     }
 
     /// Searches until nobody is left whose eccentricity could be above the best.
-    fn close(mut self) -> u32 {
+    fn close(&mut self) -> u32 {
         let mut wavefront = None;
         // What the last search from a far and from a central peer ruled out.
         let mut ruled_out = [usize::MAX; 2];
@@ -154,6 +180,9 @@ impl<'a> Bounds<'a> {
         let eccentricity = self.search.run(self.graph, source, self.base);
         self.best = self.best.max(eccentricity);
         let (best, hops) = (self.best, &self.search.hops);
+        if let Some(kept) = &mut self.kept {
+            kept.push(Kept { source, hops: hops.clone() });
+        }
         let at = source - self.base;
         let upper = &mut self.upper;
         upper[at as usize] = eccentricity;
@@ -260,6 +289,7 @@ impl<'a> Bounds<'a> {
 
     /// Exact eccentricities of the sources, and the bounds of those near them.
     fn search_side_by_side(&mut self, wavefront: &mut Wavefront, sources: &[u32]) {
+        self.kept = None;
         let mut eccentricities = [0; LANES];
         wavefront.run(self.graph, self.base, sources, |distance, lanes, _| {
             for (word, bits) in lanes.iter().enumerate() {

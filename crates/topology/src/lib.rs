@@ -6,14 +6,19 @@
 //! in no signature.
 
 mod clustering;
+mod community;
 mod component;
 mod cut;
 mod diameter;
+mod disjoint;
 mod distance;
 mod edge;
 mod graph;
+mod live;
 mod lowlink;
+mod measures;
 mod node;
+mod path;
 mod risk;
 mod row;
 mod snapshot;
@@ -25,13 +30,18 @@ mod wavefront;
 mod testing;
 
 pub use clustering::Clustering;
+pub use community::{Communities, CommunitiesError};
 pub use component::Components;
 pub use cut::{Critical, Criticality, Cuts};
 pub use diameter::Diameters;
+pub use disjoint::{Disjoint, MAX_DISJOINT_PATHS, disjoint_paths};
 pub use distance::{UNREACHED, hop_distances};
 pub use edge::{EdgeInfo, EdgeInfoError};
 pub use graph::{BuildGraphError, Graph, LinkIndex};
+pub use live::{ChangeError, Dated, LinkChange, LiveTopology, Upkeep};
+pub use measures::MeasureSet;
 pub use node::{NodeInfo, NodeType, Slot};
+pub use path::{Metric, Path, shortest_path};
 pub use risk::{
     CurrentSplit, Estimate, ExpectedLoss, LinkLife, LossRanking, Material, PartitionRisk,
     RELIABILITY_PERIOD, RiskOptions, p_cut,

@@ -14,7 +14,6 @@ fn slot_of(entry: u64) -> u32 {
 }
 
 impl Row {
-    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
@@ -56,7 +55,6 @@ impl Row {
         self.0.iter().map(|entry| (slot_of(*entry), *entry as u32))
     }
 
-    #[cfg(test)]
     /// Calls `found` with each slot that is in both rows. O(d + d'), or O(d log d') when one of
     /// them is much shorter.
     pub(crate) fn intersect(&self, other: &Self, mut found: impl FnMut(u32)) {

@@ -159,3 +159,38 @@ pub(crate) fn floyd_warshall(graph: &Graph) -> Vec<Vec<u32>> {
     }
     distances
 }
+
+/// Every way from one peer to another that visits nobody twice, with its cost.
+pub(crate) fn simple_paths(
+    graph: &Graph,
+    costs: &[Option<u64>],
+    from: u32,
+    to: u32,
+) -> Vec<(Vec<u32>, u64)> {
+    fn extend(
+        of: (&Graph, &crate::LinkIndex, &[Option<u64>]),
+        to: u32,
+        path: &mut Vec<u32>,
+        cost: u64,
+        all: &mut Vec<(Vec<u32>, u64)>,
+    ) {
+        let (graph, index, costs) = of;
+        let at = path[path.len() - 1];
+        if at == to {
+            all.push((path.clone(), cost));
+            return;
+        }
+        for &next in graph.row(at) {
+            let number = index.find(graph, at, next).unwrap();
+            if let Some(step) = costs[number as usize].filter(|_| !path.contains(&next)) {
+                path.push(next);
+                extend(of, to, path, cost + step, all);
+                path.pop();
+            }
+        }
+    }
+    let mut all = Vec::new();
+    let index = crate::LinkIndex::new(graph);
+    extend((graph, &index, costs), to, &mut vec![from], 0, &mut all);
+    all
+}

@@ -358,6 +358,20 @@ impl Topology {
         snapshot.graph().link_list().map(weight).collect()
     }
 
+    pub(crate) fn row(&self, slot: u32) -> &Row {
+        &self.rows[slot as usize]
+    }
+
+    /// One above the highest slot that was ever given.
+    pub(crate) fn slot_bound(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// One above the highest edge that the rows name.
+    pub(crate) fn edge_bound(&self) -> usize {
+        self.graph.edge_indices().map(|edge| edge.index() + 1).max().unwrap_or(0)
+    }
+
     fn slot(&self, peer: &PeerId) -> Result<u32, UnknownPeer> {
         self.slots.get(peer).copied().ok_or(UnknownPeer(*peer))
     }
