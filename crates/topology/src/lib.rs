@@ -5,6 +5,7 @@
 //! is a parameter, and what is sampled is sampled from a seed. petgraph holds the truth and appears
 //! in no signature.
 
+mod augment;
 mod clustering;
 mod community;
 mod component;
@@ -29,6 +30,10 @@ mod wavefront;
 #[cfg(test)]
 mod testing;
 
+pub use augment::{
+    Constraints, GamePlan, optimize_for_gaming, shortcuts, star, two_edge_connected,
+    two_vertex_connected, with_links,
+};
 pub use clustering::Clustering;
 pub use community::{Communities, CommunitiesError};
 pub use component::Components;

@@ -12,7 +12,7 @@ const COLUMNS: usize = 16;
 /// Distances above this are not certified: bounds may grow, and must stay below 2^16.
 const MAX_DISTANCE: u32 = 20_000;
 /// Slots whose bound may be raised one by one before a column is searched anew.
-const MAX_RAISED: usize = 2_000;
+const MAX_RAISED: usize = 20000;
 /// Searches for one change before everything is computed anew.
 const MAX_SEARCHES: usize = 6;
 
