@@ -14,15 +14,21 @@ mod diameter;
 mod disjoint;
 mod distance;
 mod edge;
+#[cfg(all(feature = "formats", any(test, feature = "fuzz")))]
+pub mod fuzz;
 mod graph;
 mod live;
 mod lowlink;
 mod measures;
 mod node;
 mod path;
+#[cfg(feature = "formats")]
+pub mod read;
+mod report;
 mod risk;
 mod row;
 mod snapshot;
+mod suggestion;
 mod topology;
 mod walkthrough;
 mod wavefront;
@@ -47,11 +53,13 @@ pub use live::{ChangeError, Dated, LinkChange, LiveTopology, Upkeep};
 pub use measures::MeasureSet;
 pub use node::{NodeInfo, NodeType, Slot};
 pub use path::{Metric, Path, shortest_path};
+pub use report::{ReportOptions, SuggestedLink, TopologyReport};
 pub use risk::{
     CurrentSplit, Estimate, ExpectedLoss, LinkLife, LossRanking, Material, PartitionRisk,
     RELIABILITY_PERIOD, RiskOptions, p_cut,
 };
 pub use snapshot::{Published, Snapshot};
+pub use suggestion::{Suggestion, suggested_links};
 pub use topology::{
     AddEdgeError, AddNodeError, Aged, EdgeError, LinkWeight, Topology, UnknownPeer,
 };
