@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
-use crate::{configuration, demo, keygen, links, manual, peers, ping, run, send, status};
+use crate::{configuration, demo, invite, keygen, links, manual, peers, ping, run, send, status};
 
 /// What every command returns, for the end of its help.
 const EXIT_CODES: &str = "Exit codes: 0 healthy or done, 1 warning, 2 critical or failed, 64 wrong \
@@ -39,8 +39,15 @@ pub(crate) enum Verb {
     /// reach, a link is suspect or no peer is known yet, 2 when no peer is reachable or no node
     /// runs.
     Status(status::Status),
-    /// List the peers of the running node
+    /// List the peers of the running node, or decide what one of them may do
     Peers(peers::Peers),
+    /// Make an invitation: a code by which another node is admitted, and admits this one
+    Invite(invite::Invite),
+    /// Join the node that an invitation is of
+    ///
+    /// Dials the node, proves the invitation, and admits it here once it has admitted this node. Both
+    /// decisions outlive restarts. Exits with 2 when the node was not reached or refused.
+    Join(invite::Join),
     /// List the links of the running node, or explain which it chooses for a peer
     Links(links::Links),
     /// Send a message and wait for its outcome
@@ -69,7 +76,9 @@ impl Verb {
     pub(crate) fn wants_json(&self) -> bool {
         match self {
             Self::Status(status) => status.json,
-            Self::Peers(peers) => peers.json,
+            Self::Peers(peers) => peers.wants_json(),
+            Self::Invite(invite) => invite.json,
+            Self::Join(join) => join.json,
             Self::Links(links) => links.json,
             Self::Send(send) => send.json,
             Self::Ping(ping) => ping.json,

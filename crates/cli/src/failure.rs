@@ -90,8 +90,19 @@ impl Failure {
                 RefusalKind::BadRequest
                 | RefusalKind::BadPeer
                 | RefusalKind::UnknownPeer
-                | RefusalKind::AmbiguousPeer => Exit::Usage,
-                RefusalKind::Busy | RefusalKind::NotSent | RefusalKind::BadConfig => Exit::Critical,
+                | RefusalKind::AmbiguousPeer
+                | RefusalKind::BadCode => Exit::Usage,
+                RefusalKind::Busy
+                | RefusalKind::NotSent
+                | RefusalKind::NotDecided
+                | RefusalKind::NotInvited
+                | RefusalKind::NotReached
+                | RefusalKind::InvitationExpired
+                | RefusalKind::InvitationUsedUp
+                | RefusalKind::InvitationUnknown
+                | RefusalKind::InvitationWrong
+                | RefusalKind::InvitationRefused
+                | RefusalKind::BadConfig => Exit::Critical,
             },
             // Whoever closed the pipe has seen enough.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Healthy,

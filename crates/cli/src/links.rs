@@ -46,6 +46,7 @@ fn as_text(links: &[LinkReport]) -> String {
     }
     let mut grid = Grid::new([
         "PEER",
+        "STANDING",
         "LINK",
         "TRANSPORT",
         "MEDIUM",
@@ -65,6 +66,7 @@ fn as_text(links: &[LinkReport]) -> String {
         };
         grid.row([
             link.peer.short(),
+            link.standing.to_string(),
             format!("#{}", summary.link),
             summary.transport.to_string(),
             summary.medium.to_string(),

@@ -9,6 +9,7 @@ mod context;
 mod demo;
 mod failure;
 mod grid;
+mod invite;
 mod keygen;
 mod links;
 mod log;
@@ -63,6 +64,8 @@ fn perform(verb: Verb, context: &Context) -> Result<Exit, Failure> {
         Verb::Run(run) => runtime()?.block_on(run::run(&run, context)),
         Verb::Status(status) => status::run(&status, context),
         Verb::Peers(peers) => peers::run(&peers, context),
+        Verb::Invite(invite) => invite::invite(&invite, context),
+        Verb::Join(join) => invite::join(&join, context),
         Verb::Links(links) => links::run(&links, context),
         Verb::Send(send) => send::run(&send, context),
         Verb::Ping(ping) => ping::run(&ping, context),

@@ -37,6 +37,16 @@ pub(crate) fn as_json(response: Response) -> Result<String, Failure> {
     Ok(json + "\n")
 }
 
+/// The first of many, and how many more there are.
+fn some_of(peers: &[String]) -> String {
+    const SHOWN: usize = 8;
+    let shown = peers.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    match peers.len().saturating_sub(SHOWN) {
+        0 => format!("{shown} may"),
+        more => format!("{shown} and {more} more may"),
+    }
+}
+
 fn as_text(report: &StatusReport) -> String {
     let name = report.name.as_deref().map_or_else(String::new, |n| format!(" ({})", visible(n)));
     let mut head = Grid::bare();
@@ -54,6 +64,25 @@ fn as_text(report: &StatusReport) -> String {
     );
     let file = report.config_file.as_deref();
     fact("config", file.unwrap_or("built-in defaults").to_owned());
+    let places: Vec<String> = report
+        .listening
+        .iter()
+        .map(|place| format!("{} ({})", visible(&place.address), place.transport))
+        .collect();
+    fact("listen", if places.is_empty() { "nowhere".to_owned() } else { places.join(", ") });
+    fact(
+        "admits",
+        match report.admission.as_str() {
+            "open" => "whoever links",
+            "allow_list" => "whom the configuration or its operator names",
+            "invitation" => "whoever proves an invitation",
+            other => other,
+        }
+        .to_owned(),
+    );
+    let relays: Vec<String> =
+        report.peers.iter().filter(|peer| peer.may_relay).map(|peer| peer.peer.short()).collect();
+    fact("relay", if relays.is_empty() { "nobody may".to_owned() } else { some_of(&relays) });
     let reachable = report.peers.iter().filter(|peer| peer.reachable).count();
     fact("peers", format!("{} known, {reachable} reachable", report.peers.len()));
     let health = match report.health {

@@ -86,7 +86,7 @@ pub(crate) struct Shared<M> {
     mailbox: Arc<Mailbox>,
     notices: broadcast::Sender<Notice>,
     dials: mpsc::Sender<ConnectTarget>,
-    transports: Mutex<Vec<Arc<dyn Transport>>>,
+    pub(crate) transports: Mutex<Vec<Arc<dyn Transport>>>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -239,7 +239,7 @@ impl<M: Machine> Driver<M> {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

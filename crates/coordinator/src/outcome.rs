@@ -71,7 +71,7 @@ pub enum RejectReason {
     #[error("refused by the destination's application")]
     Refused,
     /// The destination has not admitted this node, or this node no longer admits the destination.
-    #[error("not admitted")]
+    #[error("one of the two nodes has not admitted the other")]
     NotAdmitted,
     /// The destination cannot tell any more whether it had it.
     #[error("too old for the destination's duplicate window")]

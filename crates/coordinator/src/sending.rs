@@ -1,9 +1,10 @@
 use std::collections::BTreeMap;
 
-use bitcraps_types::{Packet, PeerId, TransportType};
+use bitcraps_transport_api::Transport;
+use bitcraps_types::{Address, Packet, PeerId, TransportType};
 use bytes::Bytes;
 
-use crate::driver::Driver;
+use crate::driver::{Driver, lock};
 use crate::receipt::Tickets;
 use crate::{
     Confirmed, CoordinationError, Counters, Decision, FailoverPolicy, GamePacketType, GroupReceipt,
@@ -123,6 +124,16 @@ impl<M: Machine> Driver<M> {
             let core = machine.core();
             TransportType::ALL.map(|t| (t, core.transport_metrics(t))).into_iter().collect()
         })
+    }
+
+    /// Where peers may dial this node, as its transports say.
+    pub fn listening(&self) -> Vec<(TransportType, Address)> {
+        let transports: Vec<_> = lock(&self.shared.transports).clone();
+        let of = |t: &Arc<dyn Transport>| {
+            let kind = t.transport_type();
+            t.listening().into_iter().map(move |address| (kind, address)).collect::<Vec<_>>()
+        };
+        transports.iter().flat_map(of).collect()
     }
 
     /// Every peer that was ever known, with its links.

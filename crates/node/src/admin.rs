@@ -14,6 +14,7 @@ mod report;
 mod responder;
 mod server;
 mod socket;
+mod standing;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -31,6 +32,7 @@ pub use report::{
 pub use responder::MAX_WAIT;
 pub use server::{CLIENT_PATIENCE, MAX_CLIENTS, MAX_REQUEST};
 pub use socket::StartAdminError;
+pub use standing::{InviteReport, ListeningReport, Standing, StandingReport};
 pub use status::{Health, health};
 
 use std::path::Path;

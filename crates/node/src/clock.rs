@@ -22,6 +22,12 @@ impl BootClock {
     }
 }
 
+/// Seconds since 1970 by the wall clock: for what outlives a boot, and for nothing else. It may
+/// jump.
+pub(crate) fn wall_seconds() -> u64 {
+    u64::try_from(clock_gettime(ClockId::Realtime).tv_sec).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -31,8 +31,8 @@ pub use error::{ConfigError, Contradiction};
 pub use origin::{Location, Origin};
 pub use overlay::Environment;
 pub use sections::{
-    AdminSettings, Interface, LanSettings, LogFormat, LogSettings, NetworkMonitorSettings,
-    NodeSettings, Policy, StaticPeer, TransportLimits, TransportSettings,
+    AdminSettings, AdmissionSettings, Interface, LanSettings, LogFormat, LogSettings, Mode,
+    NetworkMonitorSettings, NodeSettings, Policy, StaticPeer, TransportLimits, TransportSettings,
 };
 
 use check::Sections;
@@ -117,6 +117,11 @@ impl Config {
     /// `[[peers]]`, in the order of the file, none twice.
     pub fn peers(&self) -> &[StaticPeer] {
         &self.sections.peers
+    }
+
+    /// `[admission]`.
+    pub fn admission(&self) -> &AdmissionSettings {
+        &self.sections.admission
     }
 
     /// `[admin]`.

@@ -1,6 +1,5 @@
-use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -8,11 +7,10 @@ use bitcraps_types::Epoch;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
-use crate::directory;
+use crate::directory::{self, MODE_PRIVATE, beside};
 
 /// Longest epoch file: the 20 digits of `u64::MAX` and a line end.
 pub(crate) const MAX_EPOCH_FILE: u64 = 21;
-const MODE_PRIVATE: u32 = 0o600;
 
 /// The counter of a node's incarnations, on disk beside its key, and the lock that lets one process
 /// at a time be that node.
@@ -112,21 +110,7 @@ impl EpochFile {
     }
 
     fn store(&self, epoch: Epoch) -> Result<Epoch, EpochError> {
-        let temporary = beside(&self.path, ".new");
-        // Whatever a crash left there under the lock is this node's own and of no use.
-        let written = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(MODE_PRIVATE)
-            .open(&temporary)
-            .and_then(|mut file| {
-                file.write_all(epoch_file(epoch).as_bytes())?;
-                file.sync_all()
-            })
-            .and_then(|()| fs::rename(&temporary, &self.path))
-            .and_then(|()| directory::sync(directory::of(&self.path)));
-        match written {
+        match directory::replace(&self.path, epoch_file(epoch).as_bytes()) {
             Ok(()) => Ok(epoch),
             Err(e) => Err(EpochError::write(&self.path, &e)),
         }
@@ -150,12 +134,6 @@ pub(crate) fn epoch_in(bytes: &[u8]) -> Option<Epoch> {
 /// What an epoch file holds.
 pub(crate) fn epoch_file(epoch: Epoch) -> String {
     format!("{}\n", epoch.0)
-}
-
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = OsString::from(path.as_os_str());
-    name.push(suffix);
-    PathBuf::from(name)
 }
 
 /// Why a node has no epoch and must not start.
@@ -220,6 +198,8 @@ impl EpochError {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn stored(path: &Path) -> String {

@@ -4,11 +4,14 @@
 use std::path::Path;
 
 use bitcraps_types::Epoch;
+use bitcraps_wire::Invitation;
 
 use crate::admin::{Envelope, MAX_REQUEST, Refusal, RefusalKind, Request};
 use crate::config::{Config, ConfigError, Environment};
 use crate::epoch::{MAX_EPOCH_FILE, epoch_file, epoch_in};
 use crate::identity::{Identity, KeyProblem, MAX_KEY_FILE, SEED_DIGITS, seed_in};
+use crate::invitation_code::{Code, CodeError, invitation_in};
+use crate::peers_file::Book;
 
 /// An admin request is refused, or written and read again it is the same. A refusal is no longer
 /// than a few times the request.
@@ -104,6 +107,35 @@ pub fn epoch(data: &[u8]) -> Option<Epoch> {
         assert_eq!(data[zeros..].trim_ascii_end(), digits.as_bytes());
     }
     read
+}
+
+/// The text of an invitation's code is refused, or its code written and read again is the same.
+///
+/// # Errors
+/// Why it was refused.
+pub fn invitation_code(data: &[u8]) -> Result<Invitation, CodeError> {
+    let text = String::from_utf8_lossy(data);
+    let read = invitation_in(&text);
+    match &read {
+        Ok(invitation) => {
+            let code = Code(invitation).to_string();
+            assert_eq!(code, text.trim().to_lowercase());
+            assert_eq!(invitation_in(&code).as_ref(), Ok(invitation));
+        }
+        Err(error) => assert!(error.to_string().len() < 512 + 8 * data.len(), "{error}"),
+    }
+    read
+}
+
+/// Decisions about peers are refused, or written and read again they are the same.
+///
+/// # Errors
+/// What is wrong with them.
+pub fn peers_file(data: &[u8]) -> Result<(), String> {
+    let book = Book::parse(&String::from_utf8_lossy(data))?;
+    let again = Book::parse(&book.text());
+    assert!(again.as_ref() == Ok(&book), "{:?}", again.err());
+    Ok(())
 }
 
 #[cfg(test)]

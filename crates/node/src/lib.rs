@@ -5,6 +5,7 @@
 //! return.
 
 pub mod admin;
+mod admission;
 mod clock;
 pub mod config;
 mod directory;
@@ -13,17 +14,22 @@ mod epoch;
 #[doc(hidden)]
 pub mod fuzz;
 mod identity;
+mod invitation_code;
 #[cfg(feature = "wifi")]
 mod lan;
 mod node;
+mod peers_file;
 
+pub use admission::{DecideError, InviteError, Invited, JoinError, MAX_INVITATION_LIFE};
 pub use clock::BootClock;
 pub use config::{Config, ConfigError, Environment};
 pub use epoch::{EpochError, EpochFile};
 pub use identity::{Identity, IdentityError, KeyProblem};
+pub use invitation_code::CodeError;
 #[cfg(feature = "wifi")]
 pub use lan::LanError;
 pub use node::{Node, NodeBuilder, StartNodeError};
+pub use peers_file::PeersFileError;
 
 pub use bitcraps_coordinator as coordinator;
 pub use bitcraps_engine as engine;

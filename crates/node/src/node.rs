@@ -1,12 +1,18 @@
+use std::collections::BTreeSet;
 use std::ops::Deref;
 use std::sync::Arc;
 
 use bitcraps_coordinator::{self as coordinator, Driver, Machine, RegisterError};
-use bitcraps_engine::{DialerConfig, Engine};
+use bitcraps_engine::{AdmissionConfig, DialerConfig, Engine};
 use bitcraps_transport_api::Transport;
 use bitcraps_types::{Address, ConnectTarget, Epoch, Hint, HintSource, PeerId, TransportType};
 
+use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
+
+use crate::admission::{self, Ledger};
 use crate::config::{Change, StaticPeer};
+use crate::peers_file::{PeersFile, PeersFileError};
 use crate::{BootClock, Config, EpochError, EpochFile, Identity, IdentityError};
 
 /// Why a node did not start. Nothing is left running.
@@ -22,6 +28,12 @@ pub enum StartNodeError {
     #[cfg(feature = "wifi")]
     #[error(transparent)]
     Lan(#[from] crate::LanError),
+    /// What was decided about peers.
+    #[error(transparent)]
+    Peers(#[from] PeersFileError),
+    /// The operating system gave no randomness.
+    #[error("the operating system gave no randomness: {0}")]
+    Randomness(String),
     /// A transport.
     #[error(transparent)]
     Transport(#[from] RegisterError),
@@ -33,7 +45,9 @@ pub struct NodeBuilder {
     dialer: DialerConfig,
     transports: Vec<Arc<dyn Transport>>,
     peers: Vec<StaticPeer>,
+    admission: AdmissionConfig,
     epoch_file: Option<EpochFile>,
+    peers_file: Option<PeersFile>,
 }
 
 impl NodeBuilder {
@@ -51,6 +65,13 @@ impl NodeBuilder {
         self
     }
 
+    /// Changes who may do what.
+    #[must_use]
+    pub fn admission(mut self, admission: AdmissionConfig) -> Self {
+        self.admission = admission;
+        self
+    }
+
     /// Uses a transport beside those named before.
     #[must_use]
     pub fn transport(mut self, transport: Arc<dyn Transport>) -> Self {
@@ -65,7 +86,16 @@ impl NodeBuilder {
     /// are stopped again.
     pub async fn start(self) -> Result<Node, StartNodeError> {
         let (peer, epoch) = (self.coordination.local, self.coordination.epoch);
-        let engine = Engine::new(self.coordination, self.dialer);
+        let ledger = Ledger::open(self.peers_file)?;
+        let mut coordination = self.coordination;
+        let mut chance = [0; 8];
+        getrandom::fill(&mut chance).map_err(|e| StartNodeError::Randomness(e.to_string()))?;
+        // Two processes with one key and epoch must not make the same choices.
+        coordination.seed ^= u64::from_be_bytes(chance);
+        let mut engine = Engine::new(coordination, self.dialer);
+        let now = BootClock.now();
+        engine.set_admission(self.admission, now);
+        ledger.recall(&mut engine, now);
         let driver = Driver::start(engine, Arc::new(|| BootClock.now()));
         for transport in self.transports {
             if let Err(error) = driver.register_transport(transport).await {
@@ -73,9 +103,15 @@ impl NodeBuilder {
                 return Err(error.into());
             }
         }
-        let node = Node { driver, peer, epoch, _epoch_file: self.epoch_file };
-        node.know(&self.peers);
-        Ok(node)
+        let mut places = ledger.places();
+        places.extend(self.peers.iter().flat_map(places_of));
+        for target in places {
+            let hint = Hint { target, source: HintSource::Static };
+            driver.with(|engine, now| engine.discovered(hint, now));
+        }
+        let ledger = Arc::new(Mutex::new(ledger));
+        let keeper = tokio::spawn(admission::keep(Arc::clone(&ledger), driver.clone()));
+        Ok(Node { driver, peer, epoch, ledger, keeper, _epoch_file: self.epoch_file })
     }
 }
 
@@ -85,8 +121,17 @@ pub struct Node {
     driver: Driver<Engine>,
     peer: PeerId,
     epoch: Epoch,
+    pub(crate) ledger: Arc<Mutex<Ledger>>,
+    /// Makes proofs of invitations durable.
+    keeper: JoinHandle<()>,
     /// Holds the lock that keeps a second process from using the identity.
     _epoch_file: Option<EpochFile>,
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.keeper.abort();
+    }
 }
 
 impl Deref for Node {
@@ -107,7 +152,9 @@ impl Node {
             dialer: DialerConfig::default(),
             transports: Vec::new(),
             peers: Vec::new(),
+            admission: AdmissionConfig::default(),
             epoch_file: None,
+            peers_file: None,
         }
     }
 
@@ -125,6 +172,8 @@ impl Node {
         let mut builder = Self::builder(&identity, epoch);
         builder.coordination = config.coordination(identity.peer_id(), epoch);
         builder.peers = config.peers().to_vec();
+        builder.admission = config.admission_rules();
+        builder.peers_file = Some(PeersFile::new(&config.node().peers_file()));
         builder.epoch_file = Some(epoch_file);
         #[cfg(feature = "wifi")]
         if let Some(addresses) = lan {
@@ -147,30 +196,33 @@ impl Node {
     /// Puts the live part of `new` in force, and tells everything that changed. Messages in flight
     /// finish under the policy they were sent with.
     pub fn reload(&self, old: &Config, new: &Config) -> Vec<Change> {
-        self.with(|engine, _| {
+        let [before, after] = [old, new].map(|config| {
+            config.peers().iter().flat_map(places_of).collect::<BTreeSet<ConnectTarget>>()
+        });
+        self.with(|engine, now| {
             let core = engine.core_mut();
             let mut coordination = core.config().clone();
             apply(new, &mut coordination);
             core.reconfigure(coordination);
+            engine.set_admission(new.admission_rules(), now);
+            before.difference(&after).for_each(|target| engine.withdrawn(target));
+            for target in after {
+                engine.discovered(Hint { target, source: HintSource::Static }, now);
+            }
         });
-        self.know(new.peers());
         Config::diff(old, new)
     }
+}
 
-    fn know(&self, peers: &[StaticPeer]) {
-        for peer in peers {
-            for address in &peer.addresses {
-                let target = ConnectTarget {
-                    transport: TransportType::WiFiDirect,
-                    peer: peer.id,
-                    address: Address::new(address.to_string()),
-                    via: None,
-                };
-                let hint = Hint { target, source: HintSource::Static };
-                self.with(|engine, now| engine.discovered(hint, now));
-            }
-        }
-    }
+/// Where the configuration says that a peer may be reached.
+fn places_of(peer: &StaticPeer) -> Vec<ConnectTarget> {
+    let place = |address: &std::net::SocketAddr| ConnectTarget {
+        transport: TransportType::WiFiDirect,
+        peer: peer.id,
+        address: Address::new(address.to_string()),
+        via: None,
+    };
+    peer.addresses.iter().map(place).collect()
 }
 
 impl Config {
@@ -188,6 +240,8 @@ fn apply(config: &Config, coordination: &mut coordinator::Config) {
     coordination.default_policy = transport.default_policy.into();
     coordination.energy_aware = transport.energy_aware_mode;
     coordination.auto_failover = transport.auto_failover_enabled;
+    let strangers = config.admission().stranger_bytes_per_second;
+    coordination.stranger_bytes_per_second = strangers;
     for kind in TransportType::ALL {
         let limits = transport.limits(kind);
         coordination.transports[kind.index()] = coordinator::TransportConfig {

@@ -2,7 +2,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bitcraps_types::{ConnectTarget, DownReason, Hint, LinkId, TransportType};
+use bitcraps_types::{Address, ConnectTarget, DownReason, Hint, LinkId, TransportType};
 use bytes::Bytes;
 
 use crate::Link;
@@ -124,6 +124,11 @@ pub enum ConnectError {
 pub trait Transport: Send + Sync + 'static {
     /// Which family.
     fn transport_type(&self) -> TransportType;
+    /// Where a peer may dial this node over it, in the transport's own words, the best first; empty
+    /// while it is not started, and where nobody can.
+    fn listening(&self) -> Vec<Address> {
+        Vec::new()
+    }
 
     /// Starts listening and discovering; reports to `sink` until [`Self::shutdown`].
     ///

@@ -7,7 +7,7 @@ use bitcraps_quic_link::{CloseCode, Exchange, Incarnation, Tasks, crypto_provide
 use bitcraps_transport_api::{
     ConnectError, ConnectTarget, HintSource, Sink, StartError, Transport,
 };
-use bitcraps_types::{LinkId, PeerId, TransportType};
+use bitcraps_types::{Address, LinkId, PeerId, TransportType};
 use tokio::sync::{Mutex, oneshot, watch};
 
 use crate::accept::accept;
@@ -136,6 +136,11 @@ impl WifiTransport {
 impl Transport for WifiTransport {
     fn transport_type(&self) -> TransportType {
         TransportType::WiFiDirect
+    }
+
+    fn listening(&self) -> Vec<Address> {
+        let addresses = self.local_addresses();
+        addresses.iter().map(|address| Address::new(address.to_string())).collect()
     }
 
     async fn start(&self, sink: Arc<dyn Sink>) -> Result<(), StartError> {

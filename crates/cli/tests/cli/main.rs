@@ -1,5 +1,6 @@
 //! The `bitcraps` command as people use it: processes that meet over loopback, answer and refuse.
 
+mod admission;
 mod configuration;
 mod exits;
 mod manual;

@@ -64,12 +64,18 @@ fn seconds(within: Duration) -> String {
 fn patience(request: &Request) -> Duration {
     match request {
         // What is waited for is bounded by the node.
-        Request::Send { wait: true, .. } | Request::Ping { .. } => MAX_WAIT + PATIENCE,
+        Request::Send { wait: true, .. } | Request::Ping { .. } | Request::Join { .. } => {
+            MAX_WAIT + PATIENCE
+        }
         Request::Status
         | Request::Peers
         | Request::Links { .. }
         | Request::Why { .. }
         | Request::Send { wait: false, .. }
+        | Request::Invite { .. }
+        | Request::Admit { .. }
+        | Request::Block { .. }
+        | Request::Forget { .. }
         | Request::Reload
         | Request::Config
         | Request::Targets => PATIENCE,

@@ -1,5 +1,7 @@
 //! Peers as people name them.
 
+use std::collections::BTreeSet;
+
 use bitcraps_types::{ParsePeerIdError, PeerId};
 
 use super::protocol::{Refusal, RefusalKind};
@@ -73,6 +75,14 @@ impl From<NameError> for Refusal {
 pub(super) fn resolve(node: &Node, name: &str) -> Result<PeerId, NameError> {
     let known = node.peers().into_iter().map(|status| status.peer);
     resolve_among(known, node.id(), name)
+}
+
+/// [`resolve`], also of those who were decided upon and never seen since.
+pub(super) async fn resolve_decided(node: &Node, name: &str) -> Result<PeerId, NameError> {
+    let decided = node.decided().await.into_iter().map(|(peer, _)| peer);
+    let known: BTreeSet<PeerId> =
+        node.peers().into_iter().map(|status| status.peer).chain(decided).collect();
+    resolve_among(known.into_iter(), node.id(), name)
 }
 
 fn resolve_among(

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bitcraps_coordinator::{Notice, Outcome, SendOptions};
+use bitcraps_coordinator::{Notice, Outcome, RejectReason, SendOptions, Standing};
 use bitcraps_engine::TargetStatus;
 use bitcraps_transport_api::ConnectError;
 use bitcraps_types::{ConnectTarget, LinkId, PeerId, TrafficClass};
@@ -33,7 +33,7 @@ const GREETING: Duration = Duration::from_secs(3);
 /// it.
 pub(super) async fn ping(node: &Node, peer: PeerId, count: u32) -> PingReport {
     let mut course = Course { node, peer, stages: Vec::new() };
-    let reached = course.reach().await;
+    let reached = course.is_admitted_here() && course.reach().await;
     let (sent, replies) = if reached { course.send(count).await } else { (0, Vec::new()) };
     let Course { stages, .. } = course;
     let failed = stages.iter().find(|stage| !stage.passed).map(|stage| stage.stage);
@@ -69,6 +69,31 @@ impl Course<'_> {
             last_answer: link.last_answer,
         });
         found.collect()
+    }
+
+    /// Whether this node would exchange messages with the peer at all.
+    fn is_admitted_here(&mut self) -> bool {
+        let standing = self.node.standing(self.peer);
+        let known = match standing {
+            Standing::Admitted => return true,
+            Standing::Stranger => "is not admitted by this node; `bitcraps peers admit` admits it",
+            Standing::Blocked => "is blocked by this node; `bitcraps peers admit` admits it",
+        };
+        let known = vec![format!("peer {} {known}", self.peer.short())];
+        self.stage(Stage::Admission, false, known)
+    }
+
+    /// The peer's node refuses messages: its admission failed after all.
+    fn refused_there(&mut self) {
+        let admission = self.stages.iter_mut().find(|stage| stage.stage == Stage::Admission);
+        if let Some(stage) = admission {
+            stage.passed = false;
+            stage.known.push(
+                "the peer's node has not admitted this node; ask its owner for an invitation, or to \
+                 admit this node's key"
+                    .to_owned(),
+            );
+        }
     }
 
     /// Address, handshake and admission.
@@ -209,6 +234,10 @@ impl Course<'_> {
                 Outcome::Sent { link } => refusals.push(format!("left by link {}", link.link)),
                 Outcome::Expired { tried } => refusals.push(told("expired", &tried)),
                 Outcome::Unknown { tried } => refusals.push(told("no answer", &tried)),
+                Outcome::Rejected { why: RejectReason::NotAdmitted } => {
+                    self.refused_there();
+                    return (number, replies);
+                }
                 Outcome::Rejected { why } => refusals.push(format!("rejected: {why}")),
             }
             let since = BootClock.now().since(sent_at);

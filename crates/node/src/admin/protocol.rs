@@ -7,6 +7,7 @@ use super::report::{
     ConfigReport, LinksReport, PeersReport, PingReport, ReloadReport, SendReport, StatusReport,
     TargetsReport, WhyReport,
 };
+use super::standing::{InviteReport, StandingReport};
 
 /// Number of this schema. It changes when a field changes its meaning or goes; fields that are new
 /// do not change it.
@@ -73,6 +74,36 @@ pub enum Request {
         /// Empty messages to send, 1 to [`MAX_PINGS`](super::MAX_PINGS).
         count: u32,
     },
+    /// Makes an invitation.
+    Invite {
+        /// How long it is good for, in milliseconds.
+        life_ms: u64,
+        /// How many peers it admits.
+        uses: u32,
+    },
+    /// Joins whoever made an invitation.
+    Join {
+        /// The invitation's code.
+        code: String,
+        /// How long to wait for the inviter, in milliseconds; at most
+        /// [`MAX_WAIT`](super::MAX_WAIT).
+        wait_ms: u64,
+    },
+    /// Admits a peer.
+    Admit {
+        /// The peer.
+        peer: String,
+    },
+    /// Blocks a peer.
+    Block {
+        /// The peer.
+        peer: String,
+    },
+    /// Takes back what was decided about a peer.
+    Forget {
+        /// The peer.
+        peer: String,
+    },
     /// Reads the configuration again.
     Reload,
     /// The configuration in force.
@@ -110,6 +141,10 @@ pub enum Response {
     Send(SendReport),
     /// To [`Request::Ping`].
     Ping(PingReport),
+    /// To [`Request::Invite`].
+    Invite(InviteReport),
+    /// To [`Request::Join`], [`Request::Admit`], [`Request::Block`] and [`Request::Forget`].
+    Standing(StandingReport),
     /// To [`Request::Reload`].
     Reload(ReloadReport),
     /// To [`Request::Config`].
@@ -149,6 +184,24 @@ pub enum RefusalKind {
     AmbiguousPeer,
     /// The message was not taken.
     NotSent,
+    /// A decision about a peer cannot be made or kept.
+    NotDecided,
+    /// No invitation was made.
+    NotInvited,
+    /// The text is no invitation.
+    BadCode,
+    /// The inviter did not answer.
+    NotReached,
+    /// The invitation has expired.
+    InvitationExpired,
+    /// The invitation is used up.
+    InvitationUsedUp,
+    /// The inviter knows no such invitation.
+    InvitationUnknown,
+    /// The invitation's secret is wrong.
+    InvitationWrong,
+    /// The inviter takes no invitations, or cannot store that it took one.
+    InvitationRefused,
     /// The new configuration is wrong; the old one stays in force.
     BadConfig,
 }

@@ -7,6 +7,7 @@ use bitcraps_types::{Medium, PeerId, TrafficClass, TransportType};
 use serde::{Deserialize, Serialize};
 
 use super::protocol::Ack;
+use super::standing::{ListeningReport, Standing};
 use super::status::Health;
 
 /// The node and its health.
@@ -30,6 +31,12 @@ pub struct StatusReport {
     pub health: Health,
     /// What is not as it should be, for people.
     pub findings: Vec<String>,
+    /// Where peers may dial it.
+    #[serde(default)]
+    pub listening: Vec<ListeningReport>,
+    /// Who is admitted without being named: open, allow_list or invitation.
+    #[serde(default)]
+    pub admission: String,
     /// Every known peer.
     pub peers: Vec<PeerReport>,
     /// What happened over each family of links since the start.
@@ -58,6 +65,13 @@ pub struct PeerReport {
     pub links: Vec<LinkSummary>,
     /// Messages to it that have no outcome yet, by class.
     pub unsettled: BTreeMap<TrafficClass, usize>,
+    /// What it may do.
+    pub standing: Standing,
+    /// Whether traffic of others may be relayed by it and to it.
+    pub may_relay: bool,
+    /// The incarnation of its key that was shut out lately, because another device was using the key.
+    #[serde(default)]
+    pub shut_out: Option<u64>,
 }
 
 /// A link of a peer, in short.
@@ -117,6 +131,8 @@ pub struct LinksReport {
 pub struct LinkReport {
     /// Whom it leads to.
     pub peer: PeerId,
+    /// What that peer may do.
+    pub standing: Standing,
     /// In short.
     #[serde(flatten)]
     pub summary: LinkSummary,

@@ -1,26 +1,57 @@
 //! Answers requests from what the node knows.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bitcraps_coordinator::{Outcome, SendOptions, TriedLink};
+use bitcraps_coordinator::{Outcome, SendOptions, Standing, TriedLink};
+use bitcraps_engine::AdmissionMode;
 use bitcraps_types::{AckLevel, Timestamp, TrafficClass};
+use bitcraps_wire::JoinVerdict;
 use tokio::time::timeout;
 
 use super::live::LiveConfig;
-use super::name::resolve;
+use super::name::{resolve, resolve_decided};
 use super::protocol::{Ack, Refusal, RefusalKind, Request, Response};
 use super::report::{
     ChangeReport, ConfigReport, EntryReport, LinksReport, OutcomeReport, PeersReport, ReloadReport,
     SendReport, StatusReport, TargetsReport, TriedReport,
 };
+use super::standing::{InviteReport, ListeningReport, StandingReport};
 use super::{ping, status};
 use crate::config::Change;
-use crate::{BootClock, Node};
+use crate::{BootClock, InviteError, Invited, JoinError, Node};
 
 /// Longest that a request waits for what it asked for. A message that has no outcome by then goes
 /// on, but nobody is told.
 pub const MAX_WAIT: Duration = Duration::from_secs(600);
+
+/// What is decided about a peer.
+#[derive(Debug, Clone, Copy)]
+enum Choice {
+    Admit,
+    Block,
+    Forget,
+}
+
+fn refusal_of(error: &JoinError) -> RefusalKind {
+    match error {
+        JoinError::Code(_) | JoinError::Own => RefusalKind::BadCode,
+        JoinError::Blocked(_) | JoinError::Full(_) | JoinError::HalfDone { .. } => {
+            RefusalKind::NotDecided
+        }
+        JoinError::NotReached { .. } => RefusalKind::NotReached,
+        JoinError::Refused { verdict, .. } => match verdict {
+            JoinVerdict::Expired => RefusalKind::InvitationExpired,
+            JoinVerdict::UsedUp => RefusalKind::InvitationUsedUp,
+            JoinVerdict::Unknown => RefusalKind::InvitationUnknown,
+            JoinVerdict::Wrong => RefusalKind::InvitationWrong,
+            JoinVerdict::Closed | JoinVerdict::Unavailable | JoinVerdict::Admitted => {
+                RefusalKind::InvitationRefused
+            }
+        },
+    }
+}
 
 /// Answers for one node.
 pub(super) struct Responder {
@@ -41,8 +72,8 @@ impl Responder {
     async fn answer_or_refuse(&self, request: Request) -> Result<Response, Refusal> {
         let node = &*self.node;
         Ok(match request {
-            Request::Status => Response::Status(self.status()),
-            Request::Peers => Response::Peers(PeersReport { peers: status::peers(&node.peers()) }),
+            Request::Status => Response::Status(self.status().await),
+            Request::Peers => Response::Peers(PeersReport { peers: status::peers(node).await }),
             Request::Links { peer } => {
                 let only = peer.map(|name| resolve(node, &name)).transpose()?;
                 Response::Links(LinksReport { links: status::links(node, only) })
@@ -66,14 +97,21 @@ impl Responder {
                 }
                 Response::Ping(ping::ping(node, peer, count).await)
             }
+            Request::Invite { life_ms, uses } => self.invite(life_ms, uses).await?,
+            Request::Join { code, wait_ms } => {
+                self.join(&code, Duration::from_millis(wait_ms).min(MAX_WAIT)).await?
+            }
+            Request::Admit { peer } => self.decide(&peer, Choice::Admit).await?,
+            Request::Block { peer } => self.decide(&peer, Choice::Block).await?,
+            Request::Forget { peer } => self.decide(&peer, Choice::Forget).await?,
             Request::Reload => self.reload().await?,
             Request::Config => Response::Config(self.config()),
             Request::Targets => Response::Targets(TargetsReport { targets: status::targets(node) }),
         })
     }
 
-    fn status(&self) -> StatusReport {
-        let peers = status::peers(&self.node.peers());
+    async fn status(&self) -> StatusReport {
+        let peers = status::peers(&self.node).await;
         let (health, findings) = status::health(&peers);
         let transports = self.node.get_transport_stats();
         StatusReport {
@@ -86,6 +124,13 @@ impl Responder {
             config_file: self.file(),
             health,
             findings,
+            listening: status::listening(&self.node),
+            admission: match self.node.with(|engine, _| engine.admission().mode) {
+                AdmissionMode::Open => "open",
+                AdmissionMode::AllowList => "allow_list",
+                AdmissionMode::Invitation => "invitation",
+            }
+            .to_owned(),
             peers,
             transports: transports.into_iter().map(|(kind, m)| (kind, m.into())).collect(),
             counters: status::counters(&self.node.counters()),
@@ -119,6 +164,55 @@ impl Responder {
         let outcome = if wait { timeout(MAX_WAIT, receipt).await.ok() } else { None };
         let outcome = outcome.map_or(OutcomeReport::Unsettled, OutcomeReport::from);
         Ok(Response::Send(SendReport { peer, class, bytes, ack, outcome }))
+    }
+
+    async fn invite(&self, life_ms: u64, uses: u32) -> Result<Response, Refusal> {
+        let invited = self.node.invite(Duration::from_millis(life_ms), uses).await;
+        let Invited { code, addresses } = invited.map_err(|error| Refusal {
+            kind: match error {
+                InviteError::Life(_) | InviteError::Uses(_) => RefusalKind::BadRequest,
+                InviteError::Closed
+                | InviteError::Full(_)
+                | InviteError::File(_)
+                | InviteError::Randomness(_) => RefusalKind::NotInvited,
+            },
+            message: error.to_string(),
+            candidates: Vec::new(),
+        })?;
+        let addresses = addresses.into_iter().map(ListeningReport::from).collect();
+        Ok(Response::Invite(InviteReport { code, life_ms, uses, addresses }))
+    }
+
+    async fn join(&self, code: &str, patience: Duration) -> Result<Response, Refusal> {
+        let before: BTreeMap<_, _> =
+            self.node.peers().into_iter().map(|p| (p.peer, p.standing)).collect();
+        let joined = self.node.join(code, patience).await;
+        let peer = joined.map_err(|error| Refusal {
+            kind: refusal_of(&error),
+            message: error.to_string(),
+            candidates: Vec::new(),
+        })?;
+        let was = before.get(&peer).copied().unwrap_or(Standing::Stranger);
+        let standing = self.node.standing(peer).into();
+        Ok(Response::Standing(StandingReport { peer, was: was.into(), standing }))
+    }
+
+    async fn decide(&self, name: &str, choice: Choice) -> Result<Response, Refusal> {
+        let node = &self.node;
+        let peer = resolve_decided(node, name).await?;
+        let was = node.standing(peer);
+        let decided = match choice {
+            Choice::Admit => node.admit(peer).await,
+            Choice::Block => node.block(peer).await,
+            Choice::Forget => node.forget(peer).await.map(|_| ()),
+        };
+        decided.map_err(|error| Refusal {
+            kind: RefusalKind::NotDecided,
+            message: error.to_string(),
+            candidates: Vec::new(),
+        })?;
+        let standing = node.standing(peer);
+        Ok(Response::Standing(StandingReport { peer, was: was.into(), standing: standing.into() }))
     }
 
     async fn reload(&self) -> Result<Response, Refusal> {

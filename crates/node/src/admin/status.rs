@@ -1,6 +1,6 @@
 //! What a running node says of itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use super::report::{
     ContenderReport, DecisionReport, InputReport, LatencyReport, LinkReport, LinkSummary,
     PeerReport, PreferenceReport, TargetReport, TrafficReport, Trust, WhyReport,
 };
+use super::standing::{ListeningReport, Standing};
 use crate::Node;
 
 /// Size that `why` reckons with when it says where a message would go: a small one.
@@ -41,6 +42,20 @@ pub fn health(peers: &[PeerReport]) -> (Health, Vec<String>) {
     }
     let mut findings = Vec::new();
     for peer in peers {
+        if let Some(epoch) = peer.shut_out {
+            findings.push(format!(
+                "two devices use the key of peer {}; the one in its epoch {epoch} is shut out",
+                peer.peer.short()
+            ));
+        }
+    }
+    // Of others nothing is expected.
+    let peers: Vec<_> = peers.iter().filter(|p| p.standing == Standing::Admitted).collect();
+    if peers.is_empty() {
+        findings.push("no peer is admitted yet".to_owned());
+        return (Health::Warning, findings);
+    }
+    for peer in &peers {
         if !peer.reachable {
             findings.push(format!("peer {} is not reachable", peer.peer.short()));
         }
@@ -164,17 +179,38 @@ fn summary(link: &LinkStatus) -> LinkSummary {
 }
 
 /// Every known peer, by id.
-pub(super) fn peers(statuses: &[PeerStatus]) -> Vec<PeerReport> {
+pub(super) async fn peers(node: &Node) -> Vec<PeerReport> {
     let report = |status: &PeerStatus| PeerReport {
         peer: status.peer,
         epoch: status.epoch.map(|epoch| epoch.0),
         reachable: status.links.iter().any(|link| link.ready && link.tier < Tier::Down),
         links: status.links.iter().map(summary).collect(),
         unsettled: TrafficClass::ALL.map(|c| (c, status.unsettled[c.index()])).into(),
+        standing: status.standing.into(),
+        may_relay: node.with(|engine, now| engine.may_relay(status.peer, now)),
+        shut_out: status.shut_out.map(|epoch| epoch.0),
     };
-    let mut peers: Vec<_> = statuses.iter().map(report).collect();
+    let mut peers: Vec<_> = node.peers().iter().map(report).collect();
+    let known: BTreeSet<PeerId> = peers.iter().map(|peer| peer.peer).collect();
+    // The blocked are remembered, whether or not they were ever seen.
+    let decided = node.decided().await.into_iter().map(|(peer, _)| peer);
+    peers.extend(decided.filter(|peer| !known.contains(peer)).map(|peer| PeerReport {
+        peer,
+        epoch: None,
+        reachable: false,
+        links: Vec::new(),
+        unsettled: BTreeMap::new(),
+        standing: node.standing(peer).into(),
+        may_relay: false,
+        shut_out: None,
+    }));
     peers.sort_unstable_by_key(|peer| peer.peer);
     peers
+}
+
+/// Where peers may dial the node.
+pub(super) fn listening(node: &Node) -> Vec<ListeningReport> {
+    node.listening().into_iter().map(ListeningReport::from).collect()
 }
 
 /// Links of every peer, or of `only`; by peer, then by number.
@@ -184,17 +220,18 @@ pub(super) fn links(node: &Node, only: Option<PeerId>) -> Vec<LinkReport> {
     let statuses = node.peers();
     let wanted = statuses.iter().filter(|status| only.is_none_or(|peer| peer == status.peer));
     let mut links: Vec<_> = wanted
-        .flat_map(|status| status.links.iter().map(|link| (status.peer, link)))
+        .flat_map(|status| status.links.iter().map(move |link| (status, link)))
         .map(|(peer, link)| link_report(peer, link, paths.get(&link.facts.link)))
         .collect();
     links.sort_unstable_by_key(|link| (link.peer, link.summary.link));
     links
 }
 
-fn link_report(peer: PeerId, link: &LinkStatus, path: Option<&LinkPath>) -> LinkReport {
+fn link_report(peer: &PeerStatus, link: &LinkStatus, path: Option<&LinkPath>) -> LinkReport {
     let capabilities = &link.facts.capabilities;
     LinkReport {
-        peer,
+        peer: peer.peer,
+        standing: peer.standing.into(),
         summary: summary(link),
         local: path.map(|path| path.local.clone()),
         remote: path.map(|path| path.remote.clone()),

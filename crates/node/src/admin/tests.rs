@@ -159,6 +159,9 @@ fn peer_report(links: &[(bool, Trust)]) -> PeerReport {
         reachable: links.iter().any(|(ready, tier)| *ready && *tier != Trust::Down),
         links: links.iter().enumerate().map(link).collect(),
         unsettled: Default::default(),
+        standing: Standing::Admitted,
+        may_relay: true,
+        shut_out: None,
     }
 }
 
@@ -205,7 +208,7 @@ async fn a_running_node_tells_what_it_knows() {
     assert_eq!((status.health, status.findings), (Health::Healthy, vec![]));
     let file = pair.home.path().join("bitcraps.toml").display().to_string();
     assert_eq!(status.config_file, Some(file.clone()));
-    assert_eq!(status.counters.len(), 18);
+    assert_eq!(status.counters.len(), 20);
     assert_eq!(status.transports.len(), TransportType::COUNT);
 
     let Response::Peers(peers) = pair.ask(Request::Peers).await.unwrap() else { panic!() };

@@ -8,16 +8,18 @@ use bitcraps_types::{PeerId, Ratio};
 
 use super::limits::{
     ANOMALY_MULTIPLIER, CONNECTION_TIMEOUT, DISCOVERY_PORT, HEALTH_CHECK_INTERVAL, Limits,
-    MAX_ADDRESSES, MAX_DIAMETER, MAX_INTERFACE_NAME, MAX_INTERFACES, MAX_LOG_FILTER, MAX_NAME,
-    MAX_PACKET_SIZE, MAX_PEERS, MAX_SOCKET_PATH, PORT, RATIO,
+    MAX_ADDRESSES, MAX_DIAMETER, MAX_INTERFACE_NAME, MAX_INTERFACES, MAX_LISTED, MAX_LOG_FILTER,
+    MAX_NAME, MAX_PACKET_SIZE, MAX_PEERS, MAX_SOCKET_PATH, PORT, RATIO, STRANGER_BYTES,
+    STRANGER_LINKS,
 };
 use super::raw::{
-    RawBounds, RawConfig, RawLan, RawLog, RawNetworkMonitor, RawNode, RawPeer, RawTransports,
+    RawAdmission, RawBounds, RawConfig, RawLan, RawLog, RawNetworkMonitor, RawNode, RawPeer,
+    RawTransports,
 };
 use super::{
-    AdminSettings, ConfigError, Contradiction, Environment, Interface, LanSettings, LogSettings,
-    NetworkMonitorSettings, NodeSettings, Origin, Origins, StaticPeer, TransportLimits,
-    TransportSettings,
+    AdminSettings, AdmissionSettings, ConfigError, Contradiction, Environment, Interface,
+    LanSettings, LogSettings, NetworkMonitorSettings, NodeSettings, Origin, Origins, StaticPeer,
+    TransportLimits, TransportSettings,
 };
 
 /// Every section, checked.
@@ -28,6 +30,7 @@ pub(super) struct Sections {
     pub(super) node: NodeSettings,
     pub(super) lan: LanSettings,
     pub(super) peers: Vec<StaticPeer>,
+    pub(super) admission: AdmissionSettings,
     pub(super) admin: AdminSettings,
     pub(super) log: LogSettings,
 }
@@ -44,12 +47,13 @@ pub(super) fn checked(
     let node = check.node(&raw.node)?;
     let lan = check.lan(&raw.lan)?;
     let peers = check.peers(&raw.peers)?;
+    let admission = check.admission(&raw.admission)?;
     let admin = check.admin(&raw.admin.socket, &node)?;
     let log = check.log(&raw.log)?;
     // Built from text, and joined with text: both are Unicode.
     raw.node.data_dir = node.data_dir.to_string_lossy().into_owned();
     raw.admin.socket = admin.socket.to_string_lossy().into_owned();
-    let sections = Sections { network_monitor, transport, node, lan, peers, admin, log };
+    let sections = Sections { network_monitor, transport, node, lan, peers, admission, admin, log };
     Ok((sections, raw))
 }
 
@@ -253,6 +257,36 @@ impl Check<'_> {
             ));
         }
         Ok(address)
+    }
+
+    fn admission(&self, raw: &RawAdmission) -> Result<AdmissionSettings, ConfigError> {
+        Ok(AdmissionSettings {
+            mode: raw.mode,
+            allow: self.listed("admission.allow", &raw.allow)?,
+            block: self.listed("admission.block", &raw.block)?,
+            stranger_links: self.number(
+                "admission.stranger_links",
+                raw.stranger_links,
+                STRANGER_LINKS,
+            )?,
+            stranger_bytes_per_second: self.number(
+                "admission.stranger_bytes_per_second",
+                raw.stranger_bytes_per_second,
+                STRANGER_BYTES,
+            )?,
+        })
+    }
+
+    fn listed(&self, key: &'static str, ids: &[String]) -> Result<BTreeSet<PeerId>, ConfigError> {
+        self.at_most(key, ids.len(), "peers", MAX_LISTED)?;
+        let mut peers = BTreeSet::new();
+        for text in ids {
+            let peer = text.parse().map_err(|e| self.unfit(key, text, &format!("{e}")))?;
+            if !peers.insert(peer) {
+                return Err(self.unfit(key, text, "the peer is listed twice; list it once"));
+            }
+        }
+        Ok(peers)
     }
 
     fn admin(&self, socket: &str, node: &NodeSettings) -> Result<AdminSettings, ConfigError> {

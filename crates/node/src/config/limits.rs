@@ -41,12 +41,19 @@ pub(super) const PORT: Limits<i64> = limits(0, 65535);
 /// Every node listens at the same one, so it cannot be any.
 pub(super) const DISCOVERY_PORT: Limits<i64> = limits(1, 65535);
 
+/// Links of strangers at once: from one, to all that a LAN holds.
+pub(super) const STRANGER_LINKS: Limits<i64> = limits(1, 512);
+/// In bytes a second: from a greeting now and then, to what a fast network carries.
+pub(super) const STRANGER_BYTES: Limits<i64> = limits(1_024, 1 << 30);
+
 /// One endpoint and one socket each; machines with more interfaces than this are routers.
 pub(super) const MAX_INTERFACES: usize = 16;
 /// Longest name of an interface in bytes (`IFNAMSIZ` without its end).
 pub(super) const MAX_INTERFACE_NAME: usize = 15;
 /// Each is dialled again and again for the life of the node.
 pub(super) const MAX_PEERS: usize = 1024;
+/// Peers in the allow list, and in the block list: more than a person writes down.
+pub(super) const MAX_LISTED: usize = 4_096;
 /// More addresses than a machine has interfaces are a mistake.
 pub(super) const MAX_ADDRESSES: usize = 16;
 /// In bytes; it is shown in tables and sent in beacons.

@@ -5,9 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use super::limits::{
     ANOMALY_MULTIPLIER, CONNECTION_TIMEOUT, DISCOVERY_PORT, HEALTH_CHECK_INTERVAL, MAX_ADDRESSES,
-    MAX_DIAMETER, MAX_INTERFACES, MAX_PACKET_SIZE, MAX_PEERS, PORT, RATIO,
+    MAX_DIAMETER, MAX_INTERFACES, MAX_LISTED, MAX_PACKET_SIZE, MAX_PEERS, PORT, RATIO,
+    STRANGER_BYTES, STRANGER_LINKS,
 };
-use super::sections::{LogFormat, Policy};
+use super::sections::{LogFormat, Mode, Policy};
 
 /// Configuration of a bitcraps node.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
@@ -23,6 +24,8 @@ pub(super) struct RawConfig {
     /// Peers that are dialled at known addresses, beside those that are found.
     #[schemars(length(max = MAX_PEERS))]
     pub(super) peers: Vec<RawPeer>,
+    /// Who may exchange messages with this node.
+    pub(super) admission: RawAdmission,
     /// The socket the command line talks to.
     pub(super) admin: RawAdmin,
     /// What is logged and how.
@@ -217,6 +220,39 @@ pub(super) struct RawPeer {
     /// Where it listens, as ip:port.
     #[schemars(length(min = 1, max = MAX_ADDRESSES))]
     pub(super) addresses: Vec<String>,
+}
+
+/// Who may exchange messages with this node.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub(super) struct RawAdmission {
+    /// Who is admitted without being named: open admits whoever links, allow_list nobody, and
+    /// invitation nobody but those who prove an invitation.
+    pub(super) mode: Mode,
+    /// Peer ids that are admitted, beside those of the static peers.
+    #[schemars(length(max = MAX_LISTED))]
+    pub(super) allow: Vec<String>,
+    /// Peer ids that are refused, whatever else admits them.
+    #[schemars(length(max = MAX_LISTED))]
+    pub(super) block: Vec<String>,
+    /// Links of peers at once that are not admitted.
+    #[schemars(range(min = STRANGER_LINKS.min, max = STRANGER_LINKS.max))]
+    pub(super) stranger_links: i64,
+    /// What peers that are not admitted may send together, in bytes a second.
+    #[schemars(range(min = STRANGER_BYTES.min, max = STRANGER_BYTES.max))]
+    pub(super) stranger_bytes_per_second: i64,
+}
+
+impl Default for RawAdmission {
+    fn default() -> Self {
+        Self {
+            mode: Mode::Open,
+            allow: Vec::new(),
+            block: Vec::new(),
+            stranger_links: 64,
+            stranger_bytes_per_second: 262_144,
+        }
+    }
 }
 
 /// The socket the command line talks to.

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -73,7 +74,7 @@ pub struct TransportLimits {
 /// `[node]`: the node itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeSettings {
-    /// Where the key, the epoch and the admin socket live; absolute.
+    /// Where the key, the epoch, decisions about peers and the admin socket live; absolute.
     pub data_dir: PathBuf,
     /// What people see beside the peer id, 1 to 64 bytes without control characters.
     pub name: Option<String>,
@@ -83,6 +84,11 @@ impl NodeSettings {
     /// The key file in the data directory.
     pub fn key_file(&self) -> PathBuf {
         self.data_dir.join("key")
+    }
+
+    /// The decisions about peers in the data directory.
+    pub fn peers_file(&self) -> PathBuf {
+        self.data_dir.join("peers.toml")
     }
 
     /// The epoch file in the data directory.
@@ -136,6 +142,34 @@ pub struct StaticPeer {
     pub id: PeerId,
     /// Where it listens: 1 to 16 addresses, none unspecified, no port 0.
     pub addresses: Vec<SocketAddr>,
+}
+
+/// `[admission]`: who may exchange messages with this node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdmissionSettings {
+    /// Who is admitted without being named.
+    pub mode: Mode,
+    /// Admitted in every mode, beside the static peers; at most 4,096.
+    pub allow: BTreeSet<PeerId>,
+    /// Refused, whatever else admits them; at most 4,096.
+    pub block: BTreeSet<PeerId>,
+    /// Links of strangers at once, 1 to 512. Below 60, one who is about to prove an invitation may
+    /// be displaced by a crowd of others.
+    pub stranger_links: usize,
+    /// What all strangers together may send, 1,024 to 2^30 bytes a second.
+    pub stranger_bytes_per_second: u32,
+}
+
+/// Who is admitted without being named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Whoever links.
+    Open,
+    /// Nobody.
+    AllowList,
+    /// Nobody but those who prove an invitation.
+    Invitation,
 }
 
 /// `[admin]`: the socket the command line talks to.

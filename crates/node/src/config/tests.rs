@@ -229,6 +229,15 @@ fn every_number_has_two_sides() {
     ] {
         table.push((format!("lan.{name}"), row));
     }
+    for (name, row) in [
+        ("stranger_links", ("1", "512", "0", "513", "1 to 512")),
+        (
+            "stranger_bytes_per_second",
+            ("1024", "1073741824", "1023", "1073741825", "1024 to 1073741824"),
+        ),
+    ] {
+        table.push((format!("admission.{name}"), row));
+    }
     let schema = Config::schema().to_string();
     for (key, (low, high, below, above, range)) in table {
         for good in [low, high] {
@@ -364,6 +373,22 @@ fn a_mistake_in_the_file_is_told_with_its_place_and_its_cure() {
                 "b.toml:1:3: peers = \"{PEER}\": the peer is listed twice; list all its addresses once"
             ),
         ),
+        // Admission.
+        (
+            "[admission]\nallow = [\"ab\"]",
+            "b.toml:2:1: admission.allow = \"ab\": a peer id has 64 hexadecimal digits, this has 2 characters",
+        ),
+        (
+            &format!("[admission]\nblock = [\"{PEER}\", \"{PEER}\"]"),
+            &format!(
+                "b.toml:2:1: admission.block = \"{PEER}\": the peer is listed twice; list it once"
+            ),
+        ),
+        (
+            "[admission]\nmode = \"closed\"",
+            "b.toml:2:8: admission.mode: unknown variant `closed`, expected one of `open`, `allow_list`, \
+             `invitation`",
+        ),
         // Relations.
         (
             "[lan]\nport = 4\ndiscovery_port = 4",
@@ -432,6 +457,15 @@ fn lengths_have_two_sides() {
         refused(&addresses(17)),
         "b.toml:1:3: peers has 17 addresses in one peer, it takes at most 16"
     );
+    let listed = |n: usize| {
+        let all: Vec<_> = (0..n).map(|i| format!("{i:064x}")).collect();
+        document("admission.allow", &format!("{all:?}"))
+    };
+    assert_eq!(parse(&listed(4096), &[]).unwrap().admission().allow.len(), 4096);
+    assert_eq!(
+        refused(&listed(4097)),
+        "b.toml:1:11: admission.allow has 4097 peers, it takes at most 4096"
+    );
     assert_eq!(parse(&peers(1024), &[]).unwrap().peers().len(), 1024);
     assert_eq!(refused(&peers(1025)), "b.toml:1:3: peers has 1025 peers, it takes at most 1024");
     let name = |n: usize| document("node.name", &format!("{:?}", "x".repeat(n)));
@@ -468,12 +502,19 @@ discovery_port = 9
 mdns = false
 beacon = false
 prior = 0.5
+[admission]
+mode = "allow_list"
+allow = ["{PEER}"]
+block = ["{0:064x}"]
+stranger_links = 100
+stranger_bytes_per_second = 5000
 [admin]
 socket = "/s"
 [log]
 filter = " debug,quinn=info "
 format = "json"
-"#
+"#,
+        5
     );
     let config = parse(&text, &[]).unwrap();
     let transport = config.transport();
@@ -505,6 +546,16 @@ format = "json"
         addresses: vec!["127.0.0.1:9".parse().unwrap(), "[::1]:9".parse().unwrap()],
     };
     assert_eq!(config.peers(), [peer]);
+    assert_eq!(
+        *config.admission(),
+        AdmissionSettings {
+            mode: Mode::AllowList,
+            allow: [PEER.parse().unwrap()].into(),
+            block: [format!("{:064x}", 5).parse().unwrap()].into(),
+            stranger_links: 100,
+            stranger_bytes_per_second: 5_000,
+        }
+    );
     assert_eq!(config.admin().socket, Path::new("/s"));
     assert_eq!(
         *config.log(),

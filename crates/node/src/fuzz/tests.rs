@@ -9,7 +9,7 @@ const INPUTS: usize = 60_000;
 /// Configurations tried, each of which takes longer; about a second.
 const CONFIGS: usize = 2_000;
 
-const REQUESTS: [&str; 9] = [
+const REQUESTS: [&str; 12] = [
     r#"{"schema":1,"request":"status"}"#,
     r#"{"schema":1,"request":"peers","more":[1,{"a":null}]}"#,
     r#"{"schema":1,"request":"links","peer":"abcd"}"#,
@@ -19,6 +19,9 @@ const REQUESTS: [&str; 9] = [
     r#"{"schema":1,"request":"send","peer":"ab","class":"bulk","payload":""}"#,
     r#"{"schema":1,"request":"ping","peer":"ab","count":4}"#,
     r#"{"schema":2,"request":"reload"}"#,
+    r#"{"schema":1,"request":"invite","life_ms":3600000,"uses":1}"#,
+    r#"{"schema":1,"request":"join","code":"bitcraps1q","wait_ms":1}"#,
+    r#"{"schema":1,"request":"block","peer":"abcd"}"#,
 ];
 const IN_JSON: [&str; 18] = [
     "\"",
@@ -56,6 +59,10 @@ data_dir = "~/d"
 port = 7
 discovery_port = 8
 interfaces = ["lo", "::1"]
+[admission]
+mode = "invitation"
+block = ["0000000000000000000000000000000000000000000000000000000000000000"]
+stranger_links = 9
 [admin]
 socket = "~/s"
 [[peers]]
@@ -143,6 +150,11 @@ fn mutated_requests_reach_every_request_and_refusal() {
         Ok(Request::Why { .. }) => "=why",
         Ok(Request::Send { .. }) => "=send",
         Ok(Request::Ping { .. }) => "=ping",
+        Ok(Request::Invite { .. }) => "=invite",
+        Ok(Request::Join { .. }) => "=join",
+        Ok(Request::Admit { .. }) => "=admit",
+        Ok(Request::Block { .. }) => "=block",
+        Ok(Request::Forget { .. }) => "=forget",
         Ok(Request::Reload) => "=reload",
         Ok(Request::Config) => "=config",
         Ok(Request::Targets) => "=targets",
@@ -158,6 +170,9 @@ fn mutated_requests_reach_every_request_and_refusal() {
         }
     });
     let all = [
+        "=block",
+        "=invite",
+        "=join",
         "=links",
         "=peers",
         "=ping",
@@ -247,4 +262,49 @@ fn mutated_epochs_are_read_or_refused() {
         None => "refused",
     });
     assert_eq!(seen, ["=epoch", "=last", "refused"]);
+}
+
+/// An invitation without addresses, and one with all kinds of them.
+const CODES: [&str; 2] = [
+    "bitcraps1q8ta047h6lta047h6lta047h6lta047h6lta047h6lta047h6ltawhj7te09uhj7te09uhj7te09uhsqqqudyrw2",
+    "bitcraps1q8ta047h6lta047h6lta047h6lta047h6lta047h6lta047h6ltawhj7te09uhj7te09uhj7te09uhszqnqqqqs8h2uqvqqqqqqqqqqqqqqqqqqqqqqqqqgqpyjnzwfc9c6nzt33xqczudp6xusxsar5wpen5te0wfjkccte9ejhsctdwpkx2tceqgqxc",
+];
+const IN_CODES: [&str; 8] = ["1", "q", "b", "bitcraps", "BITCRAPS1", " ", "\u{212A}", "qqqqqq"];
+
+#[test]
+fn mutated_codes_are_read_or_told_to_be_damaged() {
+    let seen = walked(INPUTS / 10, |rng| match invitation_code(&mutated(rng, &CODES, &IN_CODES)) {
+        Ok(_) => "=invitation",
+        Err(CodeError::TooLong(_)) => "too long",
+        Err(CodeError::Damaged(_)) => "damaged",
+        Err(CodeError::Foreign(_)) => "foreign",
+        Err(CodeError::NotUnderstood(_)) => "not understood",
+    });
+    // Nothing else gets past the checksum.
+    assert_eq!(seen, ["=invitation", "damaged"]);
+}
+
+const BOOK: &str = r#"version = 1
+[[peers]]
+id = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"
+standing = "admitted"
+lan = ["127.0.0.1:4000", "[::1]:4001"]
+internet = "198.51.100.4:7 https://relay.example/"
+[[peers]]
+id = "0000000000000000000000000000000000000000000000000000000000000000"
+standing = "blocked"
+[[invitations]]
+secret = "a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5"
+expires = 1763837654
+uses = 2
+used_by = ["d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"]
+"#;
+
+#[test]
+fn mutated_decisions_are_read_or_refused() {
+    let seen = walked(CONFIGS, |rng| match peers_file(&mutated(rng, &[BOOK], &IN_TOML)) {
+        Ok(()) => "=book",
+        Err(_) => "refused",
+    });
+    assert_eq!(seen, ["=book", "refused"]);
 }
