@@ -3,7 +3,9 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
-use crate::{configuration, demo, invite, keygen, links, manual, peers, ping, run, send, status};
+use crate::{
+    analyze, configuration, demo, invite, keygen, links, manual, peers, ping, run, send, status,
+};
 
 /// What every command returns, for the end of its help.
 const EXIT_CODES: &str = "Exit codes: 0 healthy or done, 1 warning, 2 critical or failed, 64 wrong \
@@ -59,6 +61,8 @@ pub(crate) enum Verb {
     ///
     /// Exits with 0 when every message was confirmed, 1 when some were, 2 when none was.
     Ping(ping::Ping),
+    /// Analyse a network in a file: how it hangs together, what would split it, what to add
+    Analyze(analyze::Analyze),
     /// Write, check and show configurations
     Config(configuration::Configuration),
     /// Make the key of a new node and print its peer id
@@ -82,6 +86,7 @@ impl Verb {
             Self::Links(links) => links.json,
             Self::Send(send) => send.json,
             Self::Ping(ping) => ping.json,
+            Self::Analyze(analyze) => analyze.json,
             Self::Config(configuration) => configuration.verb.wants_json(),
             Self::Keygen(keygen) => keygen.json,
             Self::Version(version) => version.json,

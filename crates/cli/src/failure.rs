@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use bitcraps_node::admin::{AdminError, RefusalKind, SCHEMA, StartAdminError};
 use bitcraps_node::{ConfigError, IdentityError, StartNodeError};
+use bitcraps_topology::read::ReadError;
 
 use crate::console;
 
@@ -67,6 +68,9 @@ pub(crate) enum Failure {
     /// A file that cannot be written.
     #[error("cannot write {}: {why}", path.display())]
     Write { path: PathBuf, why: io::Error },
+    /// A network that cannot be read.
+    #[error("{}: {why}", path.display())]
+    Network { path: PathBuf, why: ReadError },
     /// Standard input that cannot be read.
     #[error("cannot read standard input: {0}")]
     Input(io::Error),
@@ -116,6 +120,7 @@ impl Failure {
             | Self::Identity(_)
             | Self::Exists(_)
             | Self::Write { .. }
+            | Self::Network { .. }
             | Self::Input(_)
             | Self::NoHome
             | Self::Output(_)
@@ -131,7 +136,11 @@ impl Failure {
             Self::Admin(AdminError::NoNode(_)) => "no_node",
             Self::Admin(_) | Self::OtherAnswer => "admin",
             Self::Identity(_) => "key",
-            Self::Exists(_) | Self::Write { .. } | Self::Input(_) | Self::Output(_) => "file",
+            Self::Exists(_)
+            | Self::Write { .. }
+            | Self::Network { .. }
+            | Self::Input(_)
+            | Self::Output(_) => "file",
         }
     }
 

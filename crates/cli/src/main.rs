@@ -2,6 +2,7 @@
 //!
 //! Everything that is known about a node comes over its admin socket; nothing is decided here.
 
+mod analyze;
 mod arguments;
 mod configuration;
 mod console;
@@ -69,6 +70,7 @@ fn perform(verb: Verb, context: &Context) -> Result<Exit, Failure> {
         Verb::Links(links) => links::run(&links, context),
         Verb::Send(send) => send::run(&send, context),
         Verb::Ping(ping) => ping::run(&ping, context),
+        Verb::Analyze(analyze) => analyze::run(&analyze),
         Verb::Config(config) => configuration::run(&config.verb, context),
         Verb::Keygen(keygen) => keygen::run(&keygen, context),
         Verb::Version(version) => manual::version(&version),

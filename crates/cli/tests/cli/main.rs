@@ -1,6 +1,7 @@
 //! The `bitcraps` command as people use it: processes that meet over loopback, answer and refuse.
 
 mod admission;
+mod analyze;
 mod configuration;
 mod exits;
 mod manual;
