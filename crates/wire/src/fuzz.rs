@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 
-use crate::{DecodeError, Frame, Invitation, SignedBeacon};
+use crate::{DecodeError, Frame, Invitation, LinkState, SignedBeacon};
 
 /// A frame is refused, or encodes to exactly the bytes it was decoded from.
 ///
@@ -41,6 +41,19 @@ pub fn invitation(data: &[u8]) -> Result<Invitation, DecodeError> {
     let decoded = Invitation::decode(Bytes::copy_from_slice(data));
     if let Ok(invitation) = &decoded {
         assert_eq!(invitation.encode(), data, "{invitation:?}");
+    }
+    explained(decoded, data.len())
+}
+
+/// A link-state body is refused, or encodes to exactly the bytes it was decoded from.
+///
+/// # Errors
+/// Why it was refused.
+pub fn link_state(data: &[u8]) -> Result<LinkState, DecodeError> {
+    let decoded = LinkState::decode(Bytes::copy_from_slice(data));
+    if let Ok(state) = &decoded {
+        assert_eq!(state.encode(), data, "{state:?}");
+        assert_eq!(state.encoded_len(), data.len(), "{state:?}");
     }
     explained(decoded, data.len())
 }

@@ -11,6 +11,9 @@
 //! The hop header, the hop ack and the route are for the next hop, in clear (the link encrypts).
 //! Data and end acks are for the destination: a relay forwards their bytes as they are. A sealed
 //! payload takes the place of the clear one without changing the shape.
+//!
+//! [`LinkState`] is what neighbours tell each other about the state of links: signed records of
+//! links, and what keeps databases of them equal. It is a format of its own, not a body of frames yet.
 
 mod ack;
 mod address;
@@ -24,8 +27,11 @@ pub mod fuzz;
 mod hello;
 mod invitation;
 mod join;
+mod link_state;
 mod probe;
+mod quality;
 mod reader;
+mod record;
 
 pub use ack::{
     EndAck, HopAck, MAX_ACK_BLOCKS, MAX_ACK_WORDS, MAX_PARTIALS, MAX_RANGES, MAX_RESULTS, Partial,
@@ -38,4 +44,13 @@ pub use frame::{Body, Frame, HopHeader, NO_DEADLINE, Route, VERSION};
 pub use hello::Hello;
 pub use invitation::{Invitation, MAX_INTERNET_ADDRESS, MAX_INVITATION_ADDRESSES, SECRET};
 pub use join::{INVITATION_NAME, Join, JoinReply, JoinVerdict, PROOF};
+pub use link_state::{
+    Carried, Digest, LinkState, Listing, MAX_LINK_STATE, MAX_LISTING, MAX_SUMMARY, Part, Presence,
+    Summary, Want,
+};
 pub use probe::{Probe, ProbeReply};
+pub use quality::Quality;
+pub use record::{
+    Alias, Introduction, LinkClaim, MAX_PAGES, MAX_RECORD_LINKS, MAX_RECORD_SEQUENCE, Record,
+    Version,
+};

@@ -1,11 +1,14 @@
 //! Both sides of every bound.
 
-use bitcraps_types::{AckLevel, Epoch, PeerId, TrafficClass};
+use std::time::Duration;
+
+use bitcraps_types::{AckLevel, Epoch, Kbps, PeerId, Ratio, TrafficClass, TransportType};
 use bitcraps_wire::{
-    Beacon, Body, Data, DecodeError, EndAck, Frame, Hello, HopHeader, Invitation, JoinReply,
-    JoinVerdict, MAX_ACK_BLOCKS, MAX_ACK_WORDS, MAX_BEACON_ADDRESSES, MAX_INTERNET_ADDRESS,
-    MAX_INVITATION_ADDRESSES, MAX_MESSAGE, MAX_PARTIALS, MAX_RANGES, MAX_RESULTS, NO_DEADLINE,
-    Partial, Probe, ProbeReply, ResultEntry, SignedBeacon, Status, StreamAck, fuzz,
+    Alias, Beacon, Body, Carried, Data, DecodeError, EndAck, Frame, Hello, HopHeader, Invitation,
+    JoinReply, JoinVerdict, LinkClaim, LinkState, MAX_ACK_BLOCKS, MAX_ACK_WORDS,
+    MAX_BEACON_ADDRESSES, MAX_INTERNET_ADDRESS, MAX_INVITATION_ADDRESSES, MAX_LINK_STATE,
+    MAX_MESSAGE, MAX_PARTIALS, MAX_RANGES, MAX_RESULTS, NO_DEADLINE, Part, Partial, Probe,
+    ProbeReply, Quality, Record, ResultEntry, SignedBeacon, Status, StreamAck, Version, Want, fuzz,
 };
 use bytes::Bytes;
 
@@ -352,4 +355,39 @@ fn an_invitation_holds_its_most_addresses_and_text_that_prints() {
         assert_eq!(with(last, value), expected, "{value:#x}");
     }
     assert!(!format!("{full:?}").contains('8'), "the secret is not shown");
+}
+
+fn record(sequence: u32, base: u8, neighbour: u64, quality: Quality) -> Result<(), DecodeError> {
+    let version = Version { alias: Alias(5), epoch: 0, page: 0, sequence };
+    let links = vec![LinkClaim { neighbour: Alias(neighbour), quality }];
+    let record = Record { version, base, links, signature: [1; 64] };
+    let part = Part::Record(Carried { age: 0, introduction: None, record });
+    fuzz::link_state(&LinkState { parts: vec![part] }.encode()).map(drop)
+}
+
+#[test]
+fn a_record_tells_of_links_of_its_own_that_are_there() {
+    let gone = Quality::gone(TransportType::Bluetooth);
+    let rate = Kbps::at_least_one(8);
+    let there = Quality::new(TransportType::Bluetooth, Duration::ZERO, Ratio::ZERO, rate);
+    let refused = |why| Err(DecodeError::Inconsistent(why));
+    assert_eq!(record(3, 0, 6, there), Ok(()));
+    assert_eq!(record(3, 0, 6, gone), refused("a full record tells of a link that is gone"));
+    assert_eq!(record(3, 1, 6, gone), Ok(()));
+    assert_eq!(record(3, 3, 6, there), Ok(()));
+    assert_eq!(record(3, 4, 6, there), refused("a delta changes a record below zero"));
+    assert_eq!(record(3, 0, 5, there), refused("a link leads to its origin"));
+}
+
+#[test]
+fn a_link_state_body_ends_at_its_most_bytes() {
+    let want = |page| Part::Want(Want { alias: Alias(1), page, introduce: false });
+    let most = MAX_LINK_STATE / want(0).encoded_len();
+    let body = |count: usize| LinkState { parts: vec![want(0); count] }.encode();
+    assert_eq!(body(most).len(), MAX_LINK_STATE);
+    assert_eq!(fuzz::link_state(&body(most)).map(drop), Ok(()));
+    let (value, bound) = (MAX_LINK_STATE as u64 + 10, MAX_LINK_STATE as u64);
+    let refused = Err(DecodeError::TooMany { what: "bytes of link state", value, bound });
+    assert_eq!(fuzz::link_state(&body(most + 1)).map(drop), refused);
+    assert_eq!(fuzz::link_state(&[]).map(|state| state.parts), Ok(Vec::new()));
 }

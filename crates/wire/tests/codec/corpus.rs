@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use bitcraps_wire::{Body, DecodeError, fuzz};
+use bitcraps_wire::{Body, DecodeError, Part, fuzz};
 use fastrand::Rng;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
@@ -158,6 +158,57 @@ fn mutated_invitations_reach_every_refusal() {
         "trailing",
         "truncated",
         "version",
+    ];
+    assert_eq!(seen.into_iter().collect::<Vec<_>>(), all);
+}
+
+/// Every refusal but four that a mutation hits too seldom; `bounds` has those.
+#[test]
+fn mutated_link_state_reaches_every_part_and_nearly_every_refusal() {
+    let seeds = seeds(&strategies::link_state(), |state| state.encode().to_vec());
+    let mut rng = Rng::with_seed(4);
+    let mut seen = BTreeSet::new();
+    for _ in 0..INPUTS {
+        match fuzz::link_state(&mutated(&mut rng, &seeds)) {
+            Err(error) => drop(seen.insert(kind(&error))),
+            Ok(state) => seen.extend(state.parts.iter().map(|part| match part {
+                Part::Presence(_) => "=presence",
+                Part::Digest(_) => "=digest",
+                Part::Record(_) => "=record",
+                Part::Have(_) => "=have",
+                Part::Want(_) => "=want",
+                Part::Summary(_) => "=summary",
+                Part::Listing(_) => "=listing",
+            })),
+        }
+    }
+    let all = [
+        "=digest",
+        "=have",
+        "=listing",
+        "=presence",
+        "=record",
+        "=summary",
+        "=want",
+        "a link has a transport that does not exist",
+        "a link that is gone has a quality",
+        "a listing ends before it begins",
+        "a record is neither full nor a delta",
+        "a record is of another epoch",
+        "a summary has no range",
+        "a version has a flag",
+        "a version lies outside of its listing",
+        "flags",
+        "kind",
+        "links of a record",
+        "links of a record are not ascending",
+        "page of a record",
+        "ranges of a summary",
+        "ranges of a summary are not ascending",
+        "truncated",
+        "versions of a listing",
+        "versions of a listing are not ascending",
+        "wanted page",
     ];
     assert_eq!(seen.into_iter().collect::<Vec<_>>(), all);
 }

@@ -1,10 +1,13 @@
 //! The bytes themselves: a change here is a new version of the protocol.
 
-use bitcraps_types::{AckLevel, Epoch, PeerId, TrafficClass};
+use std::time::Duration;
+
+use bitcraps_types::{AckLevel, Epoch, Kbps, PeerId, Ratio, TrafficClass, TransportType};
 use bitcraps_wire::{
-    Beacon, Body, Data, EndAck, Frame, Hello, HopAck, HopHeader, Invitation, Join, JoinReply,
-    JoinVerdict, Partial, Probe, ProbeReply, ResultEntry, Route, SignedBeacon, Status, StreamAck,
-    VERSION,
+    Alias, Beacon, Body, Carried, Data, Digest, EndAck, Frame, Hello, HopAck, HopHeader,
+    Introduction, Invitation, Join, JoinReply, JoinVerdict, LinkClaim, LinkState, Listing, Part,
+    Partial, Presence, Probe, ProbeReply, Quality, Record, ResultEntry, Route, SignedBeacon,
+    Status, StreamAck, Summary, VERSION, Version, Want,
 };
 use bytes::Bytes;
 
@@ -163,4 +166,75 @@ fn a_beacon_is_laid_out_as_ever() {
     assert_eq!(hex(&beacon.signed_bytes()), said);
     let signed = SignedBeacon { beacon, signature: [0xDD; 64] };
     assert_eq!(hex(&signed.encode()), said + &"dd".repeat(64));
+}
+
+const BLUETOOTH: &str = "1ff4";
+
+/// 21.5 ms, 0.999, 312 kbit/s over Bluetooth.
+fn bluetooth() -> Quality {
+    let (latency, rate) = (Duration::from_millis(20), Kbps::at_least_one(400));
+    Quality::new(TransportType::Bluetooth, latency, Ratio::ONE, rate)
+}
+
+fn record(sequence: u32, base: u8, links: Vec<LinkClaim>) -> Record {
+    let version = Version { alias: Alias(0x0A0B), epoch: 5, page: 2, sequence };
+    Record { version, base, links, signature: [0xDD; 64] }
+}
+
+#[test]
+fn records_are_laid_out_as_ever() {
+    let link = |neighbour| LinkClaim { neighbour: Alias(neighbour), quality: bluetooth() };
+    let origin = Introduction { key: PeerId::from_bytes([0xCC; 32]), epoch: Epoch(0x0105) };
+    let delta = record(9, 3, vec![link(7)]);
+    let content = expected(&["0000000000000a0b 20000009 85 01 03 0000000000000007", BLUETOOTH]);
+    let label: String = b"bitcraps link state 1".iter().map(|b| format!("{b:02x}")).collect();
+    let who = ["cc".repeat(32).as_str(), "0000000000000105"].concat();
+    assert_eq!(hex(&delta.signed_bytes(&origin)), [label, who.clone(), content.clone()].concat());
+    let carried = Carried { age: 60, introduction: None, record: delta.clone() };
+    let signature = "dd".repeat(64);
+    let said = |parts: Vec<Part>| hex(&LinkState { parts }.encode());
+    let plain = expected(&["02 003c", &content, &signature]);
+    assert_eq!(said(vec![Part::Record(carried.clone())]), plain);
+    let introduced = Carried { introduction: Some(origin), ..carried };
+    let with = expected(&["03 003c", &who, &content, &signature]);
+    assert_eq!(said(vec![Part::Record(introduced)]), with);
+    assert_eq!(delta.encoded_len(), 89);
+    assert_eq!(record(9, 0, (10..18).map(link).collect()).encoded_len(), 159);
+    assert_eq!((Record::MIN_LEN, Record::MAX_LEN), (79, 159));
+    let gone = Quality::gone(TransportType::Internet);
+    let gone = record(9, 1, vec![LinkClaim { neighbour: Alias(1), quality: gone }]);
+    let carried = Carried { age: 0, introduction: None, record: gone };
+    let content = "02 0000 0000000000000a0b 20000009 85 01 01 0000000000000001 8000";
+    assert_eq!(said(vec![Part::Record(carried)]), expected(&[content, &signature]));
+}
+
+#[test]
+fn parts_of_link_state_are_laid_out_as_ever() {
+    let version = Version { alias: Alias(1), epoch: 127, page: 7, sequence: 0x0FFF_FFFF };
+    let introduction = Introduction { key: PeerId::from_bytes([0xCC; 32]), epoch: Epoch(2) };
+    let presence = Part::Presence(Presence { introduction, listed: true });
+    let digest = |pending, met| Part::Digest(Digest { root: 0x0102, pending, met });
+    let want = |introduce| Part::Want(Want { alias: Alias(3), page: 6, introduce });
+    let ranges = vec![(Alias(5), 6), (Alias(u64::MAX), 7)];
+    let listing = Listing { first: Alias(0), last: Alias(9), versions: vec![version] };
+    for (part, bytes) in [
+        (presence, ["00", &"cc".repeat(32), "0000000000000002 01"].concat()),
+        (digest(true, false), "01 0000000000000102 01".to_owned()),
+        (digest(false, true), "01 0000000000000102 02".to_owned()),
+        (Part::Have(version), "04 0000000000000001 7fffffff 7f".to_owned()),
+        (want(false), "05 0000000000000003 06".to_owned()),
+        (want(true), "05 0000000000000003 86".to_owned()),
+        (
+            Part::Summary(Summary { first: Alias(4), ranges }),
+            "06 0000000000000004 02 0000000000000005 0000000000000006 ffffffffffffffff \
+             0000000000000007"
+                .to_owned(),
+        ),
+        (
+            Part::Listing(listing),
+            "07 0000000000000000 0000000000000009 01 0000000000000001 7fffffff 7f".to_owned(),
+        ),
+    ] {
+        assert_eq!(hex(&LinkState { parts: vec![part] }.encode()), expected(&[&bytes]));
+    }
 }

@@ -24,6 +24,21 @@ proptest! {
     }
 
     #[test]
+    fn link_state_is_read_back(state in strategies::link_state()) {
+        let bytes = state.encode();
+        prop_assert_eq!(state.encoded_len(), bytes.len());
+        prop_assert_eq!(fuzz::link_state(&bytes), Ok(state));
+    }
+
+    #[test]
+    fn link_state_that_differs_has_different_bytes(
+        one in strategies::link_state(),
+        two in strategies::link_state(),
+    ) {
+        prop_assert_eq!(one == two, one.encode() == two.encode());
+    }
+
+    #[test]
     fn frames_that_differ_have_different_bytes(one in strategies::frame(), two in strategies::frame()) {
         prop_assert_eq!(one == two, one.encode() == two.encode());
     }

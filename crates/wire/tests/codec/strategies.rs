@@ -1,13 +1,18 @@
 //! Every value that a frame or a beacon can hold.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
-use bitcraps_types::{AckLevel, Epoch, PeerId, TrafficClass};
+use bitcraps_types::{AckLevel, Epoch, Kbps, PeerId, Ratio, TrafficClass, TransportType};
 use bitcraps_wire::{
-    Beacon, Body, Data, EndAck, Frame, Hello, HopAck, HopHeader, Invitation, Join, JoinReply,
-    JoinVerdict, MAX_ACK_BLOCKS, MAX_ACK_WORDS, MAX_BEACON_ADDRESSES, MAX_INTERNET_ADDRESS,
-    MAX_INVITATION_ADDRESSES, MAX_MESSAGE, MAX_PARTIALS, MAX_RANGES, MAX_RESULTS, Partial, Probe,
-    ProbeReply, ResultEntry, Route, SignedBeacon, Status, StreamAck,
+    Alias, Beacon, Body, Carried, Data, Digest, EndAck, Frame, Hello, HopAck, HopHeader,
+    Introduction, Invitation, Join, JoinReply, JoinVerdict, LinkClaim, LinkState, Listing,
+    MAX_ACK_BLOCKS, MAX_ACK_WORDS, MAX_BEACON_ADDRESSES, MAX_INTERNET_ADDRESS,
+    MAX_INVITATION_ADDRESSES, MAX_LISTING, MAX_MESSAGE, MAX_PAGES, MAX_PARTIALS, MAX_RANGES,
+    MAX_RECORD_LINKS, MAX_RECORD_SEQUENCE, MAX_RESULTS, MAX_SUMMARY, Part, Partial, Presence,
+    Probe, ProbeReply, Quality, Record, ResultEntry, Route, SignedBeacon, Status, StreamAck,
+    Summary, Version, Want,
 };
 use bytes::Bytes;
 use proptest::collection::vec;
@@ -217,4 +222,96 @@ pub(crate) fn signed_beacon() -> impl Strategy<Value = SignedBeacon> {
         signature[32..].copy_from_slice(&s);
         SignedBeacon { beacon: Beacon { peer, sequence, addresses }, signature }
     })
+}
+
+fn quality() -> impl Strategy<Value = Quality> {
+    let numbers = (0..7_000_000_u64, 0.0..=1.0_f64, 1..=u32::MAX);
+    (select(TransportType::ALL.to_vec()), numbers).prop_map(|(transport, (us, ratio, kbps))| {
+        let (ratio, rate) = (Ratio::clamped(ratio), Kbps::at_least_one(kbps));
+        Quality::new(transport, Duration::from_micros(us), ratio, rate)
+    })
+}
+
+fn introduction() -> impl Strategy<Value = Introduction> {
+    (peer(), epoch()).prop_map(|(key, epoch)| Introduction { key, epoch })
+}
+
+/// Below the alias that strategies give to links, so that no link leads to its origin.
+fn alias() -> impl Strategy<Value = Alias> {
+    (0..u64::MAX / 2).prop_map(Alias)
+}
+
+fn version() -> impl Strategy<Value = Version> {
+    (alias(), 0..128_u8, 0..MAX_PAGES, 0..=MAX_RECORD_SEQUENCE)
+        .prop_map(|(alias, epoch, page, sequence)| Version { alias, epoch, page, sequence })
+}
+
+fn record() -> impl Strategy<Value = Record> {
+    let link = (u64::MAX / 2..=u64::MAX, quality(), any::<bool>());
+    let signature = (any::<[u8; 32]>(), any::<[u8; 32]>());
+    (version(), any::<u8>(), vec(link, 0..=MAX_RECORD_LINKS), signature).prop_map(
+        |(version, base, links, (r, s))| {
+            let base = base.min(u8::try_from(version.sequence).unwrap_or(u8::MAX));
+            let mut seen = BTreeSet::new();
+            let mut links: Vec<_> = links
+                .into_iter()
+                .map(|(neighbour, quality, gone)| {
+                    let quality = match gone && base > 0 {
+                        true => Quality::gone(quality.transport()),
+                        false => quality,
+                    };
+                    LinkClaim { neighbour: Alias(neighbour), quality }
+                })
+                .filter(|link| seen.insert((link.neighbour, link.quality.transport())))
+                .collect();
+            links.sort_by_key(|link| (link.neighbour, link.quality.transport()));
+            let mut signature = [0; 64];
+            signature[..32].copy_from_slice(&r);
+            signature[32..].copy_from_slice(&s);
+            Record { version, base, links, signature }
+        },
+    )
+}
+
+fn part() -> impl Strategy<Value = Part> {
+    let carried = (any::<u16>(), proptest::option::of(introduction()), record());
+    let carried = carried.prop_map(|(age, introduction, mut record)| {
+        if let Some(named) = introduction {
+            record.version.epoch = Version::epoch_bits(named.epoch);
+        }
+        Carried { age, introduction, record }
+    });
+    let ranges = proptest::collection::btree_map(any::<u64>(), any::<u64>(), 1..=MAX_SUMMARY);
+    let summary = (any::<u64>(), ranges).prop_map(|(first, ranges)| {
+        let least = ranges.keys().next().map_or(0, |least| first.min(*least));
+        let ranges = ranges.into_iter().map(|(last, print)| (Alias(last), print)).collect();
+        Summary { first: Alias(least), ranges }
+    });
+    let listing = vec(version(), 0..=MAX_LISTING).prop_map(|mut versions| {
+        versions.sort();
+        versions.dedup_by_key(|version| (version.alias, version.page));
+        let first = versions.first().map_or(Alias(3), |version| version.alias);
+        let last = versions.last().map_or(Alias(3), |version| version.alias);
+        Listing { first, last, versions }
+    });
+    let want = (alias(), 0..MAX_PAGES, any::<bool>());
+    prop_oneof![
+        (introduction(), any::<bool>()).prop_map(|(introduction, listed)| {
+            Part::Presence(Presence { introduction, listed })
+        }),
+        any::<(u64, bool, bool)>().prop_map(|(root, pending, met)| Part::Digest(Digest {
+            root,
+            pending,
+            met
+        })),
+        carried.prop_map(Part::Record),
+        version().prop_map(Part::Have),
+        want.prop_map(|(alias, page, introduce)| Part::Want(Want { alias, page, introduce })),
+        summary.prop_map(Part::Summary),
+        listing.prop_map(Part::Listing),
+    ]
+}
+
+pub(crate) fn link_state() -> impl Strategy<Value = LinkState> {
+    vec(part(), 0..5).prop_map(|parts| LinkState { parts })
 }
