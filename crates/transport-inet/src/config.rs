@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use bitcraps_quic_link::{DEFAULT_MAX_FRAME, MAX_FRAME_LIMIT};
 use bitcraps_types::{Kbps, LinkCapabilities, PeerId, Ratio};
+use rustls::pki_types::CertificateDer;
 
 use crate::address::{PeerAddress, Relay};
 
@@ -11,6 +12,9 @@ pub const MAX_LISTEN: usize = 8;
 
 /// Most relays of a node. It stays connected to the nearest one and measures the others.
 pub const MAX_RELAYS: usize = 8;
+
+/// Most certificates in [`InetConfig::relay_roots`]: one for each relay and some that are to follow.
+pub const MAX_RELAY_ROOTS: usize = 32;
 
 /// Most static peers, so that the hints told at start stay a short list.
 pub const MAX_STATICS: usize = 1_024;
@@ -33,6 +37,9 @@ pub struct InetConfig {
     pub listen: Vec<SocketAddr>,
     /// Relays through which this node can be reached, at most [`MAX_RELAYS`], all different.
     pub relays: Vec<Relay>,
+    /// Certificates that vouch for relays beside those of the public authorities, at most
+    /// [`MAX_RELAY_ROOTS`]: of an authority of one's own, or of the relay itself.
+    pub relay_roots: Vec<CertificateDer<'static>>,
     /// Peers told as hints at start, at most [`MAX_STATICS`].
     pub statics: Vec<StaticPeer>,
     /// Largest frame of a link in bytes, [`LinkCapabilities::MIN_FRAME`] to [`MAX_FRAME_LIMIT`].
@@ -53,6 +60,7 @@ impl InetConfig {
         Self {
             listen,
             relays: Vec::new(),
+            relay_roots: Vec::new(),
             statics: Vec::new(),
             max_frame: DEFAULT_MAX_FRAME,
             nominal_rate: DEFAULT_RATE,
@@ -68,6 +76,7 @@ impl InetConfig {
     pub fn check(&self) -> Result<(), ConfigError> {
         count("listen", self.listen.len(), 1, MAX_LISTEN)?;
         count("relays", self.relays.len(), 0, MAX_RELAYS)?;
+        count("relay_roots", self.relay_roots.len(), 0, MAX_RELAY_ROOTS)?;
         count("statics", self.statics.len(), 0, MAX_STATICS)?;
         for (at, &address) in self.listen.iter().enumerate() {
             if address.ip().is_multicast() {
@@ -168,6 +177,7 @@ mod tests {
     fn every_relation_is_checked_on_both_sides() {
         let address = |text: &str| text.parse::<SocketAddr>().unwrap();
         let relays = |n: usize| (0..n).map(|n| format!("http://r{n}").parse().unwrap()).collect();
+        let roots = |n: usize| vec![CertificateDer::from_slice(&[]); n];
         type Change = Box<dyn FnOnce(&mut InetConfig)>;
         let good: Vec<Change> = vec![
             Box::new(|_| {}),
@@ -175,6 +185,7 @@ mod tests {
             Box::new(|c| c.listen = listen(&["0.0.0.0:0", "[::]:0"])),
             Box::new(|c| c.listen = listen(&["0.0.0.0:0", "[::1]:0", "[2001:db8::1]:0"])),
             Box::new(move |c| c.relays = relays(MAX_RELAYS)),
+            Box::new(move |c| c.relay_roots = roots(MAX_RELAY_ROOTS)),
             Box::new(|c| c.max_frame = LinkCapabilities::MIN_FRAME),
             Box::new(|c| c.max_frame = MAX_FRAME_LIMIT),
             Box::new(|c| c.connection_timeout = Duration::from_nanos(1)),
@@ -192,6 +203,10 @@ mod tests {
             (
                 Box::new(move |c| c.relays = relays(MAX_RELAYS + 1)),
                 count("relays", MAX_RELAYS + 1, 0, MAX_RELAYS),
+            ),
+            (
+                Box::new(move |c| c.relay_roots = roots(MAX_RELAY_ROOTS + 1)),
+                count("relay_roots", MAX_RELAY_ROOTS + 1, 0, MAX_RELAY_ROOTS),
             ),
             (
                 Box::new(|c| {

@@ -11,6 +11,7 @@ use iroh::endpoint::{
     BindError, BindOpts, Builder, NetReportConfig, PortmapperConfig, QuicTransportConfig, VarInt,
     presets,
 };
+use iroh::tls::CaTlsConfig;
 use iroh::{Endpoint, RelayConfig, RelayMap, RelayMode};
 
 use crate::config::InetConfig;
@@ -115,6 +116,7 @@ pub(crate) async fn open(identity: &Identity, config: &InetConfig) -> Result<End
         .max_tls_tickets(TLS_TICKETS)
         .transport_config(quic())
         // Also without a relay of its own: a peer's relay can then be dialled.
+        .ca_tls_config(CaTlsConfig::embedded().with_extra_roots(config.relay_roots.clone()))
         .relay_mode(RelayMode::Custom(relays(config)))
         .dns_resolver(names)
         .clear_address_lookup()

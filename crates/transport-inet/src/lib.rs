@@ -15,6 +15,7 @@
 
 mod accept;
 mod address;
+mod certificate;
 mod config;
 mod connection;
 mod dial;
@@ -32,9 +33,10 @@ pub use address::{
     AddressError, MAX_ADDRESS_BYTES, MAX_DIRECT, MAX_PEER_RELAYS, MAX_RELAY_BYTES, PeerAddress,
     Relay, RelayError,
 };
+pub use certificate::{PemError, certificates};
 pub use config::{
-    ConfigError, DEFAULT_RATE, DEFAULT_TIMEOUT, InetConfig, MAX_LISTEN, MAX_RELAYS, MAX_STATICS,
-    StaticPeer,
+    ConfigError, DEFAULT_RATE, DEFAULT_TIMEOUT, InetConfig, MAX_LISTEN, MAX_RELAY_ROOTS,
+    MAX_RELAYS, MAX_STATICS, StaticPeer,
 };
 pub use identity::Identity;
 #[cfg(feature = "relay")]

@@ -17,6 +17,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::address::Relay;
+use crate::certificate::PemError;
 
 /// Default of [`RelayServerConfig::max_clients`].
 pub const DEFAULT_MAX_CLIENTS: usize = 1_024;
@@ -70,22 +71,9 @@ impl RelayTls {
     /// # Errors
     /// [`RelayServerError::Pem`] with the file that could not be used.
     pub fn from_files(certificates: &Path, key: &Path) -> Result<Self, RelayServerError> {
-        let unusable = |file: &Path, why: String| {
-            Err(RelayServerError::Pem { file: file.display().to_string(), why })
-        };
-        let chain = CertificateDer::pem_file_iter(certificates);
-        let chain: Result<Vec<_>, _> = chain.and_then(Iterator::collect);
-        let chain = match chain {
-            Ok(chain) if chain.is_empty() => {
-                return unusable(certificates, "there is no certificate in it".to_owned());
-            }
-            Ok(chain) => chain,
-            Err(error) => return unusable(certificates, error.to_string()),
-        };
-        match PrivateKeyDer::from_pem_file(key) {
-            Ok(key) => Ok(Self { certificates: chain, key }),
-            Err(error) => unusable(key, error.to_string()),
-        }
+        let certificates = crate::certificate::certificates(certificates)?;
+        let key = PrivateKeyDer::from_pem_file(key).map_err(|error| PemError::new(key, error))?;
+        Ok(Self { certificates, key })
     }
 
     fn server(self) -> Result<rustls::ServerConfig, RelayServerError> {
@@ -101,13 +89,8 @@ impl RelayTls {
 #[derive(Debug, thiserror::Error)]
 pub enum RelayServerError {
     /// A certificate or key that cannot be read.
-    #[error("{file}: {why}")]
-    Pem {
-        /// The file.
-        file: String,
-        /// What is wrong with it.
-        why: String,
-    },
+    #[error(transparent)]
+    Pem(#[from] PemError),
     /// A certificate and a key that do not work together.
     #[error("the certificate cannot be used: {0}")]
     Tls(#[from] rustls::Error),
