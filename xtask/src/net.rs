@@ -6,20 +6,31 @@ use crate::command::{cargo, run as run_command, shown, succeeds};
 /// Makes loopback usable in the new namespace, where it starts down, and becomes the command.
 const WITH_LOOPBACK: &str = "ip link set lo up && exec \"$@\"";
 
+/// What must succeed in the new namespace, and what is the matter when it does not.
+const NEEDED: [(&str, &str); 2] = [
+    (
+        "true",
+        "no network namespace can be made here: it takes `unshare` (util-linux), `ip` (iproute2), \
+         and root or user namespaces",
+    ),
+    (
+        "nft list ruleset",
+        "no router can be made here: it takes `nft` (nftables), and a kernel with nf_tables",
+    ),
+];
+
 /// Runs the tests that need a network of their own (`#[ignore]`d elsewhere) in a network namespace
 /// made for them, in which nothing but loopback exists.
 ///
 /// # Errors
-/// [`Failure::Impossible`] where no namespace can be made, and the failure of the tests.
+/// [`Failure::Impossible`] where no namespace or no router can be made, and the failure of the tests.
 pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
-    let mut probe = namespace();
-    probe.args(["sh", "-c", WITH_LOOPBACK, "sh", "true"]);
-    if !succeeds(probe) {
-        return Err(Failure::Impossible(
-            "no network namespace can be made here: it takes `unshare` (util-linux), `ip` \
-             (iproute2), and root or user namespaces"
-                .to_owned(),
-        ));
+    for (command, problem) in NEEDED {
+        let mut probe = namespace();
+        probe.args(["sh", "-c", WITH_LOOPBACK, "sh"]).args(command.split(' '));
+        if !succeeds(probe) {
+            return Err(Failure::Impossible(problem.to_owned()));
+        }
     }
     // Built outside, so that nothing is fetched where there is no network.
     run_command(cargo(&["test", "--workspace", "--no-run", "--quiet"])?)?;

@@ -6,5 +6,6 @@ mod configuration;
 mod exits;
 mod manual;
 mod meeting;
+mod nat;
 mod process;
 mod running;

@@ -274,6 +274,6 @@ impl Drop for Running {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the deadline of a test is real time")]
-fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     Instant::now()
 }

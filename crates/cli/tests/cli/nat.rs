@@ -1,0 +1,6 @@
+//! Nodes at two sites behind routers that translate addresses, in networks made for each test.
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test that calls it")]
+
+mod mapping;
+mod namespace;
+mod scene;
