@@ -2,7 +2,8 @@ use crate::Failure;
 
 /// What may be on the command line.
 pub const USAGE: &str = "\
-usage: bench select|peers [--json] [--quick] [--seed N] [--events N] [--only WORD]
+usage: bench select|peers|topology [--json] [--quick] [--seed N] [--events N] [--only WORD]
+       eval graphs DIR
   --json      print one JSON object and nothing else
   --quick     fewer and smaller runs, for a first look
   --seed N    seed of everything random, 1 unless given

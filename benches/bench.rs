@@ -1,5 +1,6 @@
 //! The benchmark programs: `bench select` for choosing a link and confirming a message on one
-//! thread, `bench peers` for nodes over real sockets on loopback.
+//! thread, `bench peers` for nodes over real sockets on loopback, `bench topology` for the analysis
+//! of networks; and `graphs`, which holds that analysis against known answers.
 //!
 //! Prints a table, or with `--json` one object with a row for each line of the table. Progress goes
 //! to standard error. Exit code 0 when everything was measured, whatever the result; 1 when
@@ -8,7 +9,7 @@
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use bitcraps_benches::{Arguments, Failure, Report, USAGE, peers, select};
+use bitcraps_benches::{Arguments, Failure, Report, USAGE, graphs, peers, select, topology};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -29,9 +30,14 @@ fn run(words: &[String]) -> Result<(), Failure> {
         Some((name, rest)) => (name.as_str(), rest),
         None => return Err(Failure::Usage("name a program".to_owned())),
     };
+    // Prints agreement, not measurements.
+    if name == "graphs" {
+        return graphs::run(rest);
+    }
     let arguments = Arguments::parse(rest)?;
     let mut report = Report::new(arguments.json);
     match name {
+        "topology" => topology::run(&arguments, &mut report)?,
         "select" => select::run(&arguments, &mut report)?,
         "peers" => peers::run(&arguments, &mut report)?,
         other => return Err(Failure::Usage(format!("no program `{other}`"))),

@@ -8,10 +8,12 @@ mod calibration;
 mod clock;
 mod coupling;
 mod failure;
+pub mod graphs;
 pub mod peers;
 mod report;
 mod sample;
 pub mod select;
+pub mod topology;
 
 pub use arguments::{Arguments, USAGE};
 pub use coupling::{Coupling, Event};

@@ -240,7 +240,8 @@ fn broken_foreign(from: &str, dependency: &Dependency) -> Option<&'static str> {
         return Some("a pure core has its shell behind a feature");
     }
     for (crate_name, owner) in OWNED {
-        if name == crate_name && from != owner {
+        // Rivals are measured where nothing depends on them.
+        if name == crate_name && from != owner && !FREE.contains(&from) {
             return Some("it belongs to one crate, behind that crate's own types");
         }
     }

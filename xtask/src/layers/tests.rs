@@ -134,6 +134,7 @@ fn the_coordinator_comes_without_its_shell_to_pure_crates() {
 fn owned_crates_stay_with_their_owner() {
     let rule = "it belongs to one crate, behind that crate's own types";
     assert_eq!(said("bitcraps-topology", on("petgraph")), [""; 0]);
+    assert_eq!(said("bitcraps-benches", on("petgraph")), [""; 0]);
     assert_eq!(said("bitcraps-monitor", on("petgraph")), [format!("monitor -> petgraph: {rule}")]);
     assert_eq!(said("bitcraps-node", optional("dashmap")), [format!("node -> dashmap: {rule}")]);
     assert_eq!(said("bitcraps-coordinator", optional("dashmap")), [""; 0]);
