@@ -4,7 +4,8 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 
 use crate::{
-    analyze, configuration, demo, invite, keygen, links, manual, peers, ping, run, send, status,
+    analyze, configuration, demo, invite, keygen, links, manual, outbox, peers, ping, run, send,
+    status,
 };
 
 /// What every command returns, for the end of its help.
@@ -50,6 +51,8 @@ pub(crate) enum Verb {
     /// Dials the node, proves the invitation, and admits it here once it has admitted this node. Both
     /// decisions outlive restarts. Exits with 2 when the node was not reached or refused.
     Join(invite::Join),
+    /// List the critical messages that are kept until they are settled
+    Outbox(outbox::Outbox),
     /// List the links of the running node, or explain which it chooses for a peer
     Links(links::Links),
     /// Send a message and wait for its outcome
@@ -83,6 +86,7 @@ impl Verb {
             Self::Peers(peers) => peers.wants_json(),
             Self::Invite(invite) => invite.json,
             Self::Join(join) => join.json,
+            Self::Outbox(outbox) => outbox.json,
             Self::Links(links) => links.json,
             Self::Send(send) => send.json,
             Self::Ping(ping) => ping.json,

@@ -16,6 +16,7 @@ mod links;
 mod log;
 mod manual;
 mod message;
+mod outbox;
 mod peers;
 mod ping;
 mod run;
@@ -67,6 +68,7 @@ fn perform(verb: Verb, context: &Context) -> Result<Exit, Failure> {
         Verb::Peers(peers) => peers::run(&peers, context),
         Verb::Invite(invite) => invite::invite(&invite, context),
         Verb::Join(join) => invite::join(&join, context),
+        Verb::Outbox(outbox) => outbox::run(&outbox, context),
         Verb::Links(links) => links::run(&links, context),
         Verb::Send(send) => send::run(&send, context),
         Verb::Ping(ping) => ping::run(&ping, context),

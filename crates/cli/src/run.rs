@@ -70,6 +70,9 @@ pub(crate) async fn run(run: &Run, context: &Context) -> Result<Exit, Failure> {
     console::complain(&format!("node {} runs, epoch {}", node.id(), node.epoch().0));
     console::complain(&format!("config {source}; admin socket {}", socket.display()));
 
+    for doubt in node.take_doubts() {
+        doubtful(&doubt, run.print_messages);
+    }
     let failure = serve(run, &node, inbox, &live, &source, &mut signals).await.err();
     console::complain("stopping");
     if timeout(STOPPING, node.shutdown()).await.is_err() {
@@ -115,6 +118,17 @@ fn take(delivery: &Delivery, inbox: &Inbox, format: Option<MessageFormat>) -> Re
         inbox.answer(delivery.id, written.is_ok());
     }
     Ok(written?)
+}
+
+/// Tells of a message that may have been printed before a crash, and is not printed as one again.
+fn doubtful(delivery: &Delivery, format: Option<MessageFormat>) {
+    let format = format.unwrap_or(MessageFormat::Text);
+    if let Some(line) = message::line(delivery, format) {
+        console::complain(&format!(
+            "doubtful since a crash, perhaps taken before: {}",
+            line.trim_end()
+        ));
+    }
 }
 
 async fn reload(live: &Arc<LiveConfig>, source: &Source) {

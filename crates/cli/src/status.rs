@@ -1,4 +1,4 @@
-use bitcraps_node::admin::{Envelope, Health, Request, Response, StatusReport};
+use bitcraps_node::admin::{Envelope, Health, Request, Response, StatusReport, StoreReport};
 
 use crate::console::{age, counted, latency, visible};
 use crate::context::Context;
@@ -47,6 +47,14 @@ fn some_of(peers: &[String]) -> String {
     }
 }
 
+fn store_text(store: &StoreReport) -> String {
+    let StoreReport { works, outbox, inbox, doubts, bytes, max_bytes, .. } = store;
+    let state = if *works { "works" } else { "does not work" };
+    let share = (*bytes as f64 / (*max_bytes).max(1) as f64 * 100.0).ceil();
+    let doubts = if *doubts > 0 { format!(", {doubts} doubtful") } else { String::new() };
+    format!("{state}; {outbox} in the outbox, {inbox} in custody{doubts}; {share} % full")
+}
+
 fn as_text(report: &StatusReport) -> String {
     let name = report.name.as_deref().map_or_else(String::new, |n| format!(" ({})", visible(n)));
     let mut head = Grid::bare();
@@ -85,6 +93,9 @@ fn as_text(report: &StatusReport) -> String {
     fact("relay", if relays.is_empty() { "nobody may".to_owned() } else { some_of(&relays) });
     let reachable = report.peers.iter().filter(|peer| peer.reachable).count();
     fact("peers", format!("{} known, {reachable} reachable", report.peers.len()));
+    if let Some(store) = &report.store {
+        fact("store", store_text(store));
+    }
     let health = match report.health {
         Health::Healthy => "healthy",
         Health::Warning => "warning",

@@ -16,6 +16,7 @@ mod server;
 mod socket;
 mod standing;
 mod status;
+mod store;
 #[cfg(test)]
 mod tests;
 
@@ -34,6 +35,7 @@ pub use server::{CLIENT_PATIENCE, MAX_CLIENTS, MAX_REQUEST};
 pub use socket::StartAdminError;
 pub use standing::{InviteReport, ListeningReport, Standing, StandingReport};
 pub use status::{Health, health};
+pub use store::{KeptReport, OutboxReport, StoreReport};
 
 use std::path::Path;
 use std::sync::Arc;

@@ -28,6 +28,23 @@ pub(crate) fn wall_seconds() -> u64 {
     u64::try_from(clock_gettime(ClockId::Realtime).tv_sec).unwrap_or_default()
 }
 
+/// The clock on the wall: time since 1970, which people and networks may set.
+///
+/// Nothing that runs is timed by it. It carries deadlines over a restart, because the other clock
+/// begins anew when the machine does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct WallClock;
+
+impl WallClock {
+    /// Now. One vDSO call, no allocation. Zero for a time before 1970.
+    pub(crate) fn now(self) -> Duration {
+        let read = clock_gettime(ClockId::Realtime);
+        let seconds = u64::try_from(read.tv_sec).unwrap_or_default();
+        let nanos = u32::try_from(read.tv_nsec).unwrap_or_default();
+        Duration::new(seconds, nanos)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -32,7 +32,8 @@ pub use origin::{Location, Origin};
 pub use overlay::Environment;
 pub use sections::{
     AdminSettings, AdmissionSettings, Interface, LanSettings, LogFormat, LogSettings, Mode,
-    NetworkMonitorSettings, NodeSettings, Policy, StaticPeer, TransportLimits, TransportSettings,
+    NetworkMonitorSettings, NodeSettings, Policy, StaticPeer, StoreSettings, TransportLimits,
+    TransportSettings,
 };
 
 use check::Sections;
@@ -122,6 +123,11 @@ impl Config {
     /// `[admission]`.
     pub fn admission(&self) -> &AdmissionSettings {
         &self.sections.admission
+    }
+
+    /// `[store]`.
+    pub fn store(&self) -> &StoreSettings {
+        &self.sections.store
     }
 
     /// `[admin]`.

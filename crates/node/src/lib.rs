@@ -19,6 +19,7 @@ mod invitation_code;
 mod lan;
 mod node;
 mod peers_file;
+mod store;
 
 pub use admission::{DecideError, InviteError, Invited, JoinError, MAX_INVITATION_LIFE};
 pub use clock::BootClock;
@@ -30,6 +31,7 @@ pub use invitation_code::CodeError;
 pub use lan::LanError;
 pub use node::{Node, NodeBuilder, StartNodeError};
 pub use peers_file::PeersFileError;
+pub use store::{Damage, Store, StoreError, StoreHealth};
 
 pub use bitcraps_coordinator as coordinator;
 pub use bitcraps_engine as engine;

@@ -2,7 +2,9 @@ use std::collections::BTreeSet;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use bitcraps_coordinator::{self as coordinator, Driver, Machine, RegisterError};
+use bitcraps_coordinator::{
+    self as coordinator, Delivery, Driver, Machine, OutboxEntry, OutboxId, Receipt, RegisterError,
+};
 use bitcraps_engine::{AdmissionConfig, DialerConfig, Engine};
 use bitcraps_transport_api::Transport;
 use bitcraps_types::{Address, ConnectTarget, Epoch, Hint, HintSource, PeerId, TransportType};
@@ -13,7 +15,11 @@ use tokio::task::JoinHandle;
 use crate::admission::{self, Ledger};
 use crate::config::{Change, StaticPeer};
 use crate::peers_file::{PeersFile, PeersFileError};
-use crate::{BootClock, Config, EpochError, EpochFile, Identity, IdentityError};
+use crate::store::Shelf;
+use crate::{
+    BootClock, Config, Damage, EpochError, EpochFile, Identity, IdentityError, Store, StoreError,
+    StoreHealth,
+};
 
 /// Why a node did not start. Nothing is left running.
 #[derive(Debug, thiserror::Error)]
@@ -48,9 +54,17 @@ pub struct NodeBuilder {
     admission: AdmissionConfig,
     epoch_file: Option<EpochFile>,
     peers_file: Option<PeersFile>,
+    store: Option<Result<(Store, Option<Damage>), StoreError>>,
 }
 
 impl NodeBuilder {
+    /// Keeps critical messages, and what was taken from whom, in `store` over restarts.
+    #[must_use]
+    pub fn store(mut self, store: Store) -> Self {
+        self.store = Some(Ok((store, None)));
+        self
+    }
+
     /// Changes how messages are delivered.
     #[must_use]
     pub fn configure(mut self, change: impl FnOnce(&mut coordinator::Config)) -> Self {
@@ -97,6 +111,7 @@ impl NodeBuilder {
         engine.set_admission(self.admission, now);
         ledger.recall(&mut engine, now);
         let driver = Driver::start(engine, Arc::new(|| BootClock.now()));
+        let shelf = self.store.map(|opened| Shelf::start(opened, &driver, epoch));
         for transport in self.transports {
             if let Err(error) = driver.register_transport(transport).await {
                 driver.shutdown().await;
@@ -109,9 +124,10 @@ impl NodeBuilder {
             let hint = Hint { target, source: HintSource::Static };
             driver.with(|engine, now| engine.discovered(hint, now));
         }
+        let shelf = shelf.unwrap_or_default();
         let ledger = Arc::new(Mutex::new(ledger));
         let keeper = tokio::spawn(admission::keep(Arc::clone(&ledger), driver.clone()));
-        Ok(Node { driver, peer, epoch, ledger, keeper, _epoch_file: self.epoch_file })
+        Ok(Node { driver, peer, epoch, ledger, keeper, shelf, _epoch_file: self.epoch_file })
     }
 }
 
@@ -124,6 +140,7 @@ pub struct Node {
     pub(crate) ledger: Arc<Mutex<Ledger>>,
     /// Makes proofs of invitations durable.
     keeper: JoinHandle<()>,
+    shelf: Shelf,
     /// Holds the lock that keeps a second process from using the identity.
     _epoch_file: Option<EpochFile>,
 }
@@ -155,6 +172,7 @@ impl Node {
             admission: AdmissionConfig::default(),
             epoch_file: None,
             peers_file: None,
+            store: None,
         }
     }
 
@@ -162,19 +180,32 @@ impl Node {
     /// (made when missing), and the transports it enables.
     ///
     /// # Errors
-    /// [`StartNodeError`]; the epoch may have been advanced, which costs nothing.
+    /// [`StartNodeError`]; the epoch may have been advanced, which costs nothing. A store that does
+    /// not work is no error: the node runs, says so, and refuses what would have to be in it.
     pub fn configured(config: &Config) -> Result<NodeBuilder, StartNodeError> {
         let identity = Identity::load_or_create(&config.node().key_file())?;
         let mut epoch_file = EpochFile::open(&config.node().epoch_file())?;
         #[cfg(feature = "wifi")]
         let lan = crate::lan::addresses(config)?;
-        let epoch = epoch_file.advance()?;
+        let mut epoch = epoch_file.advance()?;
+        let keeping = config.store();
+        let store = keeping
+            .enabled
+            .then(|| Store::open(&keeping.path, &identity, epoch, keeping.max_bytes));
+        if let Some(Ok((store, _))) = &store
+            && let Ok(last) = store.last_epoch()
+            && epoch <= last
+        {
+            // The counter was put back, and the store knows better.
+            epoch = epoch_file.raise_above(last)?;
+        }
         let mut builder = Self::builder(&identity, epoch);
         builder.coordination = config.coordination(identity.peer_id(), epoch);
         builder.peers = config.peers().to_vec();
         builder.admission = config.admission_rules();
         builder.peers_file = Some(PeersFile::new(&config.node().peers_file()));
         builder.epoch_file = Some(epoch_file);
+        builder.store = store;
         #[cfg(feature = "wifi")]
         if let Some(addresses) = lan {
             let lan = crate::lan::transport(config, addresses, &identity, epoch)?;
@@ -191,6 +222,36 @@ impl Node {
     /// Its incarnation.
     pub fn epoch(&self) -> Epoch {
         self.epoch
+    }
+
+    /// The outbox: critical messages that have no outcome yet, by identity. Empty without a store.
+    pub fn outbox(&self) -> Vec<OutboxEntry> {
+        self.with(|engine, now| engine.core().outbox(now))
+    }
+
+    /// New receipts of the messages that a former incarnation of this node left in the outbox. Each
+    /// is given once; those that nobody takes go on all the same.
+    pub fn take_recalled(&self) -> Vec<(OutboxId, Receipt)> {
+        self.shelf.take_recalled()
+    }
+
+    /// Messages of which nobody but the application can know whether it had them before a crash:
+    /// acknowledged, perhaps handed over, never handed over again. Each is given once. Those that
+    /// ask for an answer may still get one, by [`Inbox::answer`](coordinator::Inbox::answer).
+    pub fn take_doubts(&self) -> Vec<Delivery> {
+        self.with(|engine, now| engine.core_mut().take_doubts(now))
+    }
+
+    /// What is known of the store.
+    pub fn store_health(&self) -> StoreHealth {
+        self.shelf.health(self.with(|engine, _| engine.core().store_status()))
+    }
+
+    /// Settles every message, closes every link, stops every transport and task, and writes what is
+    /// to be kept. Messages of the outbox go on when the node starts again.
+    pub async fn shutdown(&self) {
+        self.driver.shutdown().await;
+        self.shelf.finish().await;
     }
 
     /// Puts the live part of `new` in force, and tells everything that changed. Messages in flight

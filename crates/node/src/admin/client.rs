@@ -76,6 +76,7 @@ fn patience(request: &Request) -> Duration {
         | Request::Admit { .. }
         | Request::Block { .. }
         | Request::Forget { .. }
+        | Request::Outbox
         | Request::Reload
         | Request::Config
         | Request::Targets => PATIENCE,

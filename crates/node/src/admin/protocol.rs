@@ -8,6 +8,7 @@ use super::report::{
     TargetsReport, WhyReport,
 };
 use super::standing::{InviteReport, StandingReport};
+use super::store::OutboxReport;
 
 /// Number of this schema. It changes when a field changes its meaning or goes; fields that are new
 /// do not change it.
@@ -104,6 +105,8 @@ pub enum Request {
         /// The peer.
         peer: String,
     },
+    /// Messages that are kept until they are settled.
+    Outbox,
     /// Reads the configuration again.
     Reload,
     /// The configuration in force.
@@ -145,6 +148,8 @@ pub enum Response {
     Invite(InviteReport),
     /// To [`Request::Join`], [`Request::Admit`], [`Request::Block`] and [`Request::Forget`].
     Standing(StandingReport),
+    /// To [`Request::Outbox`].
+    Outbox(OutboxReport),
     /// To [`Request::Reload`].
     Reload(ReloadReport),
     /// To [`Request::Config`].

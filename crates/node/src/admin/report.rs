@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::protocol::Ack;
 use super::standing::{ListeningReport, Standing};
 use super::status::Health;
+use super::store::StoreReport;
 
 /// The node and its health.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -43,6 +44,9 @@ pub struct StatusReport {
     pub transports: BTreeMap<TransportType, TrafficReport>,
     /// What was delivered, refused, dropped or repeated.
     pub counters: BTreeMap<String, u64>,
+    /// What is kept over restarts; absent when nothing is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<Box<StoreReport>>,
 }
 
 /// Every known peer.

@@ -18,7 +18,7 @@ use super::report::{
     SendReport, StatusReport, TargetsReport, TriedReport,
 };
 use super::standing::{InviteReport, ListeningReport, StandingReport};
-use super::{ping, status};
+use super::{ping, status, store};
 use crate::config::Change;
 use crate::{BootClock, InviteError, Invited, JoinError, Node};
 
@@ -104,6 +104,7 @@ impl Responder {
             Request::Admit { peer } => self.decide(&peer, Choice::Admit).await?,
             Request::Block { peer } => self.decide(&peer, Choice::Block).await?,
             Request::Forget { peer } => self.decide(&peer, Choice::Forget).await?,
+            Request::Outbox => Response::Outbox(store::outbox(node)),
             Request::Reload => self.reload().await?,
             Request::Config => Response::Config(self.config()),
             Request::Targets => Response::Targets(TargetsReport { targets: status::targets(node) }),
@@ -112,7 +113,12 @@ impl Responder {
 
     async fn status(&self) -> StatusReport {
         let peers = status::peers(&self.node).await;
-        let (health, findings) = status::health(&peers);
+        let (mut health, mut findings) = status::health(&peers);
+        let kept = self.node.store_health();
+        if let Some((of_store, finding)) = store::finding(&kept) {
+            health = health.max(of_store);
+            findings.push(finding);
+        }
         let transports = self.node.get_transport_stats();
         StatusReport {
             node: self.node.id(),
@@ -134,6 +140,7 @@ impl Responder {
             peers,
             transports: transports.into_iter().map(|(kind, m)| (kind, m.into())).collect(),
             counters: status::counters(&self.node.counters()),
+            store: store::report(&kept),
         }
     }
 

@@ -9,17 +9,17 @@ use bitcraps_types::{PeerId, Ratio};
 use super::limits::{
     ANOMALY_MULTIPLIER, CONNECTION_TIMEOUT, DISCOVERY_PORT, HEALTH_CHECK_INTERVAL, Limits,
     MAX_ADDRESSES, MAX_DIAMETER, MAX_INTERFACE_NAME, MAX_INTERFACES, MAX_LISTED, MAX_LOG_FILTER,
-    MAX_NAME, MAX_PACKET_SIZE, MAX_PEERS, MAX_SOCKET_PATH, PORT, RATIO, STRANGER_BYTES,
-    STRANGER_LINKS,
+    MAX_NAME, MAX_PACKET_SIZE, MAX_PEERS, MAX_SOCKET_PATH, PORT, RATIO, STORE_BYTES,
+    STRANGER_BYTES, STRANGER_LINKS,
 };
 use super::raw::{
     RawAdmission, RawBounds, RawConfig, RawLan, RawLog, RawNetworkMonitor, RawNode, RawPeer,
-    RawTransports,
+    RawStore, RawTransports,
 };
 use super::{
     AdminSettings, AdmissionSettings, ConfigError, Contradiction, Environment, Interface,
     LanSettings, LogSettings, NetworkMonitorSettings, NodeSettings, Origin, Origins, StaticPeer,
-    TransportLimits, TransportSettings,
+    StoreSettings, TransportLimits, TransportSettings,
 };
 
 /// Every section, checked.
@@ -31,6 +31,7 @@ pub(super) struct Sections {
     pub(super) lan: LanSettings,
     pub(super) peers: Vec<StaticPeer>,
     pub(super) admission: AdmissionSettings,
+    pub(super) store: StoreSettings,
     pub(super) admin: AdminSettings,
     pub(super) log: LogSettings,
 }
@@ -48,12 +49,15 @@ pub(super) fn checked(
     let lan = check.lan(&raw.lan)?;
     let peers = check.peers(&raw.peers)?;
     let admission = check.admission(&raw.admission)?;
+    let store = check.store(&raw.store, &node)?;
     let admin = check.admin(&raw.admin.socket, &node)?;
     let log = check.log(&raw.log)?;
     // Built from text, and joined with text: both are Unicode.
     raw.node.data_dir = node.data_dir.to_string_lossy().into_owned();
+    raw.store.path = store.path.to_string_lossy().into_owned();
     raw.admin.socket = admin.socket.to_string_lossy().into_owned();
-    let sections = Sections { network_monitor, transport, node, lan, peers, admission, admin, log };
+    let sections =
+        Sections { network_monitor, transport, node, lan, peers, admission, store, admin, log };
     Ok((sections, raw))
 }
 
@@ -287,6 +291,15 @@ impl Check<'_> {
             }
         }
         Ok(peers)
+    }
+
+    fn store(&self, raw: &RawStore, node: &NodeSettings) -> Result<StoreSettings, ConfigError> {
+        let path = match raw.path.as_str() {
+            "" => node.data_dir.join("store.redb"),
+            written => self.path("store.path", written)?,
+        };
+        let max_bytes = self.number("store.max_bytes", raw.max_bytes, STORE_BYTES)?;
+        Ok(StoreSettings { enabled: raw.enabled, path, max_bytes })
     }
 
     fn admin(&self, socket: &str, node: &NodeSettings) -> Result<AdminSettings, ConfigError> {

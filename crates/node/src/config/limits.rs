@@ -45,6 +45,8 @@ pub(super) const DISCOVERY_PORT: Limits<i64> = limits(1, 65535);
 pub(super) const STRANGER_LINKS: Limits<i64> = limits(1, 512);
 /// In bytes a second: from a greeting now and then, to what a fast network carries.
 pub(super) const STRANGER_BYTES: Limits<i64> = limits(1_024, 1 << 30);
+/// In bytes: from a few messages of the largest size to what is read whole into memory at a start.
+pub(super) const STORE_BYTES: Limits<i64> = limits(32 << 20, 4 << 30);
 
 /// One endpoint and one socket each; machines with more interfaces than this are routers.
 pub(super) const MAX_INTERFACES: usize = 16;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::limits::{
     ANOMALY_MULTIPLIER, CONNECTION_TIMEOUT, DISCOVERY_PORT, HEALTH_CHECK_INTERVAL, MAX_ADDRESSES,
-    MAX_DIAMETER, MAX_INTERFACES, MAX_LISTED, MAX_PACKET_SIZE, MAX_PEERS, PORT, RATIO,
+    MAX_DIAMETER, MAX_INTERFACES, MAX_LISTED, MAX_PACKET_SIZE, MAX_PEERS, PORT, RATIO, STORE_BYTES,
     STRANGER_BYTES, STRANGER_LINKS,
 };
 use super::sections::{LogFormat, Mode, Policy};
@@ -26,6 +26,8 @@ pub(super) struct RawConfig {
     pub(super) peers: Vec<RawPeer>,
     /// Who may exchange messages with this node.
     pub(super) admission: RawAdmission,
+    /// What is kept over restarts.
+    pub(super) store: RawStore,
     /// The socket the command line talks to.
     pub(super) admin: RawAdmin,
     /// What is logged and how.
@@ -252,6 +254,25 @@ impl Default for RawAdmission {
             stranger_links: 64,
             stranger_bytes_per_second: 262_144,
         }
+    }
+}
+
+/// What is kept over restarts: critical messages on their way, and what was taken from whom.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub(super) struct RawStore {
+    /// Whether anything is. Without it, a restart ends critical messages as unknown.
+    pub(super) enabled: bool,
+    /// Path of the file. Empty: store.redb in the data directory.
+    pub(super) path: String,
+    /// Most bytes of messages in it at once, 256 a message included; the file is somewhat larger.
+    #[schemars(range(min = STORE_BYTES.min, max = STORE_BYTES.max))]
+    pub(super) max_bytes: i64,
+}
+
+impl Default for RawStore {
+    fn default() -> Self {
+        Self { enabled: true, path: String::new(), max_bytes: 256 << 20 }
     }
 }
 

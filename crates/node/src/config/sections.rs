@@ -172,6 +172,17 @@ pub enum Mode {
     Invitation,
 }
 
+/// `[store]`: what is kept over restarts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreSettings {
+    /// Whether anything is.
+    pub enabled: bool,
+    /// Its file, absolute.
+    pub path: PathBuf,
+    /// Most bytes of messages in it at once, 32 MiB to 4 GiB.
+    pub max_bytes: usize,
+}
+
 /// `[admin]`: the socket the command line talks to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AdminSettings {

@@ -191,6 +191,8 @@ fn the_effective_file_has_every_key_and_reads_back() {
         ("lan.interfaces", "[]"),
         ("node.data_dir", "\"/x/bitcraps\""),
         ("admin.socket", "\"/x/bitcraps/admin.sock\""),
+        ("store.path", "\"/x/bitcraps/store.redb\""),
+        ("store.max_bytes", "268435456"),
         ("coordination.transport.default_policy", "\"FastestFirst\""),
     ] {
         assert!(
@@ -238,6 +240,8 @@ fn every_number_has_two_sides() {
     ] {
         table.push((format!("admission.{name}"), row));
     }
+    let bytes = ("33554432", "4294967296", "33554431", "4294967297", "33554432 to 4294967296");
+    table.push(("store.max_bytes".to_owned(), bytes));
     let schema = Config::schema().to_string();
     for (key, (low, high, below, above, range)) in table {
         for good in [low, high] {
@@ -508,6 +512,10 @@ allow = ["{PEER}"]
 block = ["{0:064x}"]
 stranger_links = 100
 stranger_bytes_per_second = 5000
+[store]
+enabled = false
+path = "~/s.redb"
+max_bytes = 33554432
 [admin]
 socket = "/s"
 [log]
@@ -557,6 +565,9 @@ format = "json"
         }
     );
     assert_eq!(config.admin().socket, Path::new("/s"));
+    let store = config.store();
+    assert_eq!((store.enabled, store.max_bytes), (false, 32 << 20));
+    assert_eq!(store.path, Path::new("/h/s.redb"));
     assert_eq!(
         *config.log(),
         LogSettings { filter: "debug,quinn=info".to_owned(), format: LogFormat::Json }
