@@ -318,10 +318,14 @@ impl LiveTopology {
     }
 
     /// Makes many changes. When they are more than a fiftieth of the links, everything is computed
-    /// anew once instead of being kept through each. Gives what could not be done, in order.
+    /// anew once instead of being kept through each; else the diameter is settled once, at the end.
+    /// Gives what could not be done, in order.
     pub fn apply(&mut self, changes: &[LinkChange]) -> Vec<ChangeError> {
         let mut errors = Vec::new();
         let anew = changes.len() > self.topology.linked_pairs() / 50;
+        if let Diameter::Certified(certificate) = &mut self.diameter {
+            certificate.defer();
+        }
         for change in changes {
             let done = match (*change, anew) {
                 (LinkChange::Add { a, b, link }, false) => {
@@ -343,6 +347,10 @@ impl LiveTopology {
         if anew && !changes.is_empty() {
             self.version += 1;
             self.recompute();
+        } else if let Diameter::Certified(certificate) = &mut self.diameter
+            && certificate.conclude(&self.topology, &self.parts).is_err()
+        {
+            self.diameter = Diameter::Unknown;
         }
         errors
     }

@@ -39,11 +39,11 @@ pub(super) struct Certificate {
     /// How many slots have each value in column 0.
     levels: Vec<u32>,
     diameter: u16,
+    /// Whether bounds are kept, and peers closed at the end of many changes only.
+    deferred: bool,
     /// Slots met in the current search, by its number.
     marks: Vec<u32>,
     round: u32,
-    /// The column to be replaced next.
-    next: usize,
     queue: Vec<u32>,
 }
 
@@ -75,9 +75,9 @@ impl Certificate {
             centre: 1,
             levels: Vec::new(),
             diameter: 0,
+            deferred: false,
             marks: vec![0; topology.slot_bound()],
             round: 0,
-            next: 1,
             queue: Vec::new(),
         };
         // The first is the lower bound, and an upper bound as well.
@@ -103,6 +103,17 @@ impl Certificate {
 
     pub(super) fn label(&self) -> u32 {
         self.label
+    }
+
+    /// Begins many changes: until [`Self::conclude`] only the bounds are kept.
+    pub(super) fn defer(&mut self) {
+        self.deferred = true;
+    }
+
+    /// Ends many changes.
+    pub(super) fn conclude(&mut self, topology: &Topology, parts: &Parts) -> Result<(), Lost> {
+        self.deferred = false;
+        self.settle(topology, parts)
     }
 
     /// Room for slots up to this one.
@@ -159,6 +170,9 @@ impl Certificate {
     /// Makes the diameter what column 0 shows, and closes every peer, with searches from those that
     /// are not.
     fn settle(&mut self, topology: &Topology, parts: &Parts) -> Result<(), Lost> {
+        if self.deferred {
+            return Ok(());
+        }
         for _ in 0..MAX_SEARCHES {
             self.diameter = self.top();
             // The centre is the source that leaves the fewest.
@@ -193,12 +207,9 @@ impl Certificate {
             self.sources.push(source);
             self.sources.len() - 1
         } else {
-            self.next = if self.next + 1 < COLUMNS { self.next + 1 } else { 1 };
-            if self.next == self.centre {
-                self.next = if self.next + 1 < COLUMNS { self.next + 1 } else { 1 };
-            }
-            self.sources[self.next] = source;
-            self.next
+            let spare = self.spare(topology, parts);
+            self.sources[spare] = source;
+            spare
         };
         self.fill(topology, column)?;
         if self.reach[column] > self.diameter {
@@ -210,6 +221,25 @@ impl Certificate {
             self.relevel(topology, parts);
         }
         Ok(())
+    }
+
+    /// The column that the fewest peers need to be closed.
+    fn spare(&self, topology: &Topology, parts: &Parts) -> usize {
+        let mut needed = [0_u32; COLUMNS];
+        needed[self.centre] = u32::MAX;
+        for slot in self.members(topology, parts) {
+            let line = &self.lines[slot as usize];
+            if line[self.centre] <= self.diameter / 2 {
+                continue;
+            }
+            let closes =
+                |column: &usize| self.reach[*column].saturating_add(line[*column]) <= self.diameter;
+            let mut closing = (1..COLUMNS).filter(closes);
+            if let (Some(only), None) = (closing.next(), closing.next()) {
+                needed[only] = needed[only].saturating_add(1);
+            }
+        }
+        (1..COLUMNS).min_by_key(|column| needed[*column]).unwrap_or(1)
     }
 
     /// Exact distances from a column's source.

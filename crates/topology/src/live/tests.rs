@@ -146,6 +146,22 @@ fn many_changes_at_once_end_where_one_by_one_ends() {
     let mut rng = fastrand::Rng::with_seed(74);
     let graph = varied(120, &mut rng);
     let links: Vec<_> = graph.link_list().collect();
+    // A few of them are followed one by one, with the diameter settled at the end.
+    for _ in 0..60 {
+        let net = varied(rng.usize(60..160), &mut rng);
+        let all: Vec<_> = net.link_list().collect();
+        let count = all.len() / 50;
+        let mut live = live_of(&net);
+        let changes: Vec<LinkChange> = (0..count)
+            .map(|_| {
+                let (a, b) = all[rng.usize(0..all.len())];
+                let (a, b) = (peer(u64::from(a)), peer(u64::from(b)));
+                LinkChange::Remove { a, b, transport: RADIO }
+            })
+            .collect();
+        live.apply(&changes);
+        check(&mut live);
+    }
     for count in [1, links.len() / 2] {
         let mut live = live_of(&graph);
         let changes: Vec<LinkChange> = links[..count]
