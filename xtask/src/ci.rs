@@ -11,7 +11,7 @@ struct Step {
 }
 
 /// In the order of running: the quick ones first.
-const STEPS: [Step; 7] = [
+const STEPS: [Step; 8] = [
     Step {
         name: "fmt",
         check: || run_command(cargo(&["fmt", "--all", "--", "--check", "--color", "never"])?),
@@ -24,6 +24,14 @@ const STEPS: [Step; 7] = [
         check: || {
             let words = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
             run_command(cargo(&words)?)
+        },
+    },
+    Step {
+        name: "bare",
+        // Without the internet transport.
+        check: || {
+            let words = ["check", "-p", "bitcraps-node", "-p", "bitcraps-cli"];
+            run_command(cargo(&[&words[..], &["--no-default-features"]].concat())?)
         },
     },
     Step { name: "test", check: || suite::run(&[]) },
@@ -143,7 +151,7 @@ mod tests {
 
     #[test]
     fn steps_are_chosen_by_name() {
-        let all = ["fmt", "layers", "tidy", "clippy", "test", "net", "doc"];
+        let all = ["fmt", "layers", "tidy", "clippy", "bare", "test", "net", "doc"];
         assert_eq!(taken(""), all);
         assert_eq!(
             taken("--skip test --skip fmt"),

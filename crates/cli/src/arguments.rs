@@ -66,6 +66,12 @@ pub(crate) enum Verb {
     Ping(ping::Ping),
     /// Analyse a network in a file: how it hangs together, what would split it, what to add
     Analyze(analyze::Analyze),
+    /// Relay between nodes that cannot reach each other, until interrupted
+    ///
+    /// For people who have a server: nodes that name its URL in internet.relays can be reached
+    /// through it. It carries what is encrypted between the nodes and can read none of it.
+    #[cfg(feature = "internet")]
+    Relay(crate::relay::Relay),
     /// Write, check and show configurations
     Config(configuration::Configuration),
     /// Make the key of a new node and print its peer id
@@ -91,6 +97,8 @@ impl Verb {
             Self::Send(send) => send.json,
             Self::Ping(ping) => ping.json,
             Self::Analyze(analyze) => analyze.json,
+            #[cfg(feature = "internet")]
+            Self::Relay(relay) => relay.json,
             Self::Config(configuration) => configuration.verb.wants_json(),
             Self::Keygen(keygen) => keygen.json,
             Self::Version(version) => version.json,

@@ -50,6 +50,10 @@ pub(crate) enum Failure {
     /// The node.
     #[error(transparent)]
     Start(#[from] StartNodeError),
+    /// A relay.
+    #[cfg(feature = "internet")]
+    #[error(transparent)]
+    Relay(#[from] bitcraps_node::transport_inet::RelayServerError),
     /// Its admin socket.
     #[error(transparent)]
     StartAdmin(#[from] StartAdminError),
@@ -110,6 +114,8 @@ impl Failure {
             },
             // Whoever closed the pipe has seen enough.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Healthy,
+            #[cfg(feature = "internet")]
+            Self::Relay(_) => Exit::Critical,
             Self::Config(_)
             | Self::Filter { .. }
             | Self::Log(_)
@@ -132,6 +138,8 @@ impl Failure {
     fn kind(&self) -> &'static str {
         match self {
             Self::Config(_) | Self::Filter { .. } | Self::NoHome => "config",
+            #[cfg(feature = "internet")]
+            Self::Relay(_) => "start",
             Self::Log(_) | Self::Start(_) | Self::StartAdmin(_) | Self::Runtime(_) => "start",
             Self::Admin(AdminError::NoNode(_)) => "no_node",
             Self::Admin(_) | Self::OtherAnswer => "admin",

@@ -61,7 +61,10 @@ fn as_text(links: &[LinkReport]) -> String {
     for link in links {
         let summary = &link.summary;
         let path = match (&link.local, &link.remote) {
-            (Some(local), Some(remote)) => format!("{local} - {remote}"),
+            (Some(local), Some(remote)) => match &link.relay {
+                Some(relay) => format!("{local} - {remote} through {relay}"),
+                None => format!("{local} - {remote}"),
+            },
             (_, _) => "gone".to_owned(),
         };
         grid.row([

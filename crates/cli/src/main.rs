@@ -19,6 +19,8 @@ mod message;
 mod outbox;
 mod peers;
 mod ping;
+#[cfg(feature = "internet")]
+mod relay;
 mod run;
 mod send;
 mod status;
@@ -73,6 +75,8 @@ fn perform(verb: Verb, context: &Context) -> Result<Exit, Failure> {
         Verb::Send(send) => send::run(&send, context),
         Verb::Ping(ping) => ping::run(&ping, context),
         Verb::Analyze(analyze) => analyze::run(&analyze),
+        #[cfg(feature = "internet")]
+        Verb::Relay(relay) => runtime()?.block_on(relay::run(relay)),
         Verb::Config(config) => configuration::run(&config.verb, context),
         Verb::Keygen(keygen) => keygen::run(&keygen, context),
         Verb::Version(version) => manual::version(&version),

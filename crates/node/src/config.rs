@@ -31,9 +31,9 @@ pub use error::{ConfigError, Contradiction};
 pub use origin::{Location, Origin};
 pub use overlay::Environment;
 pub use sections::{
-    AdminSettings, AdmissionSettings, Interface, LanSettings, LogFormat, LogSettings, Mode,
-    NetworkMonitorSettings, NodeSettings, Policy, StaticPeer, StoreSettings, TransportLimits,
-    TransportSettings,
+    AdminSettings, AdmissionSettings, Interface, InternetSettings, LanSettings, LogFormat,
+    LogSettings, Mode, NetworkMonitorSettings, NodeSettings, Policy, StaticPeer, StoreSettings,
+    TransportLimits, TransportSettings,
 };
 
 use check::Sections;
@@ -113,6 +113,11 @@ impl Config {
     /// `[lan]`.
     pub fn lan(&self) -> &LanSettings {
         &self.sections.lan
+    }
+
+    /// `[internet]`.
+    pub fn internet(&self) -> &InternetSettings {
+        &self.sections.internet
     }
 
     /// `[[peers]]`, in the order of the file, none twice.

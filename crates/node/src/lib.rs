@@ -14,6 +14,8 @@ mod epoch;
 #[doc(hidden)]
 pub mod fuzz;
 mod identity;
+#[cfg(feature = "internet")]
+mod internet;
 mod invitation_code;
 #[cfg(feature = "wifi")]
 mod lan;
@@ -26,6 +28,8 @@ pub use clock::BootClock;
 pub use config::{Config, ConfigError, Environment};
 pub use epoch::{EpochError, EpochFile};
 pub use identity::{Identity, IdentityError, KeyProblem};
+#[cfg(feature = "internet")]
+pub use internet::InternetError;
 pub use invitation_code::CodeError;
 #[cfg(feature = "wifi")]
 pub use lan::LanError;
@@ -36,6 +40,8 @@ pub use store::{Damage, Store, StoreError, StoreHealth};
 pub use bitcraps_coordinator as coordinator;
 pub use bitcraps_engine as engine;
 pub use bitcraps_transport_api as transport_api;
+#[cfg(feature = "internet")]
+pub use bitcraps_transport_inet as transport_inet;
 #[cfg(feature = "wifi")]
 pub use bitcraps_transport_wifi as transport_wifi;
 

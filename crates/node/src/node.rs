@@ -40,6 +40,17 @@ pub enum StartNodeError {
     /// The operating system gave no randomness.
     #[error("the operating system gave no randomness: {0}")]
     Randomness(String),
+    /// Its internet links.
+    #[cfg(feature = "internet")]
+    #[error(transparent)]
+    Internet(#[from] crate::InternetError),
+    /// The configuration wants internet links and this build has none.
+    #[cfg(not(feature = "internet"))]
+    #[error(
+        "internet.listen names addresses, but this program was built without internet links; build it \
+         with the feature `internet`, or set internet.enabled = false"
+    )]
+    NoInternet,
     /// A transport.
     #[error(transparent)]
     Transport(#[from] RegisterError),
@@ -187,6 +198,10 @@ impl Node {
         let mut epoch_file = EpochFile::open(&config.node().epoch_file())?;
         #[cfg(feature = "wifi")]
         let lan = crate::lan::addresses(config)?;
+        #[cfg(not(feature = "internet"))]
+        if config.internet().is_on() {
+            return Err(StartNodeError::NoInternet);
+        }
         let mut epoch = epoch_file.advance()?;
         let keeping = config.store();
         let store = keeping
@@ -210,6 +225,10 @@ impl Node {
         if let Some(addresses) = lan {
             let lan = crate::lan::transport(config, addresses, &identity, epoch)?;
             builder.transports.push(Arc::new(lan));
+        }
+        #[cfg(feature = "internet")]
+        if let Some(internet) = crate::internet::transport(config, &identity)? {
+            builder.transports.push(Arc::new(internet));
         }
         Ok(builder)
     }
@@ -277,13 +296,17 @@ impl Node {
 
 /// Where the configuration says that a peer may be reached.
 fn places_of(peer: &StaticPeer) -> Vec<ConnectTarget> {
-    let place = |address: &std::net::SocketAddr| ConnectTarget {
-        transport: TransportType::WiFiDirect,
+    let local = peer.addresses.iter().map(ToString::to_string);
+    let local = local.map(|address| (TransportType::WiFiDirect, address));
+    let internet = (!peer.internet.is_empty()).then(|| peer.internet.join(" "));
+    let internet = internet.map(|address| (TransportType::Internet, address));
+    let place = |(transport, address)| ConnectTarget {
+        transport,
         peer: peer.id,
-        address: Address::new(address.to_string()),
+        address: Address::new(address),
         via: None,
     };
-    peer.addresses.iter().map(place).collect()
+    local.chain(internet).map(place).collect()
 }
 
 impl Config {

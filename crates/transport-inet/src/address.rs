@@ -240,6 +240,24 @@ pub enum AddressError {
     },
 }
 
+impl AddressError {
+    /// What is wrong, for a message that shows the text itself.
+    pub fn problem(&self) -> String {
+        match self {
+            Self::Token(_) => {
+                "it is neither ip:port, such as 192.0.2.7:4433, nor the URL of a relay".to_owned()
+            }
+            Self::NoHost(_) => {
+                "nobody can be reached there; write the address of one host and its \
+                                port"
+                    .to_owned()
+            }
+            Self::Relay { why, .. } => why.to_string(),
+            Self::Empty | Self::TooLong(_) | Self::TooMany { .. } => self.to_string(),
+        }
+    }
+}
+
 /// As much of a token as belongs into a message.
 fn shortened(token: &str) -> String {
     const SHOWN: usize = 60;

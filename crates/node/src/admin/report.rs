@@ -144,6 +144,9 @@ pub struct LinkReport {
     pub local: Option<String>,
     /// The other end.
     pub remote: Option<String>,
+    /// The relay that it runs through now; absent on a direct path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relay: Option<String>,
     /// How long it has been up, in milliseconds.
     pub up_for_ms: u64,
     /// Age of the last answer, in milliseconds.

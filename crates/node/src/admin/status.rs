@@ -235,6 +235,7 @@ fn link_report(peer: &PeerStatus, link: &LinkStatus, path: Option<&LinkPath>) ->
         summary: summary(link),
         local: path.map(|path| path.local.clone()),
         remote: path.map(|path| path.remote.clone()),
+        relay: path.and_then(|path| path.relay.clone()),
         up_for_ms: millis(link.up_for),
         last_answer_ms: millis(link.last_answer),
         timeout_us: micros(link.timeout),

@@ -8,18 +8,18 @@ use bitcraps_types::{PeerId, Ratio};
 
 use super::limits::{
     ANOMALY_MULTIPLIER, CONNECTION_TIMEOUT, DISCOVERY_PORT, HEALTH_CHECK_INTERVAL, Limits,
-    MAX_ADDRESSES, MAX_DIAMETER, MAX_INTERFACE_NAME, MAX_INTERFACES, MAX_LISTED, MAX_LOG_FILTER,
-    MAX_NAME, MAX_PACKET_SIZE, MAX_PEERS, MAX_SOCKET_PATH, PORT, RATIO, STORE_BYTES,
-    STRANGER_BYTES, STRANGER_LINKS,
+    MAX_ADDRESSES, MAX_DIAMETER, MAX_INTERFACE_NAME, MAX_INTERFACES, MAX_INTERNET_ADDRESSES,
+    MAX_INTERNET_LISTEN, MAX_LISTED, MAX_LOG_FILTER, MAX_NAME, MAX_PACKET_SIZE, MAX_PEERS,
+    MAX_RELAYS, MAX_SOCKET_PATH, PORT, RATIO, STORE_BYTES, STRANGER_BYTES, STRANGER_LINKS,
 };
 use super::raw::{
-    RawAdmission, RawBounds, RawConfig, RawLan, RawLog, RawNetworkMonitor, RawNode, RawPeer,
-    RawStore, RawTransports,
+    RawAdmission, RawBounds, RawConfig, RawInternetLinks, RawLan, RawLog, RawNetworkMonitor,
+    RawNode, RawPeer, RawStore, RawTransports,
 };
 use super::{
     AdminSettings, AdmissionSettings, ConfigError, Contradiction, Environment, Interface,
-    LanSettings, LogSettings, NetworkMonitorSettings, NodeSettings, Origin, Origins, StaticPeer,
-    StoreSettings, TransportLimits, TransportSettings,
+    InternetSettings, LanSettings, LogSettings, NetworkMonitorSettings, NodeSettings, Origin,
+    Origins, StaticPeer, StoreSettings, TransportLimits, TransportSettings,
 };
 
 /// Every section, checked.
@@ -29,6 +29,7 @@ pub(super) struct Sections {
     pub(super) transport: TransportSettings,
     pub(super) node: NodeSettings,
     pub(super) lan: LanSettings,
+    pub(super) internet: InternetSettings,
     pub(super) peers: Vec<StaticPeer>,
     pub(super) admission: AdmissionSettings,
     pub(super) store: StoreSettings,
@@ -47,6 +48,7 @@ pub(super) fn checked(
     let transport = check.transports(&raw.coordination.transport)?;
     let node = check.node(&raw.node)?;
     let lan = check.lan(&raw.lan)?;
+    let internet = check.internet(&raw.internet)?;
     let peers = check.peers(&raw.peers)?;
     let admission = check.admission(&raw.admission)?;
     let store = check.store(&raw.store, &node)?;
@@ -56,8 +58,18 @@ pub(super) fn checked(
     raw.node.data_dir = node.data_dir.to_string_lossy().into_owned();
     raw.store.path = store.path.to_string_lossy().into_owned();
     raw.admin.socket = admin.socket.to_string_lossy().into_owned();
-    let sections =
-        Sections { network_monitor, transport, node, lan, peers, admission, store, admin, log };
+    let sections = Sections {
+        network_monitor,
+        transport,
+        node,
+        lan,
+        internet,
+        peers,
+        admission,
+        store,
+        admin,
+        log,
+    };
     Ok((sections, raw))
 }
 
@@ -227,6 +239,45 @@ impl Check<'_> {
         Ok(Interface::Name(text.to_owned()))
     }
 
+    fn internet(&self, raw: &RawInternetLinks) -> Result<InternetSettings, ConfigError> {
+        let (key, count) = ("internet.listen", raw.listen.len());
+        self.at_most(key, count, "addresses", MAX_INTERNET_LISTEN)?;
+        let mut listen: Vec<SocketAddr> = Vec::with_capacity(count);
+        for text in &raw.listen {
+            let unfit = |problem| self.unfit(key, text, problem);
+            let address: SocketAddr = text.parse().map_err(|_| {
+                unfit("it is no address; write ip:port, as 0.0.0.0:47802 or [::]:47802")
+            })?;
+            let (ip, port) = (address.ip(), address.port());
+            if ip.is_multicast() {
+                return Err(unfit("it is a multicast address; write one of an interface"));
+            }
+            let family = || listen.iter().filter(|other| other.is_ipv4() == address.is_ipv4());
+            if port != 0 && family().any(|other| *other == address) {
+                return Err(unfit("it is listed twice; list it once"));
+            }
+            if family().any(|other| ip.is_unspecified() || other.ip().is_unspecified()) {
+                return Err(unfit(
+                    "it stands beside another address of its family, and one of both means every \
+                     interface; list that one alone",
+                ));
+            }
+            listen.push(address);
+        }
+        let key = "internet.relays";
+        self.at_most(key, raw.relays.len(), "relays", MAX_RELAYS)?;
+        for (at, text) in raw.relays.iter().enumerate() {
+            #[cfg(feature = "internet")]
+            if let Err(error) = text.parse::<bitcraps_transport_inet::Relay>() {
+                return Err(self.unfit(key, text, &error.problem()));
+            }
+            if raw.relays[..at].contains(text) {
+                return Err(self.unfit(key, text, "it is listed twice; list it once"));
+            }
+        }
+        Ok(InternetSettings { enabled: raw.enabled, listen, relays: raw.relays.clone() })
+    }
+
     fn peers(&self, raw: &[RawPeer]) -> Result<Vec<StaticPeer>, ConfigError> {
         self.at_most("peers", raw.len(), "peers", MAX_PEERS)?;
         let mut seen = BTreeSet::new();
@@ -238,14 +289,17 @@ impl Check<'_> {
                 let problem = "the peer is listed twice; list all its addresses once";
                 return Err(self.unfit("peers", &peer.id, problem));
             }
-            if peer.addresses.is_empty() {
-                let problem = "the peer has no addresses; add one as ip:port";
+            if peer.addresses.is_empty() && peer.internet.is_empty() {
+                let problem = "the peer has no addresses; add one as ip:port to addresses or internet, \
+                               or the URL of its relay to internet";
                 return Err(self.unfit("peers", &peer.id, problem));
             }
             let count = peer.addresses.len();
             self.at_most("peers", count, "addresses in one peer", MAX_ADDRESSES)?;
             let addresses = peer.addresses.iter().map(|text| self.address(text));
-            peers.push(StaticPeer { id, addresses: addresses.collect::<Result<_, _>>()? });
+            let addresses = addresses.collect::<Result<_, _>>()?;
+            let internet = self.places(&peer.internet)?;
+            peers.push(StaticPeer { id, addresses, internet });
         }
         Ok(peers)
     }
@@ -300,6 +354,26 @@ impl Check<'_> {
         };
         let max_bytes = self.number("store.max_bytes", raw.max_bytes, STORE_BYTES)?;
         Ok(StoreSettings { enabled: raw.enabled, path, max_bytes })
+    }
+
+    /// Where a peer is on the internet.
+    fn places(&self, raw: &[String]) -> Result<Vec<String>, ConfigError> {
+        self.at_most("peers", raw.len(), "internet addresses in one peer", MAX_INTERNET_ADDRESSES)?;
+        #[cfg(feature = "internet")]
+        {
+            let whole = |text: &str| text.parse::<bitcraps_transport_inet::PeerAddress>();
+            for text in raw {
+                if text.contains(char::is_whitespace) {
+                    return Err(self.unfit("peers", text, "it holds a space; list each by itself"));
+                }
+                whole(text).map_err(|error| self.unfit("peers", text, &error.problem()))?;
+            }
+            if !raw.is_empty() {
+                let all = raw.join(" ");
+                whole(&all).map_err(|error| self.unfit("peers", &all, &error.problem()))?;
+            }
+        }
+        Ok(raw.to_vec())
     }
 
     fn admin(&self, socket: &str, node: &NodeSettings) -> Result<AdminSettings, ConfigError> {

@@ -20,7 +20,7 @@ const fn restart(path: &'static str) -> Key {
 /// The static peers are one key: they are compared and overridden as a whole.
 pub(super) const PEERS: &str = "peers";
 /// What is known inside each of them.
-const PEER_KEYS: [&str; 2] = ["peers.addresses", "peers.id"];
+const PEER_KEYS: [&str; 3] = ["peers.addresses", "peers.id", "peers.internet"];
 
 /// Letters at the start of a word that make it likely to be meant.
 const MIN_STEM: usize = 3;
@@ -54,6 +54,9 @@ pub(super) const KEYS: &[Key] = &[
     restart("lan.mdns"),
     restart("lan.beacon"),
     restart("lan.prior"),
+    restart("internet.enabled"),
+    restart("internet.listen"),
+    restart("internet.relays"),
     live(PEERS),
     live("admission.mode"),
     live("admission.allow"),

@@ -58,6 +58,12 @@ pub(super) const MAX_PEERS: usize = 1024;
 pub(super) const MAX_LISTED: usize = 4_096;
 /// More addresses than a machine has interfaces are a mistake.
 pub(super) const MAX_ADDRESSES: usize = 16;
+/// A few interfaces in both families; more is a mistake.
+pub(super) const MAX_INTERNET_LISTEN: usize = 8;
+/// A node stays connected to one of them and measures the others.
+pub(super) const MAX_RELAYS: usize = 8;
+/// As many as one address of the internet transport holds.
+pub(super) const MAX_INTERNET_ADDRESSES: usize = 20;
 /// In bytes; it is shown in tables and sent in beacons.
 pub(super) const MAX_NAME: usize = 64;
 /// In bytes (`sun_path` without its end).

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::limits::{
     ANOMALY_MULTIPLIER, CONNECTION_TIMEOUT, DISCOVERY_PORT, HEALTH_CHECK_INTERVAL, MAX_ADDRESSES,
-    MAX_DIAMETER, MAX_INTERFACES, MAX_LISTED, MAX_PACKET_SIZE, MAX_PEERS, PORT, RATIO, STORE_BYTES,
-    STRANGER_BYTES, STRANGER_LINKS,
+    MAX_DIAMETER, MAX_INTERFACES, MAX_INTERNET_ADDRESSES, MAX_INTERNET_LISTEN, MAX_LISTED,
+    MAX_PACKET_SIZE, MAX_PEERS, MAX_RELAYS, PORT, RATIO, STORE_BYTES, STRANGER_BYTES,
+    STRANGER_LINKS,
 };
 use super::sections::{LogFormat, Mode, Policy};
 
@@ -21,6 +22,8 @@ pub(super) struct RawConfig {
     pub(super) node: RawNode,
     /// Links over the local network.
     pub(super) lan: RawLan,
+    /// Links over the internet, direct or through a relay.
+    pub(super) internet: RawInternetLinks,
     /// Peers that are dialled at known addresses, beside those that are found.
     #[schemars(length(max = MAX_PEERS))]
     pub(super) peers: Vec<RawPeer>,
@@ -212,6 +215,26 @@ impl Default for RawLan {
     }
 }
 
+/// Links over the internet, direct or through a relay.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub(super) struct RawInternetLinks {
+    /// Whether there are any.
+    pub(super) enabled: bool,
+    /// UDP addresses of the links as ip:port; empty: not chosen yet, and no links.
+    #[schemars(length(max = MAX_INTERNET_LISTEN))]
+    pub(super) listen: Vec<String>,
+    /// Relays through which this node can be reached, as https://host. No other server is contacted.
+    #[schemars(length(max = MAX_RELAYS))]
+    pub(super) relays: Vec<String>,
+}
+
+impl Default for RawInternetLinks {
+    fn default() -> Self {
+        Self { enabled: true, listen: Vec::new(), relays: Vec::new() }
+    }
+}
+
 /// A peer at known addresses.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table")]
@@ -219,9 +242,14 @@ pub(super) struct RawPeer {
     /// Its peer id, 64 hexadecimal digits.
     #[schemars(regex(pattern = "^[0-9a-fA-F]{64}$"))]
     pub(super) id: String,
-    /// Where it listens, as ip:port.
-    #[schemars(length(min = 1, max = MAX_ADDRESSES))]
+    /// Where it listens on the local network, as ip:port.
+    #[serde(default)]
+    #[schemars(length(max = MAX_ADDRESSES))]
     pub(super) addresses: Vec<String>,
+    /// Where it is on the internet, as ip:port or the URL of a relay.
+    #[serde(default)]
+    #[schemars(length(max = MAX_INTERNET_ADDRESSES))]
+    pub(super) internet: Vec<String>,
 }
 
 /// Who may exchange messages with this node.

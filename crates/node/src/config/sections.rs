@@ -117,6 +117,26 @@ pub struct LanSettings {
     pub prior: Ratio,
 }
 
+/// `[internet]`: links over the internet, direct or through a relay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InternetSettings {
+    /// Whether there are any.
+    pub enabled: bool,
+    /// UDP addresses of the links, at most 8; `0.0.0.0` and `[::]` stand for every interface. Empty
+    /// means that nobody has chosen: there are no internet links then.
+    pub listen: Vec<SocketAddr>,
+    /// URLs of the relays through which this node can be reached, at most 8. No other server is
+    /// ever contacted.
+    pub relays: Vec<String>,
+}
+
+impl InternetSettings {
+    /// Whether a node with these settings has internet links.
+    pub fn is_on(&self) -> bool {
+        self.enabled && !self.listen.is_empty()
+    }
+}
+
 /// How an interface is chosen.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Interface {
@@ -140,8 +160,11 @@ impl fmt::Display for Interface {
 pub struct StaticPeer {
     /// Who it is; a peer with another key at these addresses is refused.
     pub id: PeerId,
-    /// Where it listens: 1 to 16 addresses, none unspecified, no port 0.
+    /// Where it listens on the local network: up to 16 addresses, none unspecified, no port 0.
     pub addresses: Vec<SocketAddr>,
+    /// Where it is on the internet: up to 20 of `ip:port` and URLs of relays. One of both lists has
+    /// an entry.
+    pub internet: Vec<String>,
 }
 
 /// `[admission]`: who may exchange messages with this node.

@@ -269,6 +269,8 @@ fn every_number_has_two_sides() {
 fn a_mistake_in_the_file_is_told_with_its_place_and_its_cure() {
     let long = |n: usize| "x".repeat(n);
     let peer = |addresses: &str| format!("[[peers]]\nid = \"{PEER}\"\naddresses = {addresses}");
+    #[cfg(feature = "internet")]
+    let placed = |places: &str| format!("[[peers]]\nid = \"{PEER}\"\ninternet = {places}");
     for (text, message) in [
         // Keys.
         ("\n\n  port = 1", "b.toml:3:3: unknown key `port`; did you mean `lan.port`?"),
@@ -350,6 +352,57 @@ fn a_mistake_in_the_file_is_told_with_its_place_and_its_cure() {
             "[lan]\ninterfaces = [\"lo\", \"lo\"]",
             "b.toml:2:1: lan.interfaces = \"lo\": it is listed twice; list it once",
         ),
+        // The internet.
+        (
+            "[internet]\nlisten = [\"47802\"]",
+            "b.toml:2:1: internet.listen = \"47802\": it is no address; write ip:port, as \
+             0.0.0.0:47802 or [::]:47802",
+        ),
+        (
+            "[internet]\nlisten = [\"224.0.0.1:1\"]",
+            "b.toml:2:1: internet.listen = \"224.0.0.1:1\": it is a multicast address; write one of an \
+             interface",
+        ),
+        (
+            "[internet]\nlisten = [\"127.0.0.1:1\", \"127.0.0.1:1\"]",
+            "b.toml:2:1: internet.listen = \"127.0.0.1:1\": it is listed twice; list it once",
+        ),
+        (
+            "[internet]\nlisten = [\"127.0.0.1:1\", \"0.0.0.0:2\"]",
+            "b.toml:2:1: internet.listen = \"0.0.0.0:2\": it stands beside another address of its \
+             family, and one of both means every interface; list that one alone",
+        ),
+        (
+            "[internet]\nrelays = [\"http://a\", \"http://a\"]",
+            "b.toml:2:1: internet.relays = \"http://a\": it is listed twice; list it once",
+        ),
+        (
+            "[internet]\nrelay = []",
+            "b.toml:2:1: unknown key `internet.relay`; did you mean `internet.relays`?",
+        ),
+        #[cfg(feature = "internet")]
+        (
+            "[internet]\nrelays = [\"relay.example\"]",
+            "b.toml:2:1: internet.relays = \"relay.example\": it is no URL, such as \
+             https://relay.example",
+        ),
+        #[cfg(feature = "internet")]
+        (
+            &placed("[\"relay.example\"]"),
+            "b.toml:1:3: peers = \"relay.example\": it is neither ip:port, such as 192.0.2.7:4433, nor \
+             the URL of a relay",
+        ),
+        #[cfg(feature = "internet")]
+        (
+            &placed("[\"127.0.0.1:0\"]"),
+            "b.toml:1:3: peers = \"127.0.0.1:0\": nobody can be reached there; write the address of one \
+             host and its port",
+        ),
+        #[cfg(feature = "internet")]
+        (
+            &placed("[\"http://a http://b\"]"),
+            "b.toml:1:3: peers = \"http://a http://b\": it holds a space; list each by itself",
+        ),
         // Peers.
         (
             "[[peers]]\nid = \"ab\"\naddresses = []",
@@ -358,7 +411,8 @@ fn a_mistake_in_the_file_is_told_with_its_place_and_its_cure() {
         (
             &peer("[]"),
             &format!(
-                "b.toml:1:3: peers = \"{PEER}\": the peer has no addresses; add one as ip:port"
+                "b.toml:1:3: peers = \"{PEER}\": the peer has no addresses; add one as ip:port to \
+                 addresses or internet, or the URL of its relay to internet"
             ),
         ),
         (
@@ -472,6 +526,36 @@ fn lengths_have_two_sides() {
     );
     assert_eq!(parse(&peers(1024), &[]).unwrap().peers().len(), 1024);
     assert_eq!(refused(&peers(1025)), "b.toml:1:3: peers has 1025 peers, it takes at most 1024");
+    let listen = |n: usize| {
+        let all: Vec<_> = (1..=n).map(|i| format!("127.0.0.1:{i}")).collect();
+        document("internet.listen", &format!("{all:?}"))
+    };
+    assert_eq!(parse(&listen(8), &[]).unwrap().internet().listen.len(), 8);
+    assert_eq!(
+        refused(&listen(9)),
+        "b.toml:1:10: internet.listen has 9 addresses, it takes at most 8"
+    );
+    let relays = |n: usize| {
+        let all: Vec<_> = (0..n).map(|i| format!("https://r{i}.example")).collect();
+        document("internet.relays", &format!("{all:?}"))
+    };
+    assert_eq!(parse(&relays(8), &[]).unwrap().internet().relays.len(), 8);
+    assert_eq!(
+        refused(&relays(9)),
+        "b.toml:1:10: internet.relays has 9 relays, it takes at most 8"
+    );
+    let places = |direct: usize, relays: usize| {
+        let direct = (1..=direct).map(|i| format!("127.0.0.1:{i}"));
+        let all: Vec<_> = direct.chain((0..relays).map(|i| format!("http://r{i}"))).collect();
+        format!("[[peers]]\nid = \"{PEER}\"\ninternet = {all:?}")
+    };
+    assert_eq!(parse(&places(16, 4), &[]).unwrap().peers()[0].internet.len(), 20);
+    assert_eq!(
+        refused(&places(16, 5)),
+        "b.toml:1:3: peers has 21 internet addresses in one peer, it takes at most 20"
+    );
+    #[cfg(feature = "internet")]
+    assert!(refused(&places(15, 5)).ends_with("more than 4 relays"));
     let name = |n: usize| document("node.name", &format!("{:?}", "x".repeat(n)));
     let config = parse(&name(64), &[]).unwrap();
     assert_eq!(config.node().name, Some("x".repeat(64)));
@@ -490,7 +574,7 @@ fn lengths_have_two_sides() {
 fn what_is_written_is_what_is_read() {
     let text = format!(
         r#"
-peers = [{{ id = "{PEER}", addresses = ["127.0.0.1:9", "[::1]:9"] }}]
+peers = [{{ id = "{PEER}", addresses = ["127.0.0.1:9", "[::1]:9"], internet = ["http://a"] }}]
 [coordination.transport]
 default_policy = "LoadBalanced"
 energy_aware_mode = false
@@ -516,6 +600,10 @@ stranger_bytes_per_second = 5000
 enabled = false
 path = "~/s.redb"
 max_bytes = 33554432
+[internet]
+enabled = false
+listen = ["127.0.0.1:9", "[::]:0"]
+relays = ["https://relay.example"]
 [admin]
 socket = "/s"
 [log]
@@ -549,9 +637,19 @@ format = "json"
             prior: Ratio::new(0.5).unwrap(),
         }
     );
+    let internet = InternetSettings {
+        enabled: false,
+        listen: vec!["127.0.0.1:9".parse().unwrap(), "[::]:0".parse().unwrap()],
+        relays: vec!["https://relay.example".to_owned()],
+    };
+    assert_eq!(*config.internet(), internet);
+    assert!(!internet.is_on());
+    assert!(InternetSettings { enabled: true, ..internet }.is_on());
+    assert!(!parse("", &[]).unwrap().internet().is_on(), "nobody has chosen");
     let peer = StaticPeer {
         id: PEER.parse().unwrap(),
         addresses: vec!["127.0.0.1:9".parse().unwrap(), "[::1]:9".parse().unwrap()],
+        internet: vec!["http://a".to_owned()],
     };
     assert_eq!(config.peers(), [peer]);
     assert_eq!(

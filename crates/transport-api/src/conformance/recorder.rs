@@ -91,6 +91,11 @@ impl Recorder {
         self.wait(&what, enough).await
     }
 
+    /// How many frames arrived on `link` by now.
+    pub fn arrived(&self, link: LinkId) -> usize {
+        self.log().frames(link).len()
+    }
+
     /// Waits until `link` is down, and tells why.
     ///
     /// # Errors

@@ -1,0 +1,79 @@
+use bitcraps_transport_api::{ConnectError, LinkPath, Transport as _};
+use bitcraps_transport_inet::{RelayServer, RelayServerConfig};
+use bitcraps_types::Medium;
+
+use crate::{Node, config, exchange, peer, relay, target};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_no_reachable_address_is_reached_through_the_relay() {
+    let relay = relay().await;
+    let one = Node::behind(&relay, 1, "127.0.0.1:0").await;
+    let two = Node::behind(&relay, 2, "[::1]:0").await;
+    let link = one.link(&two, target(peer(2), relay.relay())).await;
+    exchange(&one, &two, &link, "through the relay").await;
+    let path = LinkPath {
+        local: peer(1).short(),
+        remote: peer(2).short(),
+        relay: Some(relay.relay().to_string()),
+    };
+    assert_eq!(link[0].path(), path);
+    assert_eq!(link[1].path().relay, path.relay);
+    assert_eq!(link[0].capabilities().medium, Medium::Loopback);
+    assert_eq!(relay.clients(), 2);
+    tokio::join!(one.transport.shutdown(), two.transport.shutdown());
+    relay.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_direct_path_is_taken_when_there_is_one_and_shown() {
+    let relay = relay().await;
+    let one = Node::behind(&relay, 1, "127.0.0.1:0").await;
+    let two = Node::behind(&relay, 2, "127.0.0.2:0").await;
+    // Nothing but the relay is told.
+    let link = one.link(&two, target(peer(2), relay.relay())).await;
+    let mut nth = 0;
+    while link.iter().any(|link| link.path().relay.is_some()) {
+        exchange(&one, &two, &link, &format!("{nth}")).await;
+        nth += 1;
+    }
+    let there = two.transport.local_addresses()[0].to_string();
+    assert_eq!(link[0].path().remote, there);
+    exchange(&one, &two, &link, "directly").await;
+    assert_eq!(one.told.down(link[0].id()), None, "the same link all the time");
+    assert_eq!(two.told.down(link[1].id()), None);
+
+    // And without the relay it lives on.
+    relay.shut_down().await;
+    exchange(&one, &two, &link, "without the relay").await;
+    tokio::join!(one.transport.shutdown(), two.transport.shutdown());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_without_relays_dials_through_the_one_of_its_peer() {
+    let relay = relay().await;
+    let one = Node::start(1, config(&["127.0.0.1:0"])).await;
+    let two = Node::behind(&relay, 2, "[::1]:0").await;
+    let link = one.link(&two, target(peer(2), relay.relay())).await;
+    exchange(&one, &two, &link, "by the peer's relay").await;
+    tokio::join!(one.transport.shutdown(), two.transport.shutdown());
+    relay.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_relay_lets_nobody_else_in_until_somebody_goes() {
+    let mut settings = RelayServerConfig::new("127.0.0.1:0".parse().unwrap());
+    settings.max_clients = 1;
+    let relay = RelayServer::start(settings).await.unwrap();
+    let one = Node::behind(&relay, 1, "127.0.0.1:0").await;
+    let mut shut_out = config(&["[::1]:0"]);
+    shut_out.relays = vec![relay.relay().clone()];
+    shut_out.connection_timeout = std::time::Duration::from_secs(2);
+    let two = Node::start(2, shut_out).await;
+    let refused = two.transport.connect(target(peer(1), relay.relay())).await;
+    assert!(matches!(refused, Err(ConnectError::TimedOut { .. })), "{refused:?}");
+    assert_eq!(relay.clients(), 1);
+    one.transport.shutdown().await;
+    assert_eq!(two.transport.relay_connected().await.as_ref(), Some(relay.relay()));
+    two.transport.shutdown().await;
+    relay.shut_down().await;
+}
