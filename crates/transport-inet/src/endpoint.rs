@@ -92,8 +92,13 @@ fn prefix(ip: IpAddr, interfaces: &[if_addrs::Interface]) -> u8 {
 fn bind(mut builder: Builder, listen: &[SocketAddr]) -> Result<Builder, StartError> {
     let interfaces = if_addrs::get_if_addrs()
         .map_err(|error| unavailable("the list of network interfaces", error))?;
-    for (at, address) in listen.iter().enumerate() {
-        let first = !listen[..at].iter().any(|other| other.is_ipv4() == address.is_ipv4());
+    let addresses = listen.iter().enumerate().map(|(at, address)| {
+        (!listen[..at].iter().any(|other| other.is_ipv4() == address.is_ipv4()), address)
+    });
+    // Those last: after one that leads everywhere iroh takes no other of its family.
+    let mut addresses: Vec<_> = addresses.collect();
+    addresses.sort_by_key(|(first, _)| *first);
+    for (first, address) in addresses {
         let ip = address.ip();
         let prefix = if ip.is_unspecified() { 0 } else { prefix(ip, &interfaces) };
         let options = BindOpts::default().set_prefix_len(prefix).set_is_default_route(first);
