@@ -59,13 +59,17 @@ impl InetTransport {
     }
 
     /// What others may dial to reach this node, as far as is known now: its addresses as seen from
-    /// here and by relays, and the relay that it is connected to. `None` when not started, or when
-    /// nothing is known yet.
+    /// here and by relays, and the relay that it is connected to, or until then the first of the
+    /// config. `None` when not started, or when nothing is known yet.
     pub fn address(&self) -> Option<PeerAddress> {
         let known = self.internet()?.endpoint.addr();
         let direct = known.ip_addrs().copied().take(MAX_DIRECT);
         let relays = known.relay_urls().filter_map(|url| url.as_str().parse().ok());
-        PeerAddress::new(direct, relays.take(MAX_PEER_RELAYS)).ok()
+        let mut relays: Vec<Relay> = relays.take(MAX_PEER_RELAYS).collect();
+        if relays.is_empty() {
+            relays.extend(self.config.relays.first().cloned());
+        }
+        PeerAddress::new(direct, relays).ok()
     }
 
     /// Waits until this node is connected to a relay, and tells which; `None` when it is shut down
@@ -126,6 +130,10 @@ impl InetTransport {
 impl Transport for InetTransport {
     fn transport_type(&self) -> TransportType {
         TransportType::Internet
+    }
+
+    fn listening(&self) -> Vec<Address> {
+        self.address().map(|address| Address::new(address.to_string())).into_iter().collect()
     }
 
     async fn start(&self, sink: Arc<dyn Sink>) -> Result<(), StartError> {

@@ -1,4 +1,4 @@
-use bitcraps_transport_api::{ConnectError, LinkPath, Transport as _};
+use bitcraps_transport_api::{Address, ConnectError, LinkPath, Transport as _};
 use bitcraps_transport_inet::{RelayServer, RelayServerConfig};
 use bitcraps_types::Medium;
 
@@ -9,7 +9,9 @@ async fn who_has_no_reachable_address_is_reached_through_the_relay() {
     let relay = relay().await;
     let one = Node::behind(&relay, 1, "127.0.0.1:0").await;
     let two = Node::behind(&relay, 2, "[::1]:0").await;
-    let link = one.link(&two, target(peer(2), relay.relay())).await;
+    let listening = format!("{} {}", two.transport.local_addresses()[0], relay.relay());
+    assert_eq!(two.transport.listening(), [Address::new(listening)]);
+    let link = one.link(&two, two.target()).await;
     exchange(&one, &two, &link, "through the relay").await;
     let path = LinkPath {
         local: peer(1).short(),
