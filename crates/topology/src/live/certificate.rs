@@ -328,27 +328,20 @@ impl Certificate {
         let mut raised = Vec::new();
         for (slot, other) in [(a, b), (b, a)] {
             let (own, gone) = (self.lines[slot as usize], self.lines[other as usize]);
-            // Columns in which the other end was below.
-            let mut open: u32 = 0;
-            for column in 1..self.sources.len() {
-                open |= u32::from(gone[column] < own[column]) << column;
-            }
-            if open == 0 {
+            if own[1..self.sources.len()].iter().zip(&gone[1..]).all(|(own, gone)| gone >= own) {
                 continue;
             }
+            let mut least = [u16::MAX; COLUMNS];
             for neighbour in topology.row(slot).slots() {
-                let line = &self.lines[neighbour as usize];
-                for column in 1..self.sources.len() {
-                    open &= !(u32::from(line[column] < own[column]) << column);
-                }
-                if open == 0 {
-                    break;
+                for (least, value) in least.iter_mut().zip(&self.lines[neighbour as usize]) {
+                    *least = (*least).min(*value);
                 }
             }
-            while open != 0 {
-                let column = open.trailing_zeros() as usize;
-                open &= open - 1;
-                self.raise(topology, column, slot, &mut raised)?;
+            // Columns in which the other end was below, and nobody else is.
+            for column in 1..self.sources.len() {
+                if gone[column] < own[column] && least[column] >= own[column] {
+                    self.raise(topology, column, slot, &mut raised)?;
+                }
             }
         }
         if raised.is_empty() && reach == self.reach {
