@@ -97,7 +97,7 @@ impl Coupling {
     ) -> Result<Self, Failure> {
         let mut near = Core::new(near_config(seed));
         let broken = || Failure::Broken("a machine knows no peers".to_owned());
-        let handle = near.add_peer(FAR).ok_or_else(broken)?;
+        let handle = near.add_peer(FAR, Timestamp::ZERO).ok_or_else(broken)?;
         let links = transports.len();
         let mut coupling = Self {
             near,

@@ -190,6 +190,7 @@ fn tell(notice: &Notice) {
         Notice::PeerUnreachable { peer } => {
             tracing::warn!(peer = %peer.short(), "peer is out of reach");
         }
+        Notice::PeerForgotten { peer } => tracing::debug!(peer = %peer.short(), "peer forgotten"),
         Notice::PeerStanding { peer, standing } => {
             tracing::info!(peer = %peer.short(), %standing, "peer's standing changed");
         }

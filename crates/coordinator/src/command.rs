@@ -171,6 +171,11 @@ pub enum Notice {
         /// The peer.
         peer: PeerId,
     },
+    /// Nothing is known of a peer any more: it had no link for long, and nobody named it.
+    PeerForgotten {
+        /// The peer.
+        peer: PeerId,
+    },
     /// What a peer may do has changed.
     PeerStanding {
         /// The peer.

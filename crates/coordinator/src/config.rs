@@ -37,6 +37,8 @@ pub struct Config {
     pub energy_aware: bool,
     /// Whether a second copy may leave before the timeout.
     pub hedging: bool,
+    /// Peers in the table at most. Each costs about 2 KiB, and what is exchanged with it.
+    pub peers: usize,
     /// What all strangers together may send, in bytes a second; what comes beyond is not looked at.
     pub stranger_bytes_per_second: u32,
     /// Whether a repeated message is recognised. For tests that show what the verdict is worth.
@@ -63,6 +65,7 @@ impl Config {
             auto_failover: true,
             energy_aware: true,
             hedging: true,
+            peers: bounds::PEERS,
             stranger_bytes_per_second: bounds::STRANGER_BYTES_PER_SECOND,
             deduplicate: true,
             resend: true,
@@ -83,8 +86,11 @@ impl Config {
 pub mod bounds {
     use super::{Duration, TrafficClass};
 
-    /// Peers in the table: a city of players. Each costs about 2 KiB, 2 GiB for all.
+    /// Peers in the table when nobody says: a city of players. 2 GiB for all.
     pub const PEERS: usize = 1 << 20;
+    /// How long a peer is known that has no link and that nobody named: as long as what is heard of
+    /// places where peers may be reached.
+    pub const FORGET_AFTER: Duration = Duration::from_secs(600);
     /// Links to one peer at once: two interfaces on three transports, and room for a hand-over.
     pub const LINKS_PER_PEER: usize = 8;
     /// Messages from the oldest unsettled to the newest of a stream, and bits in the duplicate

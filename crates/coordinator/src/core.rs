@@ -1,6 +1,6 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
-use bitcraps_types::{LinkId, PeerId, Timestamp, TrafficClass, TransportType};
+use bitcraps_types::{LinkId, PeerId, Sequence, Timestamp, TrafficClass, TransportType};
 use bitcraps_wire::Frame;
 use bytes::{Bytes, BytesMut};
 use foldhash::fast::FixedState;
@@ -8,6 +8,7 @@ use foldhash::fast::FixedState;
 use crate::budget::Budget;
 use crate::config::bounds;
 use crate::flight::AckedFlight;
+use crate::forgetting::Idle;
 use crate::link::{Change, Link};
 use crate::message::Messages;
 use crate::metrics::LinkCounters;
@@ -29,6 +30,7 @@ pub(crate) enum TimerKey {
     Link(LinkId),
     Reassembly,
     Store,
+    Forget,
 }
 
 /// Size of the blocks that small frames share, in bytes: some allocations for a burst instead of
@@ -71,8 +73,11 @@ pub struct Core {
     pub(crate) dirty: Vec<u32>,
     pub(crate) scratch: Vec<AckedFlight>,
     next_tag: u32,
-    /// [`bounds::PEERS`].
-    pub(crate) most_peers: usize,
+    /// Slots of `peers` that are free.
+    pub(crate) vacant: Vec<u32>,
+    /// By class: numbers below may have been given out to peers that were forgotten.
+    pub(crate) begin: [Sequence; TrafficClass::COUNT],
+    pub(crate) idle: Idle,
     pub(crate) shut_down: bool,
     /// Tells this process from another one with the same key and epoch.
     pub(crate) instance: u64,
@@ -108,7 +113,9 @@ impl Core {
             dirty: Vec::new(),
             scratch: Vec::new(),
             next_tag: 0,
-            most_peers: bounds::PEERS,
+            vacant: Vec::new(),
+            begin: [0; TrafficClass::COUNT],
+            idle: Idle::default(),
             shut_down: false,
             instance: fastrand::Rng::with_seed(config.seed ^ INSTANCE_SEED).u64(..),
             strangers: strangers_allowance(config.stranger_bytes_per_second),
@@ -143,7 +150,7 @@ impl Core {
 
     /// The handle of a peer that is known, without a change. One hash lookup.
     pub fn peer(&self, id: PeerId) -> Option<PeerHandle> {
-        self.roster.find(&id).map(PeerHandle)
+        self.roster.find(&id)
     }
 
     /// The incarnation of a peer that messages go to now; `None` before it greeted.
@@ -152,17 +159,14 @@ impl Core {
         self.peers[handle.0 as usize].epoch
     }
 
-    /// The handle of a peer, which is known from now on: messages to it may wait for a link.
-    /// `None` when the table is full ([`bounds::PEERS`]).
-    pub fn add_peer(&mut self, id: PeerId) -> Option<PeerHandle> {
-        if let Some(known) = self.peer(id) {
-            return Some(known);
-        }
-        if self.peers.len() >= self.most_peers || id == self.config.local {
-            return None;
-        }
-        self.peers.push(Peer::new(id));
-        Some(PeerHandle(self.roster.add(id)))
+    /// The handle of a peer, which is known from now on, and not forgotten until
+    /// [`Self::release_peer`]: messages to it may wait for a link. `None` when the table is full of
+    /// others that may not be forgotten ([`Config::peers`]).
+    pub fn add_peer(&mut self, id: PeerId, now: Timestamp) -> Option<PeerHandle> {
+        let handle = self.place(id, now)?;
+        self.wake(handle.0);
+        self.peers[handle.0 as usize].pinned = true;
+        Some(handle)
     }
 
     /// The next command, in the order they were made.
@@ -211,12 +215,17 @@ impl Core {
                         TimerKey::Link(link) => self.link_timer(link, now),
                         TimerKey::Reassembly => self.reassembly_due(now),
                         TimerKey::Store => self.store_due(),
+                        TimerKey::Forget => self.forget_due(now),
                     }
                 }
                 Some(_) | None => break,
             }
         }
         self.end_turn(now);
+    }
+
+    pub(crate) fn set_timer(&mut self, at: Timestamp, key: TimerKey) {
+        self.timers.insert((at, key));
     }
 
     pub(crate) fn set_message_timer(&mut self, slot: u32, at: Option<Timestamp>) {
@@ -364,7 +373,7 @@ impl Core {
         now: Timestamp,
     ) -> Ranking {
         let packet = self.packet(peer.0, class, policy, bytes, now);
-        policy::rank(self.roster.candidates(peer.0), &packet, now)
+        policy::rank(self.roster.candidates_of(peer), &packet, now)
     }
 
     #[inline]
@@ -390,7 +399,7 @@ impl Core {
 
     /// The candidates of a peer, as ranking sees them; indices match [`Self::decide`]'s.
     pub fn candidates(&self, peer: PeerHandle) -> &[Candidate] {
-        self.roster.candidates(peer.0)
+        self.roster.candidates_of(peer)
     }
 
     /// The latest decisions about a peer, oldest first ([`bounds::DECISIONS`]).

@@ -259,7 +259,7 @@ impl Core {
         let MessageId { source, epoch, class, sequence } = id;
         let recorded = self.records(class, AckLevel::Applied);
         if recorded {
-            self.wake_stream(StreamId { source, epoch, class });
+            self.wake_stream(StreamId { source, epoch, class }, now);
         }
         let Some(handle) = self.peer(source) else {
             return;

@@ -13,6 +13,10 @@ impl Directory {
         self.0.get(peer).map(|handle| *handle)
     }
 
+    pub(crate) fn remove(&self, peer: &PeerId) {
+        self.0.remove(peer);
+    }
+
     pub(crate) fn insert(&self, peer: PeerId, handle: PeerHandle) {
         self.0.insert(peer, handle);
     }

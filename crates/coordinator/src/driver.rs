@@ -308,6 +308,9 @@ impl<M: Machine> Shared<M> {
                 Command::Persist(batch) => state.persist(batch, now),
                 Command::Notice(notice) => {
                     tracing::debug!(?notice);
+                    if let Notice::PeerForgotten { peer } = &notice {
+                        self.directory.remove(peer);
+                    }
                     // Nobody listening is no error.
                     drop(self.notices.send(notice));
                 }

@@ -22,7 +22,7 @@ impl Core {
         if facts.peer == self.config.local {
             return self.command(Command::Close { link, why: CloseReason::OwnKey });
         }
-        let Some(handle) = self.add_peer(facts.peer) else {
+        let Some(handle) = self.enter(facts.peer, now) else {
             return self.command(Command::Close { link, why: CloseReason::TooManyPeers });
         };
         if self.peers[handle.0 as usize].links.len() >= LINKS_PER_PEER {
@@ -37,6 +37,7 @@ impl Core {
         let entry = Link::new(facts, config, energy_aware, tag, challenge, damping, now);
         let candidate = entry.candidate();
         state.links.push(entry);
+        self.wake(handle.0);
         self.roster.push(handle.0, candidate);
         self.links.insert(link, handle.0);
         self.send_hello(handle.0, link, now);
@@ -65,6 +66,7 @@ impl Core {
             let change = LinkChange::Flapping;
             self.notice(Notice::LinkChanged { peer: id, link, transport, change });
         }
+        self.rest(peer, now);
         self.notice(Notice::LinkGone { peer: id, link, transport });
         self.contest_without(peer, link, now);
         if was_ready && !reachable {

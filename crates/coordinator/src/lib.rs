@@ -24,6 +24,7 @@ mod driver;
 mod estimator;
 mod explain;
 mod flight;
+mod forgetting;
 mod game;
 mod greeting;
 mod inbound;

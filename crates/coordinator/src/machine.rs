@@ -45,8 +45,8 @@ impl Machine for Core {
     }
 
     /// Makes the peer known, so that messages to it may wait; dialling is the caller's business.
-    fn discovered(&mut self, hint: Hint, _now: Timestamp) {
-        self.add_peer(hint.target.peer);
+    fn discovered(&mut self, hint: Hint, now: Timestamp) {
+        self.enter(hint.target.peer, now);
     }
 
     fn connected(&mut self, _target: &ConnectTarget, _link: Option<LinkId>, _now: Timestamp) {}

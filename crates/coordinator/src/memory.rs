@@ -89,7 +89,7 @@ impl Core {
     }
 
     /// The recalled stream of a source that has not greeted is in use from now on.
-    pub(crate) fn wake_stream(&mut self, id: StreamId) {
+    pub(crate) fn wake_stream(&mut self, id: StreamId, now: Timestamp) {
         let Some(known) = self.store.memory.sources.get_mut(&id.source) else {
             return;
         };
@@ -97,7 +97,7 @@ impl Core {
             return;
         };
         let record = known.streams.swap_remove(at);
-        if let Some(handle) = self.add_peer(id.source) {
+        if let Some(handle) = self.enter(id.source, now) {
             let awake = Box::new(Incoming::recalled(&record));
             self.peers[handle.0 as usize].former.insert((id.epoch, id.class), awake);
         }

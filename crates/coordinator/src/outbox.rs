@@ -175,7 +175,7 @@ impl Core {
     fn recall_kept(&mut self, kept: Kept, now: Timestamp) -> Option<Ticket> {
         let Kept { id, since, options, policy, remaining, payload } = kept;
         // A full table is no reason to forget: the next start may have room.
-        let peer = self.add_peer(id.destination)?.0;
+        let peer = self.enter(id.destination, now)?.0;
         let len = payload.len();
         let mut message = Message::new(peer, payload, options, policy, now);
         message.deadline = now + remaining;

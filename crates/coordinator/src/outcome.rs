@@ -90,6 +90,9 @@ pub enum SendError {
     /// The peer was never seen on any link.
     #[error("no route to {}: it was never seen on any link", .0.short())]
     NoRoute(PeerId),
+    /// The peer was forgotten since its handle was taken.
+    #[error("the peer was forgotten; take its handle anew")]
+    Forgotten,
     /// The peer is not admitted here.
     #[error(
         "{} is not admitted by this node; admit it, or join it by an invitation of its",

@@ -15,9 +15,10 @@ use crate::standing::stranger_allowance;
 use crate::window::Window;
 use crate::{Standing, Ticket};
 
-/// Names a peer in the table; found once by id, then used without a lookup.
+/// Names a peer in the table; found once by id, then used without a lookup. Its slot, and how often
+/// that was given to another peer: the handle of one that was forgotten means nobody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PeerHandle(pub(crate) u32);
+pub struct PeerHandle(pub(crate) u32, pub(crate) u32);
 
 /// Names a stream of a peer: its incarnation and the class.
 pub(crate) type Stream = (Epoch, TrafficClass);
@@ -93,6 +94,8 @@ impl Numbers {
 /// Messages of one class on their way to one peer.
 #[derive(Debug, Default)]
 pub(crate) struct Outgoing {
+    /// The first number that this incarnation gives out to the peer.
+    pub(crate) begin: Sequence,
     pub(crate) numbers: Numbers,
     /// What former incarnations of this node left in the outbox.
     pub(crate) former: BTreeMap<Epoch, Numbers>,
@@ -113,6 +116,12 @@ pub(crate) struct Outgoing {
 }
 
 impl Outgoing {
+    /// Numbers begin there. Before any was given out.
+    pub(crate) fn begin_at(&mut self, begin: Sequence) {
+        self.begin = begin;
+        self.numbers.lowest_live = begin;
+    }
+
     /// The numbers of this incarnation, or of a former one.
     pub(crate) fn numbers_of(&self, former: Option<Epoch>) -> Option<&Numbers> {
         match former {
@@ -286,6 +295,12 @@ pub(crate) struct Peer {
     pub(crate) epoch_since: Timestamp,
     pub(crate) contest: Option<Contest>,
     pub(crate) clash: Option<Clash>,
+    /// Somebody named it: it is not forgotten.
+    pub(crate) pinned: bool,
+    /// Since when it may be forgotten, and whether messages were exchanged with it.
+    pub(crate) idle: Option<(Timestamp, bool)>,
+    /// Nobody is here.
+    pub(crate) vacant: bool,
 }
 
 /// What the current turn has to acknowledge.
@@ -332,6 +347,9 @@ impl Peer {
             epoch_since: Timestamp::ZERO,
             contest: None,
             clash: None,
+            pinned: false,
+            idle: None,
+            vacant: false,
         }
     }
 
@@ -351,6 +369,11 @@ impl Peer {
             return self.incoming[class.index()].as_deref_mut();
         }
         self.former.get_mut(&stream).map(|incoming| &mut **incoming)
+    }
+
+    /// The place of a peer that was forgotten.
+    pub(crate) fn vacant() -> Self {
+        Self { vacant: true, ..Self::new(PeerId::from_bytes([0; PeerId::LEN])) }
     }
 
     pub(crate) fn link_index(&self, link: LinkId) -> Option<usize> {

@@ -4,9 +4,9 @@ use bitcraps_types::{EnergyProfile, LinkId, PeerId, Timestamp, TrafficClass, Tra
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
-use crate::SizeBucket;
 use crate::policy::{Candidate, Tier};
 use crate::preference::Preference;
+use crate::{PeerHandle, SizeBucket};
 
 /// Links of one peer that are kept in place: one of each transport.
 const FEW: usize = TransportType::COUNT;
@@ -20,6 +20,8 @@ struct Entry {
     /// All candidates, when there are more than [`FEW`].
     many: Vec<Candidate>,
     len: u8,
+    /// How often its slot was given to another peer.
+    generation: u32,
     few: [Candidate; FEW],
     /// By class and by [`SizeBucket::index`]: those of a class are one cache line.
     preferences: [[Preference; SizeBucket::COUNT]; TrafficClass::COUNT],
@@ -42,6 +44,17 @@ const VACANT: Candidate = Candidate {
 };
 
 impl Entry {
+    fn new(id: PeerId, generation: u32) -> Self {
+        Self {
+            id,
+            many: Vec::new(),
+            len: 0,
+            generation,
+            few: [VACANT; FEW],
+            preferences: [[Preference::UNDECIDED; SizeBucket::COUNT]; TrafficClass::COUNT],
+        }
+    }
+
     fn candidates(&self) -> &[Candidate] {
         if self.many.is_empty() { &self.few[..usize::from(self.len)] } else { &self.many }
     }
@@ -62,7 +75,7 @@ impl Entry {
     }
 }
 
-/// Every peer that was ever known, by id and by slot. Each has a candidate for each of its links,
+/// Every peer that is known, by id and by slot. Each has a candidate for each of its links,
 /// in the same order.
 #[derive(Debug)]
 pub(crate) struct Roster {
@@ -79,25 +92,58 @@ impl Roster {
     }
 
     #[inline]
-    pub(crate) fn find(&self, id: &PeerId) -> Option<u32> {
+    pub(crate) fn find(&self, id: &PeerId) -> Option<PeerHandle> {
         let known = |slot: &u32| self.entries.get(*slot as usize).is_some_and(|e| e.id == *id);
-        self.index.find(self.hasher.hash_one(id), known).copied()
+        let slot = *self.index.find(self.hasher.hash_one(id), known)?;
+        Some(PeerHandle(slot, self.entries.get(slot as usize)?.generation))
     }
 
-    /// Adds a peer that is not there; slots are given in order.
-    pub(crate) fn add(&mut self, id: PeerId) -> u32 {
+    /// Whether the handle means the peer that is in its slot now.
+    #[inline]
+    pub(crate) fn is_current(&self, handle: PeerHandle) -> bool {
+        let entry = self.entries.get(handle.0 as usize);
+        entry.is_some_and(|entry| entry.generation == handle.1)
+    }
+
+    /// Adds a peer that is not there, in a slot of its own; slots are given in order.
+    pub(crate) fn add(&mut self, id: PeerId) -> PeerHandle {
         let slot = self.entries.len() as u32;
-        self.entries.push(Entry {
-            id,
-            many: Vec::new(),
-            len: 0,
-            few: [VACANT; FEW],
-            preferences: [[Preference::UNDECIDED; SizeBucket::COUNT]; TrafficClass::COUNT],
-        });
+        self.entries.push(Entry::new(id, 0));
+        self.enter(slot, id);
+        PeerHandle(slot, 0)
+    }
+
+    /// Gives the slot of a peer that was cleared to one that is not there; its generation.
+    pub(crate) fn put(&mut self, slot: u32, id: PeerId) -> u32 {
+        let entry = &mut self.entries[slot as usize];
+        *entry = Entry::new(id, entry.generation);
+        let generation = entry.generation;
+        self.enter(slot, id);
+        generation
+    }
+
+    /// Forgets the peer in a slot; its handles mean nobody from now on.
+    pub(crate) fn clear(&mut self, slot: u32) {
+        let entry = &mut self.entries[slot as usize];
+        let hash = self.hasher.hash_one(entry.id);
+        *entry = Entry::new(entry.id, entry.generation.wrapping_add(1));
+        if let Ok(found) = self.index.find_entry(hash, |known| *known == slot) {
+            found.remove();
+        }
+    }
+
+    fn enter(&mut self, slot: u32, id: PeerId) {
         let (entries, hasher) = (&self.entries, &self.hasher);
         let rehash = |slot: &u32| hasher.hash_one(entries[*slot as usize].id);
         self.index.insert_unique(hasher.hash_one(id), slot, rehash);
-        slot
+    }
+
+    /// The candidates of the peer that a handle means; none when that was forgotten.
+    #[inline]
+    pub(crate) fn candidates_of(&self, handle: PeerHandle) -> &[Candidate] {
+        let entry = self.entries.get(handle.0 as usize);
+        let current = entry.filter(|entry| entry.generation == handle.1);
+        current.map_or(&[], Entry::candidates)
     }
 
     /// The candidates of a peer; none when there is no such peer.
@@ -166,16 +212,35 @@ mod tests {
     #[test]
     fn peers_are_found_by_id_however_many_there_are() {
         let mut roster = Roster::new(7);
-        (0..5_000).for_each(|n| assert_eq!(roster.add(id(n)), n as u32));
-        (0..5_000).for_each(|n| assert_eq!(roster.find(&id(n)), Some(n as u32)));
+        (0..5_000).for_each(|n| assert_eq!(roster.add(id(n)), PeerHandle(n as u32, 0)));
+        (0..5_000).for_each(|n| assert_eq!(roster.find(&id(n)), Some(PeerHandle(n as u32, 0))));
         assert_eq!(roster.find(&id(5_000)), None);
         assert_eq!(roster.entries.len(), 5_000);
     }
 
     #[test]
+    fn a_slot_is_used_again_and_the_old_handle_means_nobody() {
+        let mut roster = Roster::new(7);
+        let old = (0..100).map(|n| roster.add(id(n))).collect::<Vec<_>>();
+        roster.push(40, Candidate { link: LinkId(1), ..VACANT });
+        roster.clear(40);
+        assert_eq!(roster.find(&id(40)), None);
+        assert!(!roster.is_current(old[40]) && roster.is_current(old[41]));
+        assert_eq!(roster.put(40, id(200)), 1);
+        let new = PeerHandle(40, 1);
+        assert_eq!(roster.find(&id(200)), Some(new));
+        roster.push(40, Candidate { link: LinkId(2), ..VACANT });
+        assert_eq!(roster.candidates_of(new).len(), 1);
+        assert!(roster.candidates_of(old[40]).is_empty());
+        for n in (0..100).filter(|n| *n != 40) {
+            assert_eq!(roster.find(&id(n)), Some(old[n as usize]), "{n}");
+        }
+    }
+
+    #[test]
     fn candidates_keep_their_order_in_place_and_beyond() {
         let mut roster = Roster::new(7);
-        let peer = roster.add(id(1));
+        let peer = roster.add(id(1)).0;
         let links = |roster: &Roster| -> Vec<u64> {
             roster.candidates(peer).iter().map(|c| c.link.0).collect()
         };
@@ -197,7 +262,7 @@ mod tests {
     #[test]
     fn preferences_are_kept_by_class_and_size() {
         let mut roster = Roster::new(7);
-        let peer = roster.add(id(1));
+        let peer = roster.add(id(1)).0;
         let (bulk, critical) = (TrafficClass::Bulk, TrafficClass::Critical);
         let (small, large) = (SizeBucket::Small, SizeBucket::Large);
         let now = Timestamp::ZERO;

@@ -37,6 +37,7 @@ impl<M: Machine> Driver<M> {
         let known = shared.directory.get(&peer);
         let (ticket, outcome) = shared.run(|state, now| {
             let core = state.machine.core_mut();
+            let known = known.filter(|handle| core.is_current(*handle));
             let handle = known.or_else(|| core.peer(peer)).ok_or(SendError::NoRoute(peer))?;
             let ticket = core.send_to(handle, payload, options, policy, now)?;
             // Commands run after this, so the receipt is ready before any outcome.

@@ -128,20 +128,23 @@ impl Core {
         }
     }
 
-    /// [`Self::add_peer`] of a peer whose standing is known.
+    /// The handle of a peer whose standing is known, and which is known itself from now on, until it
+    /// had no link for [`bounds::FORGET_AFTER`](crate::bounds::FORGET_AFTER) and nobody spoke of it;
+    /// a day longer when messages were exchanged. `None` when the table is full of peers that may
+    /// not be forgotten.
     pub fn meet(&mut self, id: PeerId, standing: Standing, now: Timestamp) -> Option<PeerHandle> {
         if self.peer(id).is_some() {
             self.set_standing(id, standing, now);
-            return self.peer(id);
+            return self.enter(id, now);
         }
-        let handle = self.add_peer(id)?;
+        let handle = self.enter(id, now)?;
         self.peers[handle.0 as usize].standing = standing;
         Some(handle)
     }
 
     /// Every known peer.
     pub fn peer_ids(&self) -> Vec<PeerId> {
-        self.peers.iter().map(|peer| peer.id).collect()
+        self.peers.iter().filter(|peer| !peer.vacant).map(|peer| peer.id).collect()
     }
 
     /// Whether another device was seen lately that uses the peer's key.
@@ -244,12 +247,7 @@ impl Core {
 
     /// Whether a message of the peer was ever taken, or one to it ever numbered.
     pub fn has_history(&self, id: PeerId) -> bool {
-        self.peer(id).is_some_and(|handle| {
-            let state = &self.peers[handle.0 as usize];
-            state.incoming.iter().any(Option::is_some)
-                || !state.former.is_empty()
-                || state.outgoing.iter().any(|o| o.numbers.end() > 0 || !o.former.is_empty())
-        })
+        self.peer(id).is_some_and(|handle| self.peers[handle.0 as usize].has_history())
     }
 
     /// Sends a body that is not about delivery over a link. Nobody acknowledges it.

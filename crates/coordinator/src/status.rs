@@ -9,7 +9,8 @@ use crate::{Core, LinkUp, SizeBucket, Standing, Tier, TransportMetrics};
 impl Core {
     /// Every peer that was ever known.
     pub fn peers(&self, now: Timestamp) -> Vec<PeerStatus> {
-        self.peers.iter().map(|peer| self.status(peer, now)).collect()
+        let known = self.peers.iter().filter(|peer| !peer.vacant);
+        known.map(|peer| self.status(peer, now)).collect()
     }
 
     fn status(&self, peer: &Peer, now: Timestamp) -> PeerStatus {

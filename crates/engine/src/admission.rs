@@ -147,6 +147,12 @@ impl Admission {
         }
     }
 
+    /// Whether somebody admitted it while the node ran, or before. Those that the config allows may
+    /// never come.
+    pub(crate) fn is_friend(&self, peer: PeerId) -> bool {
+        self.decisions.get(&peer) == Some(&Decision::Admitted)
+    }
+
     /// Whether somebody admitted or blocked it by its key.
     pub(crate) fn is_named(&self, peer: PeerId) -> bool {
         self.decisions.contains_key(&peer)

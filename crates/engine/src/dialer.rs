@@ -177,6 +177,12 @@ impl Dialer {
         }
     }
 
+    /// Whether the config or an invitation names a place of the peer.
+    pub(crate) fn has_fixed(&self, peer: PeerId) -> bool {
+        let fixed = |key: &Key| self.targets.get(key).is_some_and(|t| t.is_fixed() && !t.withdrawn);
+        TransportType::ALL.into_iter().any(|kind| self.keys_to(peer, kind).iter().any(fixed))
+    }
+
     fn forget_oldest(&mut self) -> bool {
         let idle =
             self.targets.iter().filter(|(_, t)| t.link.is_none() && !t.dialling && !t.is_fixed());

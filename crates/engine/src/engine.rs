@@ -87,6 +87,21 @@ impl Engine {
         if standing == Standing::Blocked {
             self.dialer.withdraw_peer(peer);
         }
+        self.pin(peer, now);
+    }
+
+    /// A peer that was admitted by name, or whose place is written down, is not forgotten.
+    fn pin(&mut self, peer: PeerId, now: Timestamp) {
+        let standing = self.admission.standing(peer);
+        let friend = self.admission.is_friend(peer) || self.dialer.has_fixed(peer);
+        if friend && standing != Standing::Blocked {
+            // In a full table it stays unknown until it links and there is room.
+            if self.core.meet(peer, standing, now).is_some() {
+                self.core.add_peer(peer, now);
+            }
+        } else {
+            self.core.release_peer(peer, now);
+        }
     }
 
     /// What a peer may do, known or not.
@@ -101,13 +116,9 @@ impl Engine {
     }
 
     /// A peer is no longer to be reached at an address that the config or an invitation named.
-    pub fn withdrawn(&mut self, target: &ConnectTarget) {
+    pub fn withdrawn(&mut self, target: &ConnectTarget, now: Timestamp) {
         self.dialer.withdraw(target);
-    }
-
-    /// Nothing is to be known of where a peer may be reached.
-    pub fn withdraw_peer(&mut self, peer: PeerId) {
-        self.dialer.withdraw_peer(peer);
+        self.pin(target.peer, now);
     }
 
     /// Makes an invitation that admits whoever proves its secret.
@@ -306,7 +317,11 @@ impl Machine for Engine {
         let peer = hint.target.peer;
         // A full table refuses newcomers; the dial would fail on it later.
         if self.core.meet(peer, self.admission.standing(peer), now).is_some() {
+            let fixed = hint.source == HintSource::Static;
             self.dialer.discovered(hint, now);
+            if fixed {
+                self.core.add_peer(peer, now);
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bitcraps_coordinator::{Driver, Machine, Notice, Standing};
+use bitcraps_coordinator::{Driver, Notice, Standing};
 use bitcraps_engine::{
     AdmissionConfig, AdmissionMode, Decision, Engine, Grant, InvitationName, MAX_USES, Redemption,
     TooManyDecisions, TooManyInvitations, TooManyJoins,
@@ -212,9 +212,6 @@ impl Ledger {
             if let Err(error) = engine.decide(*peer, known.decision, now) {
                 tracing::error!(peer = %peer.short(), %error, "a decision is not in force");
             }
-            if known.decision == Some(Decision::Admitted) {
-                engine.core_mut().add_peer(*peer);
-            }
         }
         for known in &self.book.invitations {
             let left = Duration::from_secs(known.expires.saturating_sub(wall));
@@ -280,9 +277,9 @@ struct JoinGuard<'a> {
 
 impl Drop for JoinGuard<'_> {
     fn drop(&mut self) {
-        self.driver.with(|engine, _| {
+        self.driver.with(|engine, now| {
             engine.end_join(self.inviter);
-            self.targets.iter().for_each(|target| engine.withdrawn(target));
+            self.targets.iter().for_each(|target| engine.withdrawn(target, now));
         });
     }
 }
@@ -355,7 +352,7 @@ impl Node {
         changed.await?;
         self.with(|engine, now| {
             for target in known.iter().flat_map(|known| places(peer, known)) {
-                engine.withdrawn(&target);
+                engine.withdrawn(&target, now);
             }
             engine.decide(peer, None, now)
         })?;

@@ -285,7 +285,7 @@ impl Node {
             apply(new, &mut coordination);
             core.reconfigure(coordination);
             engine.set_admission(new.admission_rules(), now);
-            before.difference(&after).for_each(|target| engine.withdrawn(target));
+            before.difference(&after).for_each(|target| engine.withdrawn(target, now));
             for target in after {
                 engine.discovered(Hint { target, source: HintSource::Static }, now);
             }
@@ -324,6 +324,7 @@ fn apply(config: &Config, coordination: &mut coordinator::Config) {
     coordination.default_policy = transport.default_policy.into();
     coordination.energy_aware = transport.energy_aware_mode;
     coordination.auto_failover = transport.auto_failover_enabled;
+    coordination.peers = config.admission().max_peers;
     let strangers = config.admission().stranger_bytes_per_second;
     coordination.stranger_bytes_per_second = strangers;
     for kind in TransportType::ALL {

@@ -46,6 +46,9 @@ impl Core {
         if self.shut_down {
             return Err(SendError::ShutDown);
         }
+        if !self.roster.is_current(handle) {
+            return Err(SendError::Forgotten);
+        }
         let state = &self.peers[peer as usize];
         if state.standing != Standing::Admitted {
             return Err(SendError::NotAdmitted(state.id));

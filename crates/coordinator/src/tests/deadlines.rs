@@ -19,7 +19,7 @@ fn tried(pair: &Pair, wires: &[usize]) -> Vec<TriedLink> {
 fn a_message_that_never_left_expires_at_its_deadline() {
     for class in TrafficClass::ALL {
         let mut pair = Pair::apart([config(1), config(2)], &[]);
-        pair.nodes[0].core.add_peer(pair.id(1));
+        pair.nodes[0].core.add_peer(pair.id(1), pair.now);
         let sent = pair.now;
         let ticket = pair.send(0, "x", SendOptions::new(class));
         pair.drive_for(default_deadline(class) + ms(1_000));
@@ -54,7 +54,7 @@ fn a_message_of_which_only_a_part_left_expires() {
 #[test]
 fn the_head_of_a_queue_makes_way_when_it_expires() {
     let mut pair = Pair::apart([config(1), config(2)], &[Profile::wifi(ms(3))]);
-    pair.nodes[0].core.add_peer(pair.id(1));
+    pair.nodes[0].core.add_peer(pair.id(1), pair.now);
     pair.with(1, |core, now| core.attach(10, now));
     let short = pair.send(0, "short", SendOptions::new(TrafficClass::Background).deadline(ms(10)));
     let long = pair.send(0, "long", SendOptions::new(TrafficClass::Background));

@@ -143,7 +143,7 @@ fn an_end_that_got_data_but_not_our_hello_is_answered() {
 #[test]
 fn data_waits_for_the_greeting_at_both_ends() {
     let mut pair = apart(Profile::wifi(ms(1)));
-    pair.nodes[0].core.add_peer(pair.id(1));
+    pair.nodes[0].core.add_peer(pair.id(1), pair.now);
     pair.up_at(0, 0);
     pair.send(0, "x", SendOptions::new(TrafficClass::Background));
     pair.drive_for(ms(300));

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::pair::{Pair, Profile, config, is_data, ms};
 use crate::command::CloseReason;
-use crate::{LinkUp, Outcome, SendOptions};
+use crate::{Config, LinkUp, Outcome, SendOptions};
 
 /// A frame to side 0 with nothing in it.
 fn to_zero(body: Body) -> Frame {
@@ -216,15 +216,16 @@ fn an_answer_to_no_probe_is_counted() {
 #[test]
 fn peers_that_only_talk_of_themselves_do_not_crowd_out_others() {
     let mut pair = Pair::new(&[Profile::wifi(ms(3))]);
+    let now = pair.now;
     let core = &mut pair.nodes[0].core;
     let mut added = 0;
     for i in 0..10_000u32 {
         let mut key = [7; 32];
         key[..4].copy_from_slice(&i.to_be_bytes());
-        added += u32::from(core.add_peer(PeerId::from_bytes(key)).is_some());
+        added += u32::from(core.add_peer(PeerId::from_bytes(key), now).is_some());
     }
     assert_eq!(added, 10_000);
-    assert!(core.add_peer(core.config().local).is_none());
+    assert!(core.add_peer(core.config().local, now).is_none());
     let ticket = pair.send(0, "x", SendOptions::new(TrafficClass::Critical));
     pair.drive_for(ms(10));
     assert!(matches!(pair.outcome(0, ticket), Some(Outcome::Delivered { .. })));
@@ -232,15 +233,16 @@ fn peers_that_only_talk_of_themselves_do_not_crowd_out_others() {
 
 #[test]
 fn a_full_table_of_peers_refuses_new_ones_and_serves_those_it_has() {
-    let mut pair = Pair::apart([config(1), config(2)], &[Profile::wifi(ms(3))]);
-    pair.nodes[0].core.most_peers = 2;
-    pair.nodes[0].core.add_peer(PeerId::from_bytes([8; 32]));
+    let near = Config { peers: 2, ..config(1) };
+    let mut pair = Pair::apart([near, config(2)], &[Profile::wifi(ms(3))]);
+    let now = pair.now;
+    pair.nodes[0].core.add_peer(PeerId::from_bytes([8; 32]), now);
     (0..2).for_each(|side| pair.with(side, |core, now| core.attach(10, now)));
     pair.up(0);
     pair.drive_for(ms(50));
     let core = &mut pair.nodes[0].core;
-    assert!(core.add_peer(PeerId::from_bytes([9; 32])).is_none());
-    assert!(core.add_peer(PeerId::from_bytes([8; 32])).is_some(), "known already");
+    assert!(core.add_peer(PeerId::from_bytes([9; 32]), now).is_none());
+    assert!(core.add_peer(PeerId::from_bytes([8; 32]), now).is_some(), "known already");
     let profile = Profile::wifi(ms(3));
     let (peer, link) = (PeerId::from_bytes([9; 32]), LinkId(99));
     let facts =

@@ -7,6 +7,7 @@ mod copies;
 mod custody;
 mod deadlines;
 mod failover;
+mod forgetting;
 mod fragments;
 mod greeting;
 mod happy;

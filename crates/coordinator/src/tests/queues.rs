@@ -15,7 +15,7 @@ fn delivered(pair: &Pair, ticket: Ticket) -> bool {
 /// Side 0 knows side 1, and no link is up.
 fn waiting(profiles: &[Profile]) -> Pair {
     let mut pair = Pair::apart([config(1), config(2)], profiles);
-    pair.nodes[0].core.add_peer(pair.id(1));
+    pair.nodes[0].core.add_peer(pair.id(1), pair.now);
     pair.with(1, |core, now| core.attach(ROOM, now));
     pair
 }

@@ -356,7 +356,7 @@ fn the_blocked_are_neither_dialled_nor_let_in() {
 fn a_withdrawn_address_is_forgotten_when_its_dial_has_ended() {
     let mut two = Two::apart();
     two.engines[0].discovered(hint(1, HintSource::Static), two.now);
-    two.engines[0].withdrawn(&target(1));
+    two.engines[0].withdrawn(&target(1), two.now);
     assert_eq!(two.engines[0].targets(two.now).len(), 1, "it is being dialled");
     two.engines[0].connected(&target(1), None, two.now);
     assert_eq!(two.engines[0].targets(two.now), []);

@@ -7,10 +7,11 @@ use std::time::Duration;
 use bitcraps_types::{PeerId, Ratio};
 
 use super::limits::{
-    ANOMALY_MULTIPLIER, CONNECTION_TIMEOUT, DISCOVERY_PORT, HEALTH_CHECK_INTERVAL, Limits,
-    MAX_ADDRESSES, MAX_DIAMETER, MAX_INTERFACE_NAME, MAX_INTERFACES, MAX_INTERNET_ADDRESSES,
-    MAX_INTERNET_LISTEN, MAX_LISTED, MAX_LOG_FILTER, MAX_NAME, MAX_PACKET_SIZE, MAX_PEERS,
-    MAX_RELAYS, MAX_SOCKET_PATH, PORT, RATIO, STORE_BYTES, STRANGER_BYTES, STRANGER_LINKS,
+    ANOMALY_MULTIPLIER, CONNECTION_TIMEOUT, DISCOVERY_PORT, HEALTH_CHECK_INTERVAL, KNOWN_PEERS,
+    Limits, MAX_ADDRESSES, MAX_DIAMETER, MAX_INTERFACE_NAME, MAX_INTERFACES,
+    MAX_INTERNET_ADDRESSES, MAX_INTERNET_LISTEN, MAX_LISTED, MAX_LOG_FILTER, MAX_NAME,
+    MAX_PACKET_SIZE, MAX_PEERS, MAX_RELAYS, MAX_SOCKET_PATH, PORT, RATIO, STORE_BYTES,
+    STRANGER_BYTES, STRANGER_LINKS,
 };
 use super::raw::{
     RawAdmission, RawBounds, RawConfig, RawInternetLinks, RawLan, RawLog, RawNetworkMonitor,
@@ -322,6 +323,7 @@ impl Check<'_> {
             mode: raw.mode,
             allow: self.listed("admission.allow", &raw.allow)?,
             block: self.listed("admission.block", &raw.block)?,
+            max_peers: self.number("admission.max_peers", raw.max_peers, KNOWN_PEERS)?,
             stranger_links: self.number(
                 "admission.stranger_links",
                 raw.stranger_links,

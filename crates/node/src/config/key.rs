@@ -61,6 +61,7 @@ pub(super) const KEYS: &[Key] = &[
     live("admission.mode"),
     live("admission.allow"),
     live("admission.block"),
+    live("admission.max_peers"),
     live("admission.stranger_links"),
     live("admission.stranger_bytes_per_second"),
     restart("store.enabled"),

@@ -41,6 +41,8 @@ pub(super) const PORT: Limits<i64> = limits(0, 65535);
 /// Every node listens at the same one, so it cannot be any.
 pub(super) const DISCOVERY_PORT: Limits<i64> = limits(1, 65535);
 
+/// Peers in memory: from a table of players to a city.
+pub(super) const KNOWN_PEERS: Limits<i64> = limits(64, 1 << 20);
 /// Links of strangers at once: from one, to all that a LAN holds.
 pub(super) const STRANGER_LINKS: Limits<i64> = limits(1, 512);
 /// In bytes a second: from a greeting now and then, to what a fast network carries.

@@ -4,9 +4,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::limits::{
-    ANOMALY_MULTIPLIER, CONNECTION_TIMEOUT, DISCOVERY_PORT, HEALTH_CHECK_INTERVAL, MAX_ADDRESSES,
-    MAX_DIAMETER, MAX_INTERFACES, MAX_INTERNET_ADDRESSES, MAX_INTERNET_LISTEN, MAX_LISTED,
-    MAX_PACKET_SIZE, MAX_PEERS, MAX_RELAYS, PORT, RATIO, STORE_BYTES, STRANGER_BYTES,
+    ANOMALY_MULTIPLIER, CONNECTION_TIMEOUT, DISCOVERY_PORT, HEALTH_CHECK_INTERVAL, KNOWN_PEERS,
+    MAX_ADDRESSES, MAX_DIAMETER, MAX_INTERFACES, MAX_INTERNET_ADDRESSES, MAX_INTERNET_LISTEN,
+    MAX_LISTED, MAX_PACKET_SIZE, MAX_PEERS, MAX_RELAYS, PORT, RATIO, STORE_BYTES, STRANGER_BYTES,
     STRANGER_LINKS,
 };
 use super::sections::{LogFormat, Mode, Policy};
@@ -265,6 +265,9 @@ pub(super) struct RawAdmission {
     /// Peer ids that are refused, whatever else admits them.
     #[schemars(length(max = MAX_LISTED))]
     pub(super) block: Vec<String>,
+    /// Peers known at once, with a link or without; those that nobody named give way.
+    #[schemars(range(min = KNOWN_PEERS.min, max = KNOWN_PEERS.max))]
+    pub(super) max_peers: i64,
     /// Links of peers at once that are not admitted.
     #[schemars(range(min = STRANGER_LINKS.min, max = STRANGER_LINKS.max))]
     pub(super) stranger_links: i64,
@@ -279,6 +282,7 @@ impl Default for RawAdmission {
             mode: Mode::Open,
             allow: Vec::new(),
             block: Vec::new(),
+            max_peers: 65_536,
             stranger_links: 64,
             stranger_bytes_per_second: 262_144,
         }

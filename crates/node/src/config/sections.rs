@@ -176,6 +176,9 @@ pub struct AdmissionSettings {
     pub allow: BTreeSet<PeerId>,
     /// Refused, whatever else admits them; at most 4,096.
     pub block: BTreeSet<PeerId>,
+    /// Peers known at once, 64 to 1,048,576: about 3 KiB of memory each, and what is exchanged with
+    /// them.
+    pub max_peers: usize,
     /// Links of strangers at once, 1 to 512. Below 60, one who is about to prove an invitation may
     /// be displaced by a crowd of others.
     pub stranger_links: usize,

@@ -232,6 +232,7 @@ fn every_number_has_two_sides() {
         table.push((format!("lan.{name}"), row));
     }
     for (name, row) in [
+        ("max_peers", ("64", "1048576", "63", "1048577", "64 to 1048576")),
         ("stranger_links", ("1", "512", "0", "513", "1 to 512")),
         (
             "stranger_bytes_per_second",
@@ -594,6 +595,7 @@ prior = 0.5
 mode = "allow_list"
 allow = ["{PEER}"]
 block = ["{0:064x}"]
+max_peers = 64
 stranger_links = 100
 stranger_bytes_per_second = 5000
 [store]
@@ -658,6 +660,7 @@ format = "json"
             mode: Mode::AllowList,
             allow: [PEER.parse().unwrap()].into(),
             block: [format!("{:064x}", 5).parse().unwrap()].into(),
+            max_peers: 64,
             stranger_links: 100,
             stranger_bytes_per_second: 5_000,
         }
