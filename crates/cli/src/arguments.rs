@@ -3,10 +3,9 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
-#[cfg(feature = "internet")]
-use crate::demo;
 use crate::{
-    analyze, configuration, invite, keygen, links, manual, outbox, peers, ping, run, send, status,
+    analyze, configuration, demo, invite, keygen, links, manual, outbox, peers, ping, run, send,
+    status,
 };
 
 /// What every command returns, for the end of its help.
@@ -36,7 +35,6 @@ pub(crate) enum Verb {
     /// Run a node until it is interrupted; SIGHUP reloads its configuration
     Run(run::Run),
     /// See nodes talk over encrypted loopback sockets, lose links and lose no message
-    #[cfg(feature = "internet")]
     Demo(demo::DemoArgs),
     /// Show the running node; the exit code is its health
     ///

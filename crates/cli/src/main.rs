@@ -7,7 +7,6 @@ mod arguments;
 mod configuration;
 mod console;
 mod context;
-#[cfg(feature = "internet")]
 mod demo;
 mod failure;
 mod grid;
@@ -47,7 +46,6 @@ fn main() -> ExitCode {
         }
     };
     let Arguments { config, socket, verb } = arguments;
-    #[cfg(feature = "internet")]
     if let Verb::Demo(demo) = verb {
         return match log::start_from_environment().and_then(|()| runtime()) {
             Ok(runtime) => runtime.block_on(demo::run(demo)),

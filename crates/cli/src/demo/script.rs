@@ -45,15 +45,14 @@ pub(super) async fn run(
     let mut round = 0u32;
     while fits(end, BEFORE + HOLE + REST) {
         let (from, to) = pair(&mut rng, table.near());
-        let happened = match round {
+        match round {
             5 if fits(end, TROUBLE * 2) => flap(&table, &sender, &acts, from, to).await,
             11 if fits(end, TROUBLE * 2) => lossy(&table, &sender, &acts, from, to).await,
-            14 if fits(end, AWAY * 3) => restart(&table, &acts, from).await,
-            17 if fits(end, AWAY * 3) => relay_restart(&table, &acts).await,
+            16 if fits(end, AWAY * 3) => restart(&table, &acts, from).await,
+            20 if fits(end, AWAY * 4) => relay_restart(&table, &acts).await,
             _ => black_hole(&table, &ledger, &sender, &acts, from, to).await,
-        };
-        // A pair may use a link that has no wire.
-        round += u32::from(happened);
+        }
+        round += 1;
     }
 }
 
@@ -114,9 +113,9 @@ async fn black_hole(
     acts: &mpsc::UnboundedSender<Act>,
     from: usize,
     to: usize,
-) -> bool {
+) {
     dice(sender, from, to, BEFORE, None).await;
-    let Some(carrier) = wire_in_use(table, from, to) else { return false };
+    let Some(carrier) = wire_in_use(table, from, to) else { return };
     table.lose(carrier, 1_000);
     let event = ledger.onset(BootClock.now());
     dice(sender, from, to, HOLE, Some(event)).await;
@@ -127,7 +126,6 @@ async fn black_hole(
     };
     tell(acts, format!("node {from} -> {to}: the link in use went silent; {outcome}"));
     sleep(REST).await;
-    true
 }
 
 /// A wire comes and goes at 10 Hz.
@@ -137,9 +135,9 @@ async fn flap(
     acts: &mpsc::UnboundedSender<Act>,
     from: usize,
     to: usize,
-) -> bool {
+) {
     dice(sender, from, to, BEFORE, None).await;
-    let Some(carrier) = wire_in_use(table, from, to) else { return false };
+    let Some(carrier) = wire_in_use(table, from, to) else { return };
     tell(acts, format!("node {from} -> {to}: the link in use flaps at 10 Hz for 2 s"));
     let flapping = async {
         for _ in 0..TROUBLE.as_millis() / (2 * HALF_FLAP.as_millis()) {
@@ -150,7 +148,6 @@ async fn flap(
         }
     };
     tokio::join!(flapping, dice(sender, from, to, TROUBLE, None));
-    true
 }
 
 /// A wire loses every fifth datagram.
@@ -160,18 +157,17 @@ async fn lossy(
     acts: &mpsc::UnboundedSender<Act>,
     from: usize,
     to: usize,
-) -> bool {
+) {
     dice(sender, from, to, BEFORE, None).await;
-    let Some(carrier) = wire_in_use(table, from, to) else { return false };
+    let Some(carrier) = wire_in_use(table, from, to) else { return };
     tell(acts, format!("node {from} -> {to}: the link in use loses 20 % for 2 s"));
     table.lose(carrier, 200);
     dice(sender, from, to, TROUBLE, None).await;
     table.lose(carrier, 0);
-    true
 }
 
 /// A node dies without a word and comes back in a new incarnation.
-async fn restart(table: &Table, acts: &mpsc::UnboundedSender<Act>, index: usize) -> bool {
+async fn restart(table: &Table, acts: &mpsc::UnboundedSender<Act>, index: usize) {
     tell(acts, format!("node {index} is killed"));
     table.kill(index).await;
     sleep(AWAY).await;
@@ -179,11 +175,10 @@ async fn restart(table: &Table, acts: &mpsc::UnboundedSender<Act>, index: usize)
         Ok(()) => tell(acts, format!("node {index} is back in a new incarnation")),
         Err(error) => tell(acts, format!("node {index} does not start again: {error}")),
     }
-    true
 }
 
 /// The relay dies and comes back; meanwhile nothing reaches the far node.
-async fn relay_restart(table: &Table, acts: &mpsc::UnboundedSender<Act>) -> bool {
+async fn relay_restart(table: &Table, acts: &mpsc::UnboundedSender<Act>) {
     tell(acts, "the relay is killed".to_owned());
     table.kill_relay().await;
     sleep(AWAY).await;
@@ -191,5 +186,4 @@ async fn relay_restart(table: &Table, acts: &mpsc::UnboundedSender<Act>) -> bool
         Ok(()) => tell(acts, "the relay is back".to_owned()),
         Err(error) => tell(acts, format!("the relay does not start again: {error}")),
     }
-    true
 }
