@@ -15,8 +15,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bitcraps_node::StartNodeError;
-use bitcraps_node::{transport_inet, transport_wifi};
-use bitcraps_types::{Medium, TransportType};
+use bitcraps_node::transport_wifi::ConfigError;
+use bitcraps_types::Medium;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
@@ -36,8 +36,7 @@ const FRAME: Duration = Duration::from_millis(250);
 /// Arguments of `bitcraps demo`.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct DemoArgs {
-    /// Nodes, 2 to 40; every pair is linked twice over the LAN, over the internet transport and over
-    /// emulated Bluetooth, and the last node through a relay only
+    /// Nodes, 2 to 40; every pair is linked twice over the LAN and once over emulated Bluetooth
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(2..=40))]
     nodes: u64,
     /// How long the traffic lasts, 5 to 600
@@ -79,13 +78,7 @@ enum DemoError {
     #[error(transparent)]
     Node(#[from] StartNodeError),
     #[error("local network: {0}")]
-    Lan(transport_wifi::ConfigError),
-    #[error("internet: {0}")]
-    Internet(transport_inet::ConfigError),
-    #[error("internet: {0}")]
-    Address(transport_inet::AddressError),
-    #[error("relay: {0}")]
-    Relay(#[from] transport_inet::RelayServerError),
+    Lan(ConfigError),
     #[error("no socket for a wire on loopback: {0}")]
     Wire(std::io::Error),
     #[error("after {after:?} only {ready} of {wanted} links were up")]
@@ -133,9 +126,8 @@ async fn play(args: &DemoArgs, view: &mut View) -> Result<Report, DemoError> {
     let count = args.nodes as usize;
     let ledger = Arc::new(Ledger::default());
     view.say(&format!(
-        "{count} nodes on loopback; each pair has two LAN links (QUIC, 127.0.0.x), an internet link \
-         (iroh) and a Bluetooth link (emulated).{}",
-        if count > 2 { " The last node is reached through the relay only." } else { "" }
+        "{count} nodes on loopback; each pair has two LAN links (QUIC, 127.0.0.x) and a Bluetooth \
+         link (emulated)."
     ));
     let table = Table::set(count, args.seed, Arc::clone(&ledger), switches).await?;
     let table = Arc::new(table);
@@ -174,9 +166,10 @@ async fn play(args: &DemoArgs, view: &mut View) -> Result<Report, DemoError> {
 
 /// Waits until every pair has all its links.
 async fn gather(table: &Table) -> Result<(), DemoError> {
-    let wanted = table.links();
+    let count = table.len();
+    let wanted = count * (count - 1) * (table::PATHS + 1);
     let ready = || -> usize {
-        let nodes = (0..table.len()).filter_map(|index| table.node(index));
+        let nodes = (0..count).filter_map(|index| table.node(index));
         nodes
             .flat_map(|(node, _)| node.peers())
             .map(|peer| peer.links.iter().filter(|l| l.ready).count())
@@ -206,9 +199,9 @@ async fn drain(table: &Table, ledger: &Ledger) {
 /// What each family of links did, over all nodes that run at the end.
 fn transports(table: &Table) -> BTreeMap<String, TransportReport> {
     let mut sums = BTreeMap::new();
-    for transport in TransportType::ALL {
+    for transport in script::REPORTED {
         let medium = match transport {
-            TransportType::Bluetooth => Medium::Emulated,
+            bitcraps_types::TransportType::Bluetooth => Medium::Emulated,
             _ => Medium::Loopback,
         };
         let mut sum = TransportReport { requests: 0, bytes: 0, medium };

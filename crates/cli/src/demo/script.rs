@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use bitcraps_node::BootClock;
 use bitcraps_node::coordinator::GamePacketType;
+use bitcraps_types::TransportType;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -32,7 +33,7 @@ pub(super) struct Act {
 }
 
 /// Faults until `end`, drawn from `seed`: black holes of the link in use all the time; flapping,
-/// 20 % loss, a node killed and restarted, and the relay likewise, once each in between.
+/// 20 % loss, and a node killed and restarted once each in between.
 pub(super) async fn run(
     table: Arc<Table>,
     ledger: Arc<Ledger>,
@@ -44,12 +45,11 @@ pub(super) async fn run(
     let mut rng = fastrand::Rng::with_seed(seed ^ 0xfa17);
     let mut round = 0u32;
     while fits(end, BEFORE + HOLE + REST) {
-        let (from, to) = pair(&mut rng, table.near());
+        let (from, to) = pair(&mut rng, table.len());
         match round {
             5 if fits(end, TROUBLE * 2) => flap(&table, &sender, &acts, from, to).await,
             11 if fits(end, TROUBLE * 2) => lossy(&table, &sender, &acts, from, to).await,
             16 if fits(end, AWAY * 3) => restart(&table, &acts, from).await,
-            20 if fits(end, AWAY * 4) => relay_restart(&table, &acts).await,
             _ => black_hole(&table, &ledger, &sender, &acts, from, to).await,
         }
         round += 1;
@@ -83,7 +83,7 @@ fn wire_in_use(table: &Table, from: usize, to: usize) -> Option<Carrier> {
     let last =
         decisions.iter().rev().find(|d| d.packet.policy == GamePacketType::DiceRoll.policy())?;
     let (carrier, other) = table.carrier(from, last.chosen)?;
-    (other == to && matches!(carrier, Carrier::Wire { .. })).then_some(carrier)
+    (other == to && carrier != Carrier::Radio).then_some(carrier)
 }
 
 /// Close play between two nodes: dice, and now and then a bet that travels in a single copy, so
@@ -171,19 +171,15 @@ async fn restart(table: &Table, acts: &mpsc::UnboundedSender<Act>, index: usize)
     tell(acts, format!("node {index} is killed"));
     table.kill(index).await;
     sleep(AWAY).await;
-    match table.start(index).await.and_then(|()| table.introduce(index)) {
-        Ok(()) => tell(acts, format!("node {index} is back in a new incarnation")),
+    match table.start(index).await {
+        Ok(()) => {
+            table.introduce(index);
+            tell(acts, format!("node {index} is back in a new incarnation"));
+        }
         Err(error) => tell(acts, format!("node {index} does not start again: {error}")),
     }
 }
 
-/// The relay dies and comes back; meanwhile nothing reaches the far node.
-async fn relay_restart(table: &Table, acts: &mpsc::UnboundedSender<Act>) {
-    tell(acts, "the relay is killed".to_owned());
-    table.kill_relay().await;
-    sleep(AWAY).await;
-    match table.start_relay().await {
-        Ok(()) => tell(acts, "the relay is back".to_owned()),
-        Err(error) => tell(acts, format!("the relay does not start again: {error}")),
-    }
-}
+/// Families of links that the report speaks of.
+pub(super) const REPORTED: [TransportType; 2] =
+    [TransportType::Bluetooth, TransportType::WiFiDirect];

@@ -1,14 +1,10 @@
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bitcraps_node::coordinator::{Delivery, Machine as _};
 use bitcraps_node::engine::DialerConfig;
 use bitcraps_node::transport_api::{Address, ConnectTarget, Hint, HintSource, Transport};
-use bitcraps_node::transport_inet::{
-    Identity as InternetIdentity, InetConfig, InetTransport, PeerAddress, Relay, RelayServer,
-    RelayServerConfig,
-};
 use bitcraps_node::transport_wifi::{Identity as LinkIdentity, WifiConfig, WifiTransport};
 use bitcraps_node::{BootClock, Identity, Node};
 use bitcraps_sim::radio::Ether;
@@ -28,8 +24,6 @@ struct Place {
     epoch: u64,
     /// Where its LAN transport listens, once known.
     listen: [SocketAddr; PATHS],
-    /// Where its internet transport listens, once known.
-    internet: SocketAddr,
     running: Option<Running>,
 }
 
@@ -38,16 +32,9 @@ struct Running {
     collector: JoinHandle<()>,
 }
 
-/// The nodes of the demo, the wires between them, the air around them and the relay above them.
-///
-/// The last of more than two nodes is far away: it has neither wires nor radio, and no path to
-/// another but through the relay.
+/// The nodes of the demo, the wires between them and the air around them.
 pub(super) struct Table {
     places: Vec<Mutex<Place>>,
-    relay: Relay,
-    /// Absent while it is down.
-    relay_server: tokio::sync::Mutex<Option<RelayServer>>,
-    relay_at: SocketAddr,
     /// By (dialling node, listening node, path).
     wires: BTreeMap<(usize, usize, usize), Forwarder>,
     air: Ether,
@@ -60,12 +47,6 @@ pub(super) struct Table {
 pub(super) enum Carrier {
     Wire { dialler: usize, listener: usize, path: usize },
     Radio,
-    Internet,
-}
-
-/// Which of `count` nodes is far away.
-fn far(count: usize) -> Option<usize> {
-    (count > 2).then_some(count - 1)
 }
 
 /// Payload of a message with `tag`: recognisable, and every byte can be checked.
@@ -90,10 +71,6 @@ impl Table {
         switches: Switches,
     ) -> Result<Self, DemoError> {
         let mut rng = fastrand::Rng::with_seed(seed);
-        let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let relay_server = RelayServer::start(RelayServerConfig::new(anywhere)).await?;
-        let relay = relay_server.relay().clone();
-        let relay_at = relay_server.local_address();
         let places = (0..count).map(|index| {
             let mut key = [0; 32];
             rng.fill(&mut key);
@@ -102,24 +79,15 @@ impl Table {
             let listen = std::array::from_fn(|path| {
                 SocketAddr::from((Ipv4Addr::new(127, 0, 0, host(path)), 0))
             });
-            // No way leads from one family of addresses to the other.
-            let internet = match far(count) {
-                Some(far) if far == index => SocketAddr::from((Ipv6Addr::LOCALHOST, 0)),
-                _ => anywhere,
-            };
             Mutex::new(Place {
                 identity: Identity::from_seed(&key),
                 epoch: 0,
                 listen,
-                internet,
                 running: None,
             })
         });
         let mut table = Self {
             places: places.collect(),
-            relay,
-            relay_server: tokio::sync::Mutex::new(Some(relay_server)),
-            relay_at,
             wires: BTreeMap::new(),
             air: Ether::bluetooth_le(seed),
             ledger,
@@ -128,8 +96,8 @@ impl Table {
         for index in 0..count {
             table.start(index).await?;
         }
-        for dialler in 0..table.near() {
-            for listener in 0..table.near() {
+        for dialler in 0..count {
+            for listener in 0..count {
                 if table.id(dialler) < table.id(listener) {
                     for path in 0..PATHS {
                         let to = table.place(listener).listen[path];
@@ -140,7 +108,7 @@ impl Table {
                 }
             }
         }
-        (0..count).try_for_each(|index| table.introduce(index))?;
+        (0..count).for_each(|index| table.introduce(index));
         Ok(table)
     }
 
@@ -150,17 +118,6 @@ impl Table {
 
     pub(super) fn len(&self) -> usize {
         self.places.len()
-    }
-
-    /// Nodes with wires and radio: the first so many.
-    pub(super) fn near(&self) -> usize {
-        far(self.len()).unwrap_or(self.len())
-    }
-
-    /// Links that all nodes together have when every pair has all of its own, counted at both ends.
-    pub(super) fn links(&self) -> usize {
-        let (all, near) = (self.len(), self.near());
-        all * (all - 1) + near * (near - 1) * (PATHS + 1)
     }
 
     pub(super) fn id(&self, index: usize) -> PeerId {
@@ -182,26 +139,17 @@ impl Table {
 
     /// Starts a node in its next incarnation.
     pub(super) async fn start(&self, index: usize) -> Result<(), DemoError> {
-        let (key, peer, epoch, listen, internet, builder) = {
+        let (key, peer, epoch, listen, builder) = {
             let mut place = self.place(index);
             place.epoch += 1;
             let builder = Node::builder(&place.identity, Epoch(place.epoch));
-            let key = place.identity.signing_key().clone();
-            let peer = place.identity.peer_id();
-            (key, peer, place.epoch, place.listen, place.internet, builder)
+            let key = LinkIdentity::from(place.identity.signing_key().clone());
+            (key, place.identity.peer_id(), place.epoch, place.listen, builder)
         };
-        let mut config = InetConfig::new(vec![internet]);
-        config.relays = vec![self.relay.clone()];
-        let internet = InetTransport::new(config, InternetIdentity::from(key.clone()));
-        let internet = Arc::new(internet.map_err(DemoError::Internet)?);
-        let lan = WifiTransport::new(WifiConfig::new(listen.to_vec()), LinkIdentity::from(key));
+        let lan = WifiTransport::new(WifiConfig::new(listen.to_vec()), key);
         let lan = Arc::new(lan.map_err(DemoError::Lan)?);
+        let radio: Arc<dyn Transport> = Arc::new(self.air.radio(peer));
         let switches = self.switches;
-        let mut builder = builder.transport(Arc::clone(&internet) as _);
-        if index < self.near() {
-            let radio: Arc<dyn Transport> = Arc::new(self.air.radio(peer));
-            builder = builder.transport(Arc::clone(&lan) as _).transport(radio);
-        }
         let node = builder
             .configure(|config| {
                 config.deduplicate = switches.deduplicate;
@@ -209,6 +157,8 @@ impl Table {
                 config.resend = switches.resend;
             })
             .dialer(DialerConfig::default())
+            .transport(Arc::clone(&lan) as _)
+            .transport(radio)
             .start()
             .await?;
         let node = Arc::new(node);
@@ -228,17 +178,14 @@ impl Table {
         for (listen, bound) in place.listen.iter_mut().zip(addresses) {
             *listen = bound;
         }
-        if let Some(bound) = internet.local_addresses().first() {
-            place.internet = *bound;
-        }
         debug_assert_eq!(place.epoch, epoch, "one start at a time");
         place.running = Some(Running { node, collector });
         Ok(())
     }
 
     /// Tells a node where those peers are that it dials: the smaller key of a pair dials.
-    pub(super) fn introduce(&self, index: usize) -> Result<(), DemoError> {
-        let Some((node, _)) = self.node(index) else { return Ok(()) };
+    pub(super) fn introduce(&self, index: usize) {
+        let Some((node, _)) = self.node(index) else { return };
         let listen = self.place(index).listen;
         for other in 0..self.len() {
             let peer = self.id(other);
@@ -254,10 +201,6 @@ impl Table {
                 }
             }
             if node.id() < peer {
-                let address = Address::new(self.internet_address(index, other)?.to_string());
-                targets.push((TransportType::Internet, address, None));
-            }
-            if node.id() < peer && index.max(other) < self.near() {
                 targets.push((TransportType::Bluetooth, self.air.address_of(peer), None));
             }
             for (transport, address, via) in targets {
@@ -266,28 +209,6 @@ impl Table {
                 node.with(|engine, now| engine.discovered(hint, now));
             }
         }
-        Ok(())
-    }
-
-    /// What node `index` knows of where `other` is: the relay, and the address of one that is near.
-    fn internet_address(&self, index: usize, other: usize) -> Result<PeerAddress, DemoError> {
-        let near = index.max(other) < self.near();
-        let direct = near.then(|| self.place(other).internet);
-        PeerAddress::new(direct, [self.relay.clone()]).map_err(DemoError::Address)
-    }
-
-    /// Ends the relay: whoever is connected to it notices by himself.
-    pub(super) async fn kill_relay(&self) {
-        if let Some(relay) = self.relay_server.lock().await.take() {
-            relay.shut_down().await;
-        }
-    }
-
-    /// Starts the relay anew, where it was.
-    pub(super) async fn start_relay(&self) -> Result<(), DemoError> {
-        let relay = RelayServer::start(RelayServerConfig::new(self.relay_at)).await?;
-        *self.relay_server.lock().await = Some(relay);
-        Ok(())
     }
 
     /// Kills a node: first its wires and its radio fall silent, then it is gone. Nobody is told.
@@ -310,10 +231,8 @@ impl Table {
         let (node, _) = self.node(index)?;
         let link = node.links().into_iter().find(|l| l.id() == link)?;
         let other = (0..self.len()).find(|i| self.id(*i) == link.peer())?;
-        match link.transport() {
-            TransportType::Bluetooth => return Some((Carrier::Radio, other)),
-            TransportType::Internet => return Some((Carrier::Internet, other)),
-            TransportType::WiFiDirect => {}
+        if link.transport() == TransportType::Bluetooth {
+            return Some((Carrier::Radio, other));
         }
         let remote = link.path().remote;
         let wires = self.wires.iter();
@@ -348,7 +267,6 @@ impl Table {
                 running.collector.abort();
             }
         }
-        self.kill_relay().await;
     }
 }
 

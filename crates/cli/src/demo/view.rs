@@ -53,11 +53,11 @@ impl View {
             return;
         }
         let mut lines = vec![
-            "each group is a peer: internet, two LAN links, Bluetooth (emulated); \
+            "each group of three is a peer: two LAN links and Bluetooth (emulated); \
              = good, - below its threshold, ? suspect, x down"
                 .to_owned(),
             format!(
-                "{:<6} {:<12} {:>5}  {:<40} {:>9}",
+                "{:<6} {:<12} {:>5}  {:<43} {:>9}",
                 "node", "id", "epoch", "links", "failovers"
             ),
         ];
@@ -91,7 +91,7 @@ impl View {
 fn row(table: &Table, index: usize) -> String {
     let id = table.id(index).short();
     let Some((node, seat)) = table.node(index) else {
-        return format!("{index:<6} {id:<12} {:>5}  {:<40} {:>9}", "-", "(killed)", "-");
+        return format!("{index:<6} {id:<12} {:>5}  {:<43} {:>9}", "-", "(killed)", "-");
     };
     let peers = node.peers();
     let marks: Vec<String> = peers
@@ -103,7 +103,7 @@ fn row(table: &Table, index: usize) -> String {
         })
         .collect();
     let failovers = node.counters().failovers;
-    format!("{index:<6} {id:<12} {:>5}  {:<40} {failovers:>9}", seat.epoch, marks.join(" "))
+    format!("{index:<6} {id:<12} {:>5}  {:<43} {failovers:>9}", seat.epoch, marks.join(" "))
 }
 
 /// One link in one character: up, doubted, gone.
