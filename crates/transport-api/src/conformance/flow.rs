@@ -42,9 +42,8 @@ pub async fn frames_arrive_unchanged(fixture: &dyn Fixture) -> Result<(), Violat
             let mut sent = BTreeMap::new();
             for len in [1, LinkCapabilities::MIN_FRAME, max - 1, max] {
                 let frame = numbered(len, len);
-                let copies = scene.send_surely(from, link, &frame).await?;
-                *sent.entry(frame.clone()).or_insert(0) += copies;
-                to.receive(there, &frame).await?;
+                let copies = scene.send_surely((from, link), &frame, (to, there)).await?;
+                *sent.entry(frame).or_insert(0) += copies;
             }
             nothing_invented(to, there, &sent)?;
         }

@@ -11,8 +11,12 @@ use crate::{ConnectError, ConnectTarget, Link, Transport, TrySendError};
 /// How long a dial, a start or a shutdown may take: longer than any transport's own timeout.
 const CALL_BOUND: Duration = Duration::from_secs(45);
 
-/// Copies of a frame sent over a carrier that loses frames, so that one of them arrives.
+/// Most copies of a frame sent over a carrier that loses frames, so that one of them arrives.
 const LOSSY_COPIES: usize = 64;
+
+/// Between two of them: what leaves within a moment may be lost together, as while the carrier
+/// changes its path.
+const LOSSY_PAUSE: Duration = Duration::from_millis(250);
 
 /// One end and what it told.
 pub(super) struct Station {
@@ -68,13 +72,6 @@ impl Station {
             }
         }
     }
-
-    /// Waits until `frame` arrived on `link`.
-    pub(super) async fn receive(&self, link: LinkId, frame: &Bytes) -> Result<(), Violation> {
-        let what = format!("arrival of a frame of {} bytes", frame.len());
-        let arrived = |log: &Log| log.frames(link).contains(frame).then_some(());
-        self.told.wait(&what, arrived).await
-    }
 }
 
 /// Two ends, and what is to be seen at them.
@@ -120,18 +117,37 @@ impl Scene {
         self.link().await
     }
 
-    /// Sends `frame` once, or often enough to arrive where frames are lost; the number of copies.
-    pub(super) async fn send_surely(
+    /// Sends `frame` over `link` until `seen` finds at `to` what came of it: once where nothing is
+    /// lost, again after each pause where frames are; the number of copies.
+    pub(super) async fn send_until(
         &self,
-        from: &Station,
-        link: &Arc<dyn Link>,
+        (from, link): (&Station, &Arc<dyn Link>),
         frame: &Bytes,
+        to: &Station,
+        what: &str,
+        seen: impl Fn(&Log) -> Option<()>,
     ) -> Result<usize, Violation> {
         let copies = if self.lossless() { 1 } else { LOSSY_COPIES };
-        for _ in 0..copies {
+        for copy in 1..copies {
             from.send(link, frame).await?;
+            if let Ok(told) = tokio::time::timeout(LOSSY_PAUSE, to.told.wait(what, &seen)).await {
+                return told.map(|()| copy);
+            }
         }
-        Ok(copies)
+        from.send(link, frame).await?;
+        to.told.wait(what, seen).await.map(|()| copies)
+    }
+
+    /// As [`Self::send_until`], until `frame` arrived on the link `there` of `to`.
+    pub(super) async fn send_surely(
+        &self,
+        from: (&Station, &Arc<dyn Link>),
+        frame: &Bytes,
+        (to, there): (&Station, LinkId),
+    ) -> Result<usize, Violation> {
+        let what = format!("arrival of a frame of {} bytes", frame.len());
+        let arrived = |log: &Log| log.frames(there).contains(frame).then_some(());
+        self.send_until(from, frame, to, &what, arrived).await
     }
 
     /// Sends a frame each way over a link and waits for both.
@@ -142,10 +158,9 @@ impl Scene {
     ) -> Result<(), Violation> {
         let (there, back) =
             (Bytes::from(format!("{text} there")), Bytes::from(format!("{text} back")));
-        self.send_surely(&self.near, near, &there).await?;
-        self.far.receive(far.id(), &there).await?;
-        self.send_surely(&self.far, far, &back).await?;
-        self.near.receive(near.id(), &back).await
+        self.send_surely((&self.near, near), &there, (&self.far, far.id())).await?;
+        self.send_surely((&self.far, far), &back, (&self.near, near.id())).await?;
+        Ok(())
     }
 }
 
