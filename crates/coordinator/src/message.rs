@@ -56,6 +56,16 @@ impl Fragments {
         true
     }
 
+    /// Whether every byte of `total` is acknowledged.
+    pub(crate) fn are_all_acked(&self, total: u32) -> bool {
+        self.acked.get(&0) == Some(&total)
+    }
+
+    /// Nothing is acknowledged any more.
+    pub(crate) fn forget(&mut self) {
+        self.acked.clear();
+    }
+
     /// Marks `start..end` as arrived; tells whether that was news.
     pub(crate) fn acknowledge(&mut self, start: u32, end: u32) -> bool {
         if self.acked.range(..=start).next_back().is_some_and(|(_, e)| *e >= end) {

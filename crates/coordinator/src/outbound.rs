@@ -20,6 +20,8 @@ const TTL: u8 = 16;
 const TIMEOUT_CAP: Duration = Duration::from_secs(1);
 /// Messages of one queue that are looked at for one that may go, past those that may not.
 const PUMP_DEPTH: usize = 16;
+/// Messages of one queue that are settled as expired in one go: after a long sleep all are.
+const PUMP_EXPIRED: usize = 1_024;
 /// How soon a message that every driver refused, or that waits for its budget, is tried again.
 const RETRY_SOON: Duration = Duration::from_millis(10);
 /// Doublings of that wait, so that many messages that wait for one budget do not keep looking.

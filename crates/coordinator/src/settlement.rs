@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
 
 use bitcraps_types::{AckLevel, Epoch, PeerId, Timestamp, TrafficClass};
-use bitcraps_wire::{EndAck, Status, StreamAck};
+use bitcraps_wire::{EndAck, MAX_RANGES, Status, StreamAck};
 
 use crate::{
     Command, Core, LastSuccess, Order, Outcome, Progress, RejectReason, Ticket, TriedLink,
@@ -195,7 +195,7 @@ impl Core {
             self.on_verdict(peer, stream, result.sequence, result.status, now);
         }
         for partial in &ack.partials {
-            self.on_partial(peer, stream, partial, now);
+            self.on_partial(peer, stream, partial, ack, now);
         }
     }
 
@@ -321,6 +321,7 @@ impl Core {
         peer: u32,
         stream: Sent,
         partial: &bitcraps_wire::Partial,
+        ack: &StreamAck,
         now: Timestamp,
     ) {
         let Some(slot) = self.sent(peer, stream, partial.sequence) else {
@@ -334,6 +335,12 @@ impl Core {
         };
         let total = message.payload.len() as u32;
         let mut news = false;
+        let newest = (ack.echo_sequence, ack.echo_attempt) == (partial.sequence, message.attempts);
+        let listed = partial.ranges.len() < MAX_RANGES && partial.ranges != [(0, total)];
+        if newest && listed && fragments.are_all_acked(total) {
+            // It had all of it, nobody took it, and it gave up keeping it.
+            fragments.forget();
+        }
         for (start, end) in &partial.ranges {
             news |= *end <= total && fragments.acknowledge(*start, *end);
         }

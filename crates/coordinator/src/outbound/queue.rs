@@ -1,6 +1,6 @@
 //! Messages that wait: taken from the application, ordered by class, sent when a link has room.
 
-use super::{Blocked, ENERGY_RETRY, PUMP_DEPTH, Reason};
+use super::{Blocked, ENERGY_RETRY, PUMP_DEPTH, PUMP_EXPIRED, Reason};
 use crate::config::bounds;
 use crate::message::Message;
 use crate::{
@@ -133,7 +133,7 @@ impl Core {
     }
 
     pub(super) fn pump_class(&mut self, peer: u32, class: TrafficClass, now: Timestamp) {
-        let mut passed = 0;
+        let (mut passed, mut expired) = (0, 0);
         while passed < PUMP_DEPTH {
             let queue = &mut self.peers[peer as usize].outgoing[class.index()].queue;
             let Some(ticket) = queue.get(passed).copied() else {
@@ -146,6 +146,11 @@ impl Core {
                 continue;
             };
             if message.deadline <= now {
+                if expired == PUMP_EXPIRED {
+                    // The next turn goes on, and the timers of the rest make one.
+                    return self.mark_dirty(peer);
+                }
+                expired += 1;
                 self.expire(ticket.slot, now);
                 continue;
             }
