@@ -3,6 +3,7 @@
 //! [`SEEDS`](scene::SEEDS) seeds, and ends with the simulator's own check that nothing was delivered
 //! twice, invented, altered, or told wrongly. Faults of drivers run on the production driver too.
 
+mod admission;
 mod changes;
 mod clock;
 mod custody;

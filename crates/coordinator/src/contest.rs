@@ -80,6 +80,8 @@ impl Core {
         {
             // It speaks on a link of the former incarnation, which therefore is no more on this one.
             entry.ready = false;
+            // It has as long as a new link to greet.
+            entry.since = now;
             self.link_changed(peer, link, None);
         }
         let state = &mut self.peers[peer as usize];

@@ -138,17 +138,19 @@ fn a_newcomer_that_goes_before_its_turn_changes_nothing() {
 fn a_restart_that_takes_its_links_along_is_no_conflict() {
     let mut pair = pair();
     let hello = |pair: &mut Pair, wire| {
-        let echo = Some(pair.link_state(0, wire).greeting.challenge);
+        // It knows no challenge of before.
         let body = Hello {
             epoch: Epoch(9),
             memory: Epoch(9),
             instance: 77,
             link_tag: 5,
             challenge: 6,
-            echo,
+            echo: None,
         };
         pair.inject(0, wire, &[to(1, Body::Hello(body))]);
     };
+    // Long after they came up: they have as long as new ones to greet again.
+    pair.drive_for(ms(60_000));
     pair.wires[0].lanes[1].refuses = Some(crate::TransmitFailure::Closed);
     pair.wires[1].lanes[1].refuses = Some(crate::TransmitFailure::Closed);
     hello(&mut pair, 0);
@@ -156,6 +158,8 @@ fn a_restart_that_takes_its_links_along_is_no_conflict() {
     hello(&mut pair, 1);
     assert_eq!(epoch(&pair), Some(Epoch(9)));
     assert_eq!(conflicts(&pair), []);
+    pair.drive_for(ms(1));
+    assert_eq!(pair.nodes[0].closes, []);
 }
 
 #[test]
