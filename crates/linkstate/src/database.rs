@@ -1,0 +1,430 @@
+mod intake;
+mod view;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use bitcraps_types::{PeerId, Timestamp, TransportType};
+use bitcraps_wire::{Alias, Part, Presence, Record};
+use bytes::Bytes;
+
+use crate::graph::{Duty, Graph, Hops};
+use crate::identity::{Privacy, Publisher};
+use crate::neighbour::{Held, Neighbour, PageKey};
+use crate::own::Own;
+use crate::reconcile::{self, EVERYTHING};
+use crate::roots::Roots;
+use crate::table::{Claims, Origin, Table};
+use crate::{BodyError, Change, Command, Config, Link, LinkFacts, Metrics, alias_of};
+use view::LinkKey;
+
+/// Origins that are remembered, with a completed session or without: about 1 kB each.
+pub const MAX_ORIGINS: usize = 16_384;
+/// Peers with a completed session that are remembered; more than the sessions there are at once.
+const MAX_VERIFIED: usize = 8_192;
+/// Links of this node that are published: what its pages hold.
+const MAX_OWN_LINKS: usize = 64;
+/// How long a link may be named after it went: news of it is under way for that long.
+const GRACE: Duration = Duration::from_secs(10);
+/// How long a neighbour that gets a record from somebody else waits to be told that it is here.
+const TELL_AFTER: Duration = Duration::from_millis(300);
+/// How long an acknowledgement waits for others to go with.
+const ACK_AFTER: Duration = Duration::from_millis(8);
+/// How often the table is searched for what is too old.
+const AGEING: Duration = Duration::from_secs(5);
+/// Hops within which a narrow link passes changes of quality on at once.
+const NEAR: u16 = 2;
+/// How long changes of quality wait that are as far as that again; twice as long at each doubling.
+const FAR_WAIT: Duration = Duration::from_secs(4);
+
+/// What a node knows of every link of the network: facts and `now` in, commands out.
+///
+/// Taking a record costs the verification of a signature (50 µs) and O(n + m) for n origins and m
+/// links; everything else O(log n) or what it says.
+pub struct LinkDatabase {
+    me: PeerId,
+    config: Config,
+    publisher: Publisher,
+    own: Own,
+    /// What this node has to say of its links.
+    own_links: Claims,
+    table: Table,
+    roots: Roots,
+    unverified: usize,
+    verified: BTreeSet<PeerId>,
+    graph: Graph,
+    hops: Hops,
+    hops_stale: bool,
+    neighbours: BTreeMap<PeerId, Neighbour>,
+    by_alias: BTreeMap<Alias, PeerId>,
+    shown: BTreeMap<LinkKey, Link>,
+    ageing_at: Timestamp,
+    commands: VecDeque<Command>,
+    metrics: Metrics,
+}
+
+impl LinkDatabase {
+    /// Empty, for the node with this Ed25519 seed.
+    pub fn new(seed: &[u8; 32], config: Config, now: Timestamp) -> Self {
+        let publisher = Publisher::new(seed, config.epoch, config.privacy);
+        let me = Publisher::new(seed, config.epoch, Privacy::Neighbours).introduction.key;
+        Self {
+            me,
+            config,
+            own: Own::new(config.refresh),
+            own_links: Claims::new(),
+            table: Table::default(),
+            roots: Roots::default(),
+            unverified: 0,
+            verified: BTreeSet::new(),
+            graph: Graph::default(),
+            hops: Hops::default(),
+            hops_stale: false,
+            neighbours: BTreeMap::new(),
+            by_alias: BTreeMap::new(),
+            shown: BTreeMap::new(),
+            ageing_at: now + AGEING,
+            commands: VecDeque::new(),
+            metrics: Metrics::default(),
+            publisher,
+        }
+    }
+
+    /// What came and went.
+    pub const fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Equal for equal databases.
+    pub fn root(&self) -> u64 {
+        self.table.root()
+    }
+
+    /// How many origins are known, this node included once it has published.
+    pub fn origins(&self) -> usize {
+        self.table.len()
+    }
+
+    /// How many records are held.
+    pub fn pages(&self) -> usize {
+        self.table.pages()
+    }
+
+    /// The key under which a neighbour publishes; not its own when it uses pseudonyms.
+    pub fn published_key(&self, neighbour: &PeerId) -> Option<PeerId> {
+        let (presence, _) = self.neighbours.get(neighbour)?.presence?;
+        Some(presence.introduction.key)
+    }
+
+    /// A link of this node is up, or what is measured of it has changed.
+    pub fn on_link(
+        &mut self,
+        peer: &PeerId,
+        transport: TransportType,
+        facts: LinkFacts,
+        now: Timestamp,
+    ) {
+        if *peer == self.me {
+            return;
+        }
+        let neighbour = self.neighbours.entry(*peer).or_insert_with(|| Neighbour::new(*peer));
+        let was_up = neighbour.is_up();
+        neighbour.set_link(transport, Some(facts), &self.config, now);
+        if !was_up {
+            neighbour.reset();
+        }
+        self.show_own(peer);
+        self.publish_links(now);
+        self.flush(now);
+    }
+
+    /// A link of this node is down.
+    pub fn on_link_down(&mut self, peer: &PeerId, transport: TransportType, now: Timestamp) {
+        let Some(neighbour) = self.neighbours.get_mut(peer) else { return };
+        if neighbour.set_link(transport, None, &self.config, now).is_none() {
+            return;
+        }
+        if !neighbour.is_up() {
+            neighbour.reset();
+        }
+        self.show_own(peer);
+        self.publish_links(now);
+        self.flush(now);
+    }
+
+    /// A session with a peer was completed: it has the key it says, and is no invention.
+    pub fn on_session(&mut self, peer: &PeerId) {
+        if self.verified.len() >= MAX_VERIFIED || !self.verified.insert(*peer) {
+            return;
+        }
+        let alias = alias_of(peer);
+        let Some(origin) = self.table.get_mut(alias).filter(|o| o.introduction.key == *peer) else {
+            return;
+        };
+        if !std::mem::replace(&mut origin.verified, true) {
+            self.unverified -= 1;
+        }
+        let ends: Vec<_> = origin.claims.keys().copied().collect();
+        for (neighbour, transport) in ends {
+            self.show(alias, neighbour, transport);
+        }
+    }
+
+    /// A probe goes to a neighbour now; what tells whether both databases are equal goes with it.
+    pub fn on_probe(&mut self, peer: &PeerId, now: Timestamp) {
+        if let Some(neighbour) = self.neighbours.get_mut(peer) {
+            neighbour.probe();
+            self.flush(now);
+        }
+    }
+
+    /// A body came from a neighbour.
+    ///
+    /// # Errors
+    /// [`BodyError`]; nothing of it was read.
+    pub fn on_body(&mut self, from: &PeerId, body: Bytes, now: Timestamp) -> Result<(), BodyError> {
+        if !self.neighbours.get(from).is_some_and(Neighbour::is_up) {
+            return Err(BodyError::NoNeighbour(*from));
+        }
+        let state = bitcraps_wire::LinkState::decode(body)?;
+        for part in state.parts {
+            self.on_part(from, part, now);
+        }
+        self.flush(now);
+        Ok(())
+    }
+
+    fn on_part(&mut self, from: &PeerId, part: Part, now: Timestamp) {
+        match part {
+            Part::Presence(presence) => self.on_presence(from, presence, now),
+            Part::Digest(digest) => {
+                self.roots.set(self.table.root(), now);
+                let own = self.publisher.alias;
+                let Some(neighbour) = self.neighbours.get_mut(from) else { return };
+                let leads = neighbour.alias().is_some_and(|alias| own < alias);
+                if neighbour.differs(digest, &self.roots, leads, now) {
+                    neighbour.compare(reconcile::opening(&self.table, EVERYTHING));
+                    self.metrics.reconciliations += 1;
+                }
+            }
+            Part::Record(carried) => self.on_record(from, carried, now),
+            Part::Have(version) => self.on_have(from, &version, now),
+            Part::Want(want) => {
+                let key = (want.alias, want.page);
+                let here =
+                    self.table.get(want.alias).is_some_and(|o| o.pages.contains_key(&want.page));
+                if let Some(neighbour) = self.neighbours.get_mut(from).filter(|_| here) {
+                    neighbour.push(key, now, want.introduce, true);
+                }
+            }
+            Part::Summary(summary) => {
+                let answers = reconcile::answers(&self.table, &summary);
+                if let Some(neighbour) = self.neighbours.get_mut(from) {
+                    answers.into_iter().for_each(|answer| neighbour.compare(answer));
+                }
+            }
+            Part::Listing(listing) => self.on_listing(from, &listing, now),
+        }
+    }
+
+    fn on_presence(&mut self, from: &PeerId, presence: Presence, now: Timestamp) {
+        let alias = alias_of(&presence.introduction.key);
+        if alias == self.publisher.alias {
+            return;
+        }
+        let Some(neighbour) = self.neighbours.get_mut(from) else { return };
+        // One alias is one neighbour's: nobody takes the place of another.
+        if self.by_alias.get(&alias).is_some_and(|other| other != from) {
+            return;
+        }
+        let before = neighbour.presence.replace((presence, alias));
+        if before == Some((presence, alias)) {
+            return;
+        }
+        neighbour.probe();
+        if let Some((_, before)) = before {
+            self.by_alias.remove(&before);
+        }
+        self.by_alias.insert(alias, *from);
+        self.hops_stale = true;
+        self.show_again(alias);
+        self.show_own(from);
+        self.publish_links(now);
+    }
+
+    fn links_to_publish(&self) -> Claims {
+        let mut links = Claims::new();
+        if self.config.privacy == Privacy::Nothing {
+            return links;
+        }
+        for neighbour in self.neighbours.values() {
+            if let Some((_, alias)) = neighbour.presence.filter(|(presence, _)| presence.listed) {
+                links.extend(neighbour.qualities().map(|q| ((alias, q.transport()), q)));
+            }
+        }
+        while links.len() > MAX_OWN_LINKS {
+            links.pop_last();
+        }
+        links
+    }
+
+    fn publish_links(&mut self, now: Timestamp) {
+        self.own_links = self.links_to_publish();
+        self.publish(now);
+    }
+
+    fn publish(&mut self, now: Timestamp) {
+        for record in self.own.publish(&self.own_links, &self.publisher, now) {
+            let alias = self.publisher.alias;
+            if self.table.get(alias).is_none() {
+                let origin = Origin::new(self.publisher.introduction, true);
+                self.table.insert(alias, origin);
+                self.commands
+                    .push_back(Command::Changed(Change::Peer(self.publisher.introduction.key)));
+            }
+            self.store(record, None, now, now);
+        }
+    }
+
+    /// Puts a record that was checked into the table, and sends it on.
+    fn store(&mut self, record: Record, from: Option<&PeerId>, born: Timestamp, now: Timestamp) {
+        let (alias, page) = (record.version.alias, record.version.page);
+        let first = self.table.get(alias).is_some_and(|origin| origin.pages.is_empty());
+        if self.table.put(record, born).is_none() {
+            return;
+        }
+        let structural = self.refresh_claims(alias);
+        self.spread((alias, page), from, first, structural, now);
+    }
+
+    /// Sends a page to the neighbours that get it from here, and tells the others of it.
+    fn spread(
+        &mut self,
+        key: PageKey,
+        from: Option<&PeerId>,
+        introduce: bool,
+        structural: bool,
+        now: Timestamp,
+    ) {
+        let Some(origin) = self.table.get(key.0) else { return };
+        let ends: BTreeSet<Alias> = origin.claims.keys().map(|(end, _)| *end).collect();
+        let tree = self.graph.tree(key.0, &ends, self.publisher.alias);
+        let (hops, own) = (self.hops.to(key.0), self.publisher.alias);
+        for neighbour in self.neighbours.values_mut() {
+            let Some(alias) = neighbour.alias().filter(|_| neighbour.is_up()) else { continue };
+            if from == Some(&neighbour.peer) {
+                neighbour.has(key);
+                neighbour.tell(key, now + ACK_AFTER);
+                continue;
+            }
+            match tree.duty(alias) {
+                Duty::Mine => {
+                    let waits = !structural && neighbour.is_narrow(&self.config);
+                    let wait = if waits { far_wait(hops) } else { Duration::ZERO };
+                    neighbour.push(key, now + wait, introduce, false);
+                }
+                // One of the two tells; the other does when it is not told.
+                Duty::Tell if own < alias => neighbour.tell(key, now + TELL_AFTER),
+                Duty::Tell => neighbour.tell(key, now + TELL_AFTER * 2),
+                Duty::Others => {}
+            }
+        }
+    }
+
+    /// The earliest time at which [`Self::on_timer`] may have something to do. O(own links).
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        let own = self.own.next_due(&self.publisher);
+        let neighbours = self.neighbours.values().map(Neighbour::next_due);
+        neighbours.chain(own).chain([self.ageing_at]).min()
+    }
+
+    /// Publishes, sends and forgets what is due.
+    pub fn on_timer(&mut self, now: Timestamp) {
+        if self.ageing_at <= now {
+            self.ageing_at = now + AGEING;
+            self.forget_old(now);
+        }
+        if self.own.next_due(&self.publisher).is_some_and(|due| due <= now) {
+            self.publish(now);
+        }
+        self.flush(now);
+    }
+
+    /// The next thing to be done. To be asked until there is none after each call.
+    pub fn poll_command(&mut self) -> Option<Command> {
+        self.commands.pop_front()
+    }
+
+    fn flush(&mut self, now: Timestamp) {
+        self.roots.set(self.table.root(), now);
+        if std::mem::take(&mut self.hops_stale) {
+            let own = self.neighbours.values().filter(|n| n.is_up()).filter_map(Neighbour::alias);
+            self.hops = self.graph.hops(self.publisher.alias, &own.collect());
+        }
+        let held = Held {
+            table: &self.table,
+            hops: &self.hops,
+            presence: Presence {
+                introduction: self.publisher.introduction,
+                listed: self.config.privacy != Privacy::Nothing,
+            },
+            root: self.table.root(),
+        };
+        for (peer, neighbour) in &mut self.neighbours {
+            for body in neighbour.flush(&held, now) {
+                self.metrics.bodies_sent += 1;
+                self.metrics.bytes_sent += body.len() as u64;
+                self.commands.push_back(Command::Transmit { to: *peer, body });
+            }
+        }
+    }
+
+    /// Forgets origins that were not heard of for three refreshes, and neighbours that left.
+    fn forget_old(&mut self, now: Timestamp) {
+        let age = self.config.refresh * 3;
+        let own = self.publisher.alias;
+        let old =
+            self.table.iter().filter(|(alias, _)| *alias != own).flat_map(|(alias, origin)| {
+                let old = origin.pages.iter().filter(|(_, page)| now.since(page.born) > age);
+                old.map(move |(page, _)| (alias, *page))
+            });
+        for (alias, page) in old.collect::<Vec<_>>() {
+            self.table.remove_page(alias, page);
+            self.refresh_claims(alias);
+            if self.table.get(alias).is_some_and(|origin| origin.pages.is_empty()) {
+                self.forget(alias);
+                self.metrics.expired += 1;
+            }
+        }
+        let over = self.neighbours.values().filter(|n| !n.is_up() && n.is_over(GRACE, now));
+        for (peer, alias) in over.map(|n| (n.peer, n.alias())).collect::<Vec<_>>() {
+            self.neighbours.remove(&peer);
+            if let Some(alias) = alias {
+                self.by_alias.remove(&alias);
+                self.show_again(alias);
+            }
+        }
+    }
+
+    fn forget(&mut self, alias: Alias) {
+        let Some(origin) = self.table.get_mut(alias) else { return };
+        let claims: Vec<_> = std::mem::take(&mut origin.claims).into_keys().collect();
+        for (neighbour, transport) in claims {
+            self.pair_changed(alias, neighbour, transport);
+        }
+        if let Some(origin) = self.table.remove(alias) {
+            self.unverified -= usize::from(!origin.verified);
+            self.commands.push_back(Command::Changed(Change::PeerGone(origin.introduction.key)));
+        }
+    }
+}
+
+/// How long a change of quality of an origin waits before it goes over a narrow link.
+fn far_wait(hops: u16) -> Duration {
+    match hops {
+        ..=NEAR => Duration::ZERO,
+        3..=4 => FAR_WAIT,
+        5..=8 => FAR_WAIT * 2,
+        _ => FAR_WAIT * 4,
+    }
+}

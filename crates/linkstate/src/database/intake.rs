@@ -1,0 +1,293 @@
+//! What neighbours say of records: taken, refused, asked for.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bitcraps_types::{PeerId, Timestamp, TransportType};
+use bitcraps_wire::{Alias, Carried, Introduction, Listing, Version};
+
+use super::{ACK_AFTER, GRACE, LinkDatabase, MAX_ORIGINS};
+use crate::graph::FAR;
+use crate::identity::is_signed;
+use crate::table::{CHANGE_INTERVAL, Origin, Standing};
+use crate::{Change, Command, Flag, alias_of};
+
+/// Bluetooth links that no radio holds.
+const MANY_BLUETOOTH: usize = 24;
+
+impl LinkDatabase {
+    pub(super) fn on_have(&mut self, from: &PeerId, version: &Version, now: Timestamp) {
+        let key = (version.alias, version.page);
+        let standing = self.table.standing(version);
+        let is_own = version.alias == self.publisher.alias;
+        let Some(neighbour) = self.neighbours.get_mut(from) else { return };
+        match standing {
+            Standing::Same => neighbour.has(key),
+            Standing::Older => neighbour.push(key, now, false, false),
+            // An own record that is not here was made by another incarnation or device.
+            Standing::Newer => neighbour.want(key, is_own, now),
+            Standing::Stranger => neighbour.want(key, true, now),
+        }
+    }
+
+    /// What both lack of a range is sent and asked for.
+    pub(super) fn on_listing(&mut self, from: &PeerId, listing: &Listing, now: Timestamp) {
+        let key = |version: &Version| (version.alias, version.page);
+        let theirs: BTreeMap<_, _> = listing.versions.iter().map(|v| (key(v), v)).collect();
+        let knows = |alias| theirs.range((alias, 0)..=(alias, u8::MAX)).next().is_some();
+        let lacking = self.table.versions(listing.first..=listing.last);
+        let lacking = lacking.filter(|version| !theirs.contains_key(&key(version)));
+        let lacking: Vec<_> = lacking.map(|v| (key(&v), !knows(v.alias))).collect();
+        let Some(neighbour) = self.neighbours.get_mut(from) else { return };
+        for (key, introduce) in lacking {
+            neighbour.push(key, now, introduce, true);
+        }
+        for version in &listing.versions {
+            match self.table.standing(version) {
+                Standing::Same => neighbour.has(key(version)),
+                Standing::Older => {
+                    let here = self.table.get(version.alias);
+                    let other_epoch = here.is_some_and(|origin| origin.bits() != version.epoch);
+                    let page = here.and_then(|origin| origin.pages.get(&version.page));
+                    let base = page.map_or(u32::MAX, |page| page.full.version.sequence);
+                    let full = other_epoch || version.sequence < base;
+                    neighbour.push(key(version), now, other_epoch, full);
+                }
+                Standing::Newer => {
+                    let other =
+                        self.table.get(version.alias).is_some_and(|o| o.bits() != version.epoch);
+                    neighbour.want(key(version), other, now);
+                }
+                Standing::Stranger => neighbour.want(key(version), true, now),
+            }
+        }
+    }
+
+    pub(super) fn on_record(&mut self, from: &PeerId, carried: Carried, now: Timestamp) {
+        let Carried { age, introduction, record } = carried;
+        let version = record.version;
+        let (alias, key) = (version.alias, (version.alias, version.page));
+        let Some(neighbour) = self.neighbours.get_mut(from) else { return };
+        if introduction.is_some_and(|named| alias_of(&named.key) != alias) {
+            self.forged(from, now);
+            return;
+        }
+        let known = self.table.get(alias).map(|origin| origin.introduction);
+        let origin = match (introduction, known) {
+            (Some(named), Some(known)) if named.epoch < known.epoch => {
+                self.metrics.outdated += 1;
+                neighbour.push(key, now, true, true);
+                return;
+            }
+            (Some(named), _) => named,
+            (None, Some(known)) if Version::epoch_bits(known.epoch) == version.epoch => known,
+            (None, _) => {
+                let older = self.table.standing(&version) == Standing::Older;
+                if older {
+                    neighbour.push(key, now, true, true);
+                } else {
+                    neighbour.want(key, true, now);
+                }
+                return;
+            }
+        };
+        let newer_epoch = known.is_none_or(|known| known.epoch < origin.epoch);
+        if !newer_epoch {
+            match self.table.standing(&version) {
+                Standing::Same => {
+                    self.metrics.duplicates += 1;
+                    neighbour.has(key);
+                    neighbour.tell(key, now + ACK_AFTER);
+                    self.grow_older(key, age, now);
+                    return;
+                }
+                Standing::Older => {
+                    self.metrics.outdated += 1;
+                    neighbour.push(key, now, false, false);
+                    return;
+                }
+                Standing::Newer | Standing::Stranger => {}
+            }
+        }
+        if alias == self.publisher.alias {
+            self.on_own(from, &record, &origin, now);
+            return;
+        }
+        let born = now - Duration::from_secs(u64::from(age));
+        if now.since(born) > self.config.refresh * 3 || age == u16::MAX {
+            self.metrics.outdated += 1;
+            return;
+        }
+        if record.is_delta() {
+            let base = version.sequence - u32::from(record.base);
+            let page = self.table.get(alias).and_then(|origin| origin.pages.get(&version.page));
+            let fits = !newer_epoch && page.is_some_and(|page| page.full.version.sequence == base);
+            if !fits {
+                neighbour.want(key, newer_epoch, now);
+                return;
+            }
+        }
+        if !neighbour.is_trusted(now) {
+            self.metrics.forged += 1;
+            return;
+        }
+        let changes = self.table.get_mut(alias).map(|origin| &mut origin.changes);
+        if changes.is_some_and(|changes| changes.ready_at(CHANGE_INTERVAL) > now) {
+            self.metrics.limited += 1;
+            return;
+        }
+        if !is_signed(&record, &origin) {
+            self.forged(from, now);
+            return;
+        }
+        if known.is_none() && !self.make_room(&origin.key) {
+            self.metrics.refused += 1;
+            neighbour_got(self, from, key);
+            return;
+        }
+        if newer_epoch {
+            self.introduce(alias, origin);
+        }
+        if let Some(origin) = self.table.get_mut(alias) {
+            origin.changes.take(CHANGE_INTERVAL, now);
+        }
+        self.metrics.accepted += 1;
+        neighbour_got(self, from, key);
+        self.store(record, Some(from), born, now);
+        self.check(alias, now);
+    }
+
+    /// An origin, or a new incarnation of one.
+    fn introduce(&mut self, alias: Alias, introduction: Introduction) {
+        let before = self.table.get(alias).map(|origin| origin.flags);
+        let verified = self.verified.contains(&introduction.key);
+        if before.is_some() {
+            self.forget(alias);
+        }
+        let mut origin = Origin::new(introduction, verified);
+        origin.flags = before.unwrap_or(0);
+        self.unverified += usize::from(!verified);
+        self.table.insert(alias, origin);
+        self.commands.push_back(Command::Changed(Change::Peer(introduction.key)));
+    }
+
+    /// Somebody else's word on the age of a record can make it older, never younger.
+    fn grow_older(&mut self, key: (Alias, u8), age: u16, now: Timestamp) {
+        let born = now - Duration::from_secs(u64::from(age));
+        let page = self.table.get_mut(key.0).and_then(|origin| origin.pages.get_mut(&key.1));
+        // A second is lost to rounding at each hop; more than that is news.
+        if let Some(page) = page.filter(|page| born + Duration::from_secs(2) < page.born) {
+            page.born = born;
+        }
+    }
+
+    fn forged(&mut self, from: &PeerId, now: Timestamp) {
+        self.metrics.forged += 1;
+        let alias = self.neighbours.get_mut(from).and_then(|neighbour| {
+            neighbour.takes_forgery(now);
+            neighbour.alias()
+        });
+        if let Some(alias) = alias {
+            self.flag(alias, Flag::Forgery);
+        }
+    }
+
+    /// A record under this node's own key that it did not make, or not in this life.
+    fn on_own(
+        &mut self,
+        from: &PeerId,
+        record: &bitcraps_wire::Record,
+        origin: &Introduction,
+        now: Timestamp,
+    ) {
+        if origin.key != self.publisher.introduction.key || !is_signed(record, origin) {
+            self.forged(from, now);
+            return;
+        }
+        if origin.epoch > self.config.epoch {
+            self.commands.push_back(Command::RaiseEpoch { above: origin.epoch });
+            return;
+        }
+        if origin.epoch == self.config.epoch {
+            self.commands.push_back(Command::KeyElsewhere);
+            self.own.contest(record.version.page, record.version.sequence);
+            self.publish(now);
+        }
+        let key = (record.version.alias, record.version.page);
+        if let Some(neighbour) = self.neighbours.get_mut(from) {
+            neighbour.got(key);
+            neighbour.push(key, now, true, true);
+        }
+    }
+
+    /// Room for one more origin. One with a completed session always finds it, in the place of one
+    /// without; among those without, one that cannot be reached makes way.
+    fn make_room(&mut self, key: &PeerId) -> bool {
+        let verified = self.verified.contains(key);
+        let full = self.table.len() >= MAX_ORIGINS;
+        if !full && (verified || self.unverified < self.config.max_unverified) {
+            return true;
+        }
+        let own = self.publisher.alias;
+        let candidates = self.table.iter().filter(|(alias, o)| !o.verified && *alias != own);
+        let farthest = candidates.max_by_key(|(alias, _)| (self.hops.to(*alias), *alias));
+        let farthest = farthest.map(|(alias, _)| alias);
+        match farthest.filter(|alias| verified || self.hops.to(*alias) == FAR) {
+            Some(alias) => {
+                self.forget(alias);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Looks for what cannot be true in what an origin says.
+    fn check(&mut self, alias: Alias, now: Timestamp) {
+        let Some(origin) = self.table.get(alias) else { return };
+        let own = self.publisher.alias;
+        let mut flags = Vec::new();
+        let bluetooth = origin.claims.keys().filter(|(_, t)| *t == TransportType::Bluetooth);
+        if bluetooth.count() >= MANY_BLUETOOTH {
+            flags.push((alias, Flag::TooManyLinks));
+        }
+        let neighbour = self.by_alias.get(&alias).and_then(|peer| self.neighbours.get(peer));
+        for ((end, transport), quality) in &origin.claims {
+            let had =
+                |neighbour: &crate::neighbour::Neighbour| neighbour.had(*transport, GRACE, now);
+            if *end == own && !neighbour.is_some_and(had) {
+                flags.push((alias, Flag::NoSuchLink));
+            }
+            let other = self.table.get(*end).and_then(|o| o.claims.get(&(alias, *transport)));
+            if let Some(other) = other {
+                let (here, there) = (quality.latency(), other.latency());
+                if here > there * 8 {
+                    flags.push((*end, Flag::EndsDisagree));
+                } else if there > here * 8 {
+                    flags.push((alias, Flag::EndsDisagree));
+                }
+            }
+        }
+        for (alias, flag) in flags {
+            self.flag(alias, flag);
+        }
+    }
+
+    pub(super) fn flag(&mut self, alias: Alias, flag: Flag) {
+        let Some(origin) = self.table.get_mut(alias) else { return };
+        let bit = 1 << flag as u8;
+        if origin.flags & bit == 0 {
+            origin.flags |= bit;
+            let peer = origin.introduction.key;
+            self.commands.push_back(Command::Flagged { peer, flag });
+        }
+    }
+}
+
+fn neighbour_got(database: &mut LinkDatabase, from: &PeerId, key: (Alias, u8)) {
+    for (peer, neighbour) in &mut database.neighbours {
+        // Wanted of one, it may have come from another.
+        if peer == from || database.table.get(key.0).is_some() {
+            neighbour.got(key);
+        }
+    }
+}

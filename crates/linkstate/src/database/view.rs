@@ -1,0 +1,202 @@
+//! What is known, as links between peers.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use bitcraps_types::{PeerId, TransportType};
+use bitcraps_wire::{Alias, Quality};
+
+use super::LinkDatabase;
+use crate::table::{Claims, Page};
+use crate::{Change, Command, Flag, Link};
+
+/// What names a link: the lower end, the other one, what carries it.
+pub(super) type LinkKey = (PeerId, PeerId, TransportType);
+
+/// A round trip this much longer than the links of the shortest path say has another path.
+const TOO_LONG: u32 = 4;
+/// What a path may take beyond its links: queues, retransmissions, sleeping radios.
+const SLACK: Duration = Duration::from_millis(250);
+
+impl LinkDatabase {
+    /// Every link that counts, ascending. What this node measures of its own links is shown whatever
+    /// others say of them.
+    pub fn links(&self) -> impl Iterator<Item = &Link> {
+        self.shown.values()
+    }
+
+    /// What was found to be wrong with what a peer says.
+    pub fn flags(&self, peer: &PeerId) -> impl Iterator<Item = Flag> + use<> {
+        let bits = self.table.get(crate::alias_of(peer)).map_or(0, |origin| origin.flags);
+        let all = [
+            Flag::NoSuchLink,
+            Flag::EndsDisagree,
+            Flag::TooManyLinks,
+            Flag::Forgery,
+            Flag::TooNear,
+        ];
+        all.into_iter().filter(move |flag| bits & 1 << *flag as u8 != 0)
+    }
+
+    /// A round trip to a peer was measured end to end. One that is far longer than the links on the
+    /// shortest path say is a sign of a relay that nobody tells of: the peer is flagged. O(m log n).
+    pub fn on_round_trip(&mut self, peer: &PeerId, round_trip: Duration) {
+        let Some(told) = self.shortest(peer) else { return };
+        if round_trip > told * 2 * TOO_LONG + SLACK {
+            self.flag(crate::alias_of(peer), Flag::TooNear);
+        }
+    }
+
+    /// Latency of the fastest path to a peer, as the links say. Dijkstra's algorithm.
+    fn shortest(&self, to: &PeerId) -> Option<Duration> {
+        let mut open = BTreeSet::from([(Duration::ZERO, self.me)]);
+        let mut done = BTreeSet::new();
+        while let Some((latency, peer)) = open.pop_first() {
+            if peer == *to {
+                return Some(latency);
+            }
+            if !done.insert(peer) {
+                continue;
+            }
+            // Links are stored by their lower end: of the others every link is looked at.
+            for link in self.links_of(&peer) {
+                let other = if link.a == peer { link.b } else { link.a };
+                if !done.contains(&other) {
+                    open.insert((latency + link.quality.latency(), other));
+                }
+            }
+        }
+        None
+    }
+
+    fn links_of(&self, peer: &PeerId) -> impl Iterator<Item = &Link> {
+        let alias = match *peer == self.me {
+            true => self.publisher.alias,
+            false => self.alias_of_shown(peer),
+        };
+        let claims = self.table.get(alias).into_iter().flat_map(|origin| origin.claims.keys());
+        let named = claims.map(|(end, transport)| (self.shown_name(*end), *transport));
+        let own = self.neighbours.keys().flat_map(|n| TransportType::ALL.map(|t| (*n, t)));
+        let own = own.filter(|_| *peer == self.me).map(|(n, t)| (Some(n), t));
+        let keys: BTreeSet<LinkKey> = named
+            .chain(own)
+            .filter_map(|(end, transport)| Some(key(*peer, end?, transport)))
+            .collect();
+        keys.into_iter().filter_map(|key| self.shown.get(&key))
+    }
+
+    fn alias_of_shown(&self, peer: &PeerId) -> Alias {
+        let published = self.published_key(peer);
+        crate::alias_of(&published.unwrap_or(*peer))
+    }
+
+    /// Under which id the owner of an alias is shown: the peer itself for neighbours, the key that
+    /// it publishes under for others.
+    fn shown_name(&self, alias: Alias) -> Option<PeerId> {
+        if alias == self.publisher.alias {
+            return Some(self.me);
+        }
+        let neighbour = self.by_alias.get(&alias).copied();
+        neighbour.or_else(|| Some(self.table.get(alias)?.introduction.key))
+    }
+
+    /// Takes over what the pages of an origin say now; whether links came or went.
+    pub(super) fn refresh_claims(&mut self, alias: Alias) -> bool {
+        let Some(origin) = self.table.get_mut(alias) else { return false };
+        let after: Claims = origin.pages.values().flat_map(Page::claims).collect();
+        let before = std::mem::replace(&mut origin.claims, after);
+        let after = &origin.claims;
+        let structural = !before.keys().eq(after.keys());
+        let changed: Vec<_> = before
+            .iter()
+            .filter(|(key, quality)| after.get(key) != Some(quality))
+            .map(|(key, _)| *key)
+            .chain(after.keys().filter(|key| !before.contains_key(key)).copied())
+            .collect();
+        for (neighbour, transport) in changed {
+            self.pair_changed(alias, neighbour, transport);
+        }
+        structural
+    }
+
+    /// What one end says of a pair has changed.
+    pub(super) fn pair_changed(&mut self, a: Alias, b: Alias, transport: TransportType) {
+        let linked = TransportType::ALL.into_iter().any(|t| self.confirmed(a, b, t).is_some());
+        if linked {
+            self.graph.insert(a, b);
+        } else {
+            self.graph.remove(a, b);
+        }
+        self.hops_stale = true;
+        self.show(a, b, transport);
+    }
+
+    /// The worse of what both ends say.
+    fn confirmed(&self, a: Alias, b: Alias, transport: TransportType) -> Option<Quality> {
+        let here = self.table.get(a)?.claims.get(&(b, transport))?;
+        let there = self.table.get(b)?.claims.get(&(a, transport))?;
+        Some(here.worse(*there))
+    }
+
+    /// Shows a link of others as it is now.
+    pub(super) fn show(&mut self, a: Alias, b: Alias, transport: TransportType) {
+        let own = self.publisher.alias;
+        let names = self.shown_name(a).zip(self.shown_name(b));
+        let Some((from, to)) = names.filter(|_| a != own && b != own) else { return };
+        let verified = |alias| self.table.get(alias).is_some_and(|origin| origin.verified);
+        let link = self.confirmed(a, b, transport).map(|quality| {
+            let (a_end, b_end, _) = key(from, to, transport);
+            Link { a: a_end, b: b_end, quality, verified: verified(a) && verified(b) }
+        });
+        self.set_shown(key(from, to, transport), link);
+    }
+
+    /// Shows every link of an alias again, whose name has changed.
+    pub(super) fn show_again(&mut self, alias: Alias) {
+        let Some(origin) = self.table.get(alias) else { return };
+        let claims: Vec<_> = origin.claims.keys().copied().collect();
+        let names = [self.by_alias.get(&alias).copied(), Some(origin.introduction.key)];
+        let published = origin.introduction.key;
+        if names[0] == Some(published) {
+            return;
+        }
+        for (neighbour, transport) in claims {
+            let Some(other) = self.shown_name(neighbour).filter(|other| *other != self.me) else {
+                continue;
+            };
+            for name in names.into_iter().flatten() {
+                self.set_shown(key(name, other, transport), None);
+            }
+            self.show(alias, neighbour, transport);
+        }
+    }
+
+    /// Shows the links with a neighbour as they are measured.
+    pub(super) fn show_own(&mut self, peer: &PeerId) {
+        let Some(neighbour) = self.neighbours.get(peer) else { return };
+        let qualities: Vec<_> = neighbour.qualities().collect();
+        for transport in TransportType::ALL {
+            let quality = qualities.iter().find(|quality| quality.transport() == transport);
+            let (a, b, _) = key(self.me, *peer, transport);
+            let link = quality.map(|quality| Link { a, b, quality: *quality, verified: true });
+            self.set_shown((a, b, transport), link);
+        }
+        self.hops_stale = true;
+    }
+
+    fn set_shown(&mut self, key: LinkKey, link: Option<Link>) {
+        let before = match link {
+            Some(link) => self.shown.insert(key, link),
+            None => self.shown.remove(&key),
+        };
+        if before != link {
+            let (a, b, transport) = key;
+            let gone = Change::LinkGone { a, b, transport };
+            self.commands.push_back(Command::Changed(link.map_or(gone, Change::Link)));
+        }
+    }
+}
+
+fn key(a: PeerId, b: PeerId, transport: TransportType) -> LinkKey {
+    (a.min(b), a.max(b), transport)
+}

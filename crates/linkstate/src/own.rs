@@ -1,0 +1,185 @@
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use bitcraps_types::Timestamp;
+use bitcraps_wire::{
+    Alias, LinkClaim, MAX_PAGES, MAX_RECORD_LINKS, MAX_RECORD_SEQUENCE, Record, Version,
+};
+
+use crate::bucket::Bucket;
+use crate::identity::Publisher;
+use crate::table::Claims;
+
+/// New links and changes of quality that are published at once, and how long until one more is. A
+/// link that goes is published at once always: it had to be published to be there.
+const CHANGES: u32 = 4;
+pub(crate) const CHANGE_INTERVAL: Duration = Duration::from_secs(10);
+/// How long the next ones wait after some were published, so that those of a node that starts come
+/// together.
+const SPACING: Duration = Duration::from_millis(200);
+/// Least difference in steps of quality that is worth a record: about 40 % of a latency.
+const WORTH_TELLING: u16 = 2;
+
+#[derive(Debug, Default)]
+struct OwnPage {
+    /// What the latest full record says, and its number.
+    base: Claims,
+    base_sequence: u32,
+    /// What is published.
+    claims: Claims,
+    published: Option<Timestamp>,
+    /// Something else is about under this node's key, and has to be replaced.
+    contested: bool,
+}
+
+/// What this node says of its own links.
+pub(crate) struct Own {
+    pages: Vec<OwnPage>,
+    next_sequence: u32,
+    changes: Bucket,
+    /// Before this, nothing new is published.
+    spaced: Timestamp,
+    /// Something new waits.
+    waits: bool,
+    refresh: Duration,
+}
+
+impl Own {
+    pub(crate) fn new(refresh: Duration) -> Self {
+        let pages = (0..MAX_PAGES).map(|_| OwnPage::default()).collect();
+        Self {
+            pages,
+            next_sequence: 1,
+            changes: Bucket::new(CHANGE_INTERVAL * CHANGES),
+            spaced: Timestamp::ZERO,
+            waits: false,
+            refresh,
+        }
+    }
+
+    /// Somebody else published a page under this node's key: numbers above `sequence` from now on,
+    /// and replaces it.
+    pub(crate) fn contest(&mut self, page: u8, sequence: u32) {
+        self.next_sequence = self.next_sequence.max(sequence.saturating_add(1));
+        if let Some(page) = self.pages.get_mut(usize::from(page)) {
+            page.contested = true;
+            self.waits = true;
+        }
+    }
+
+    /// Whether something worth telling is not published.
+    fn differs(&self, links: &Claims) -> bool {
+        let told = |key| self.pages.iter().find_map(|page| page.claims.get(key));
+        let contested = self.pages.iter().any(|page| page.contested);
+        contested
+            || links.iter().any(|(key, quality)| {
+                told(key).is_none_or(|told| told.distance(*quality) >= WORTH_TELLING)
+            })
+    }
+
+    /// When [`Self::publish`] has something to say, if the links stay as they are.
+    pub(crate) fn next_due(&self, publisher: &Publisher) -> Option<Timestamp> {
+        let ready = self.changes.ready_at(CHANGE_INTERVAL).max(self.spaced);
+        let refresh =
+            (0..self.pages.len()).filter_map(|page| self.refresh_at(page, publisher.alias));
+        refresh.chain(self.waits.then_some(ready)).min()
+    }
+
+    /// Between three quarters and the whole of the interval, so that the network does not do it at
+    /// once.
+    fn refresh_at(&self, page: usize, alias: Alias) -> Option<Timestamp> {
+        let part = self.refresh / 1_024;
+        let spread = (alias.0.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u32;
+        Some(self.pages[page].published? + part * (768 + spread))
+    }
+
+    /// The records that make `links` known.
+    pub(crate) fn publish(
+        &mut self,
+        links: &Claims,
+        publisher: &Publisher,
+        now: Timestamp,
+    ) -> Vec<Record> {
+        let mut changed = BTreeSet::new();
+        for (number, page) in self.pages.iter_mut().enumerate() {
+            let before = page.claims.len();
+            page.claims.retain(|key, _| links.contains_key(key));
+            if page.claims.len() != before {
+                changed.insert(number);
+            }
+        }
+        let ready = self.spaced <= now;
+        if ready && self.differs(links) && self.changes.take(CHANGE_INTERVAL, now) {
+            self.spaced = now + SPACING;
+            for (number, page) in self.pages.iter_mut().enumerate() {
+                if std::mem::take(&mut page.contested) {
+                    page.base_sequence = 0;
+                    changed.insert(number);
+                }
+            }
+            for (key, quality) in links {
+                let holds = |page: &OwnPage| page.claims.contains_key(key);
+                let room = |page: &OwnPage| page.claims.len() < MAX_RECORD_LINKS;
+                let at = self.pages.iter().position(holds);
+                let Some(at) = at.or_else(|| self.pages.iter().position(room)) else { continue };
+                let told = self.pages[at].claims.insert(*key, *quality);
+                if told.is_none_or(|told| told != *quality) {
+                    changed.insert(at);
+                }
+            }
+        }
+        for number in 0..self.pages.len() {
+            if self.refresh_at(number, publisher.alias).is_some_and(|at| at <= now) {
+                let page = &mut self.pages[number];
+                page.base_sequence = 0;
+                if page.claims.is_empty() && !changed.contains(&number) {
+                    // Nothing to say any more: what says so is forgotten in time.
+                    page.published = None;
+                } else {
+                    changed.insert(number);
+                }
+            }
+        }
+        self.waits = self.differs(links);
+        changed.into_iter().map(|number| self.record(number, publisher, now)).collect()
+    }
+
+    fn record(&mut self, number: usize, publisher: &Publisher, now: Timestamp) -> Record {
+        let sequence = self.next_sequence.min(MAX_RECORD_SEQUENCE);
+        self.next_sequence = sequence.saturating_add(1);
+        let page = &mut self.pages[number];
+        page.published = Some(now);
+        let claim =
+            |(key, quality): (&(Alias, _), &_)| LinkClaim { neighbour: key.0, quality: *quality };
+        let mut changes: Vec<LinkClaim> = page
+            .claims
+            .iter()
+            .filter(|(key, now)| page.base.get(key) != Some(now))
+            .map(claim)
+            .collect();
+        let gone = page.base.keys().filter(|key| !page.claims.contains_key(key)).map(|key| {
+            LinkClaim { neighbour: key.0, quality: bitcraps_wire::Quality::gone(key.1) }
+        });
+        changes.extend(gone);
+        changes.sort_by_key(|link| (link.neighbour, link.quality.transport()));
+        let base =
+            u8::try_from(sequence - page.base_sequence).ok().filter(|_| page.base_sequence > 0);
+        let (base, links) = match base {
+            Some(base) if changes.len() < page.claims.len() => (base, changes),
+            _ => {
+                page.base = page.claims.clone();
+                page.base_sequence = sequence;
+                (0, page.claims.iter().map(claim).collect())
+            }
+        };
+        let version = Version {
+            alias: publisher.alias,
+            epoch: Version::epoch_bits(publisher.introduction.epoch),
+            page: number as u8,
+            sequence,
+        };
+        let mut record = Record { version, base, links, signature: [0; 64] };
+        publisher.sign(&mut record);
+        record
+    }
+}

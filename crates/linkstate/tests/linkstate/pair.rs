@@ -1,0 +1,197 @@
+//! Two databases face to face, and bodies made by hand.
+
+use std::time::Duration;
+
+use bitcraps_linkstate::{BodyError, Command, Config, LinkDatabase, alias_of};
+use bitcraps_types::{Epoch, Kbps, PeerId, Ratio, Timestamp, TransportType};
+use bitcraps_wire::{
+    Carried, Introduction, LinkClaim, LinkState, Part, Presence, Quality, Record, Version,
+};
+use bytes::Bytes;
+use ed25519_dalek::{Signer, SigningKey};
+
+use crate::net::{facts, seed};
+
+pub(crate) const NOW: Timestamp = Timestamp::from_millis(100_000);
+
+/// A key that says what it likes.
+pub(crate) struct Forger {
+    key: SigningKey,
+    pub(crate) introduction: Introduction,
+}
+
+impl Forger {
+    pub(crate) fn new(number: usize, epoch: u64) -> Self {
+        let key = SigningKey::from_bytes(&seed(number));
+        let peer = PeerId::from_bytes(key.verifying_key().to_bytes());
+        Self { key, introduction: Introduction { key: peer, epoch: Epoch(epoch) } }
+    }
+
+    pub(crate) fn id(&self) -> PeerId {
+        self.introduction.key
+    }
+
+    pub(crate) fn record(&self, sequence: u32, base: u8, links: &[(PeerId, Quality)]) -> Record {
+        let version = Version {
+            alias: alias_of(&self.id()),
+            epoch: Version::epoch_bits(self.introduction.epoch),
+            page: 0,
+            sequence,
+        };
+        let claim = |(peer, quality): &(PeerId, Quality)| LinkClaim {
+            neighbour: alias_of(peer),
+            quality: *quality,
+        };
+        let mut links: Vec<_> = links.iter().map(claim).collect();
+        links.sort();
+        let mut record = Record { version, base, links, signature: [0; 64] };
+        record.signature = self.key.sign(&record.signed_bytes(&self.introduction)).to_bytes();
+        record
+    }
+
+    pub(crate) fn carried(&self, record: Record) -> Part {
+        Part::Record(Carried { age: 0, introduction: Some(self.introduction), record })
+    }
+
+    pub(crate) fn presence(&self) -> Part {
+        Part::Presence(Presence { introduction: self.introduction, listed: true })
+    }
+}
+
+pub(crate) fn body(parts: Vec<Part>) -> Bytes {
+    LinkState { parts }.encode()
+}
+
+pub(crate) fn quality(latency: Duration) -> Quality {
+    let rate = Kbps::at_least_one(1_000);
+    Quality::new(TransportType::WiFiDirect, latency, Ratio::ONE, rate)
+}
+
+/// A database with one neighbour that is played by hand.
+pub(crate) fn met(neighbour: &Forger) -> LinkDatabase {
+    let mut db = LinkDatabase::new(&seed(1_000), Config::new(Epoch(4)), NOW);
+    let latency = Duration::from_millis(1);
+    db.on_link(&neighbour.id(), TransportType::WiFiDirect, facts(latency), NOW);
+    db.on_body(&neighbour.id(), body(vec![neighbour.presence()]), NOW).unwrap();
+    drop(sent(&mut db));
+    db
+}
+
+/// Everything it says.
+pub(crate) fn sent(db: &mut LinkDatabase) -> Vec<Part> {
+    let commands = std::iter::from_fn(|| db.poll_command());
+    let bodies = commands.filter_map(|command| match command {
+        Command::Transmit { body, .. } => Some(LinkState::decode(body).unwrap().parts),
+        _ => None,
+    });
+    bodies.flatten().collect()
+}
+
+#[test]
+fn one_changed_link_is_89_bytes_and_a_full_page_159() {
+    let me = Forger::new(0, 1);
+    let mut db = LinkDatabase::new(&seed(1_000), Config::new(Epoch(4)), NOW);
+    let others: Vec<_> = (0..8).map(|number| Forger::new(number, 1)).collect();
+    let mut now = NOW;
+    let mut lengths = Vec::new();
+    for other in others.iter().chain([&me]) {
+        let latency = Duration::from_millis(1);
+        db.on_link(&other.id(), TransportType::WiFiDirect, facts(latency), now);
+        db.on_body(&other.id(), body(vec![other.presence()]), now).unwrap();
+        let length = |part: &Part| match part {
+            Part::Record(carried) => Some(carried.record.encoded_len()),
+            _ => None,
+        };
+        lengths.push(sent(&mut db).iter().filter_map(length).min());
+        now += Duration::from_secs(11);
+        db.on_timer(now);
+        drop(sent(&mut db));
+    }
+    assert_eq!(lengths[0], Some(89), "the first link");
+    assert_eq!(lengths[1], Some(89), "one more, as a change");
+    db.on_link_down(&others[5].id(), TransportType::WiFiDirect, now);
+    let records = sent(&mut db).into_iter().filter_map(|part| match part {
+        Part::Record(carried) => Some(carried.record.encoded_len()),
+        _ => None,
+    });
+    let largest = records.max();
+    assert!(largest.is_some_and(|len| (89..=159).contains(&len)), "{largest:?}");
+}
+
+#[test]
+fn a_change_is_taken_once_acknowledged_and_kept() {
+    let (neighbour, far) = (Forger::new(1, 1), Forger::new(2, 7));
+    let mut db = met(&neighbour);
+    let record = far.record(5, 0, &[(neighbour.id(), quality(Duration::from_millis(4)))]);
+    db.on_body(&neighbour.id(), body(vec![far.carried(record.clone())]), NOW).unwrap();
+    assert_eq!((db.origins(), db.metrics().accepted), (2, 1));
+    db.on_timer(NOW + Duration::from_millis(7));
+    assert!(!sent(&mut db).contains(&Part::Have(record.version)), "not yet");
+    let later = NOW + Duration::from_millis(8);
+    db.on_timer(later);
+    assert!(sent(&mut db).contains(&Part::Have(record.version)), "eight milliseconds later");
+    db.on_body(&neighbour.id(), body(vec![far.carried(record.clone())]), later).unwrap();
+    assert_eq!((db.metrics().accepted, db.metrics().duplicates), (1, 1));
+    let older = far.record(4, 0, &[]);
+    db.on_body(&neighbour.id(), body(vec![far.carried(older)]), later).unwrap();
+    assert_eq!((db.metrics().accepted, db.metrics().outdated), (1, 1));
+    let answer = sent(&mut db);
+    let has = |part: &Part| matches!(part, Part::Record(c) if c.record == record);
+    assert!(answer.iter().any(has), "who has an older one is sent the newer: {answer:?}");
+    assert_eq!(db.links().count(), 1, "only one end says that there is a link");
+    let both = neighbour.record(1, 0, &[(far.id(), quality(Duration::from_millis(9)))]);
+    db.on_body(&neighbour.id(), body(vec![neighbour.carried(both)]), later).unwrap();
+    let link = db.links().find(|link| link.a == far.id() || link.b == far.id()).unwrap();
+    assert_eq!(link.quality, quality(Duration::from_millis(9)), "the worse of both");
+    assert!(!link.verified);
+    db.on_session(&far.id());
+    db.on_session(&neighbour.id());
+    let link = db.links().find(|link| link.a == far.id() || link.b == far.id()).unwrap();
+    assert!(link.verified);
+}
+
+#[test]
+fn a_delta_needs_the_record_that_it_changes() {
+    let (neighbour, far) = (Forger::new(1, 1), Forger::new(2, 7));
+    let mut db = met(&neighbour);
+    let near = quality(Duration::from_millis(4));
+    let delta = far.record(9, 4, &[(neighbour.id(), Quality::gone(TransportType::WiFiDirect))]);
+    db.on_body(&neighbour.id(), body(vec![far.carried(delta.clone())]), NOW).unwrap();
+    assert_eq!(db.metrics().accepted, 0);
+    let asked = |part: &Part| matches!(part, Part::Want(want) if want.alias == delta.version.alias);
+    assert!(sent(&mut db).iter().any(asked));
+    let full = far.record(5, 0, &[(neighbour.id(), near), (Forger::new(3, 1).id(), near)]);
+    let both = body(vec![far.carried(full), far.carried(delta.clone())]);
+    db.on_body(&neighbour.id(), both, NOW).unwrap();
+    assert_eq!(db.metrics().accepted, 2);
+    let wrong_base = far.record(10, 3, &[]);
+    db.on_body(&neighbour.id(), body(vec![far.carried(wrong_base)]), NOW).unwrap();
+    assert_eq!(db.metrics().accepted, 2, "it changes record 7, and 5 is here");
+}
+
+#[test]
+fn strangers_and_noise_are_refused() {
+    let (neighbour, other) = (Forger::new(1, 1), Forger::new(2, 1));
+    let mut db = met(&neighbour);
+    let taken = db.on_body(&other.id(), body(vec![other.presence()]), NOW);
+    assert_eq!(taken, Err(BodyError::NoNeighbour(other.id())));
+    let taken = db.on_body(&neighbour.id(), Bytes::from_static(&[9]), NOW);
+    assert!(matches!(taken, Err(BodyError::Decode(_))), "{taken:?}");
+}
+
+#[test]
+fn own_measurements_outrank_claims() {
+    let neighbour = Forger::new(1, 1);
+    let mut db = met(&neighbour);
+    let own = db.links().next().copied().unwrap();
+    assert_eq!(own.quality.latency(), quality(Duration::from_millis(1)).latency());
+    let me = PeerId::from_bytes(SigningKey::from_bytes(&seed(1_000)).verifying_key().to_bytes());
+    let perfect = neighbour.record(1, 0, &[(me, quality(Duration::ZERO))]);
+    db.on_body(&neighbour.id(), body(vec![neighbour.carried(perfect)]), NOW).unwrap();
+    assert_eq!(db.links().copied().collect::<Vec<_>>(), [own]);
+    let nothing = neighbour.record(2, 0, &[]);
+    db.on_body(&neighbour.id(), body(vec![neighbour.carried(nothing)]), NOW).unwrap();
+    assert_eq!(db.links().copied().collect::<Vec<_>>(), [own], "the link works, whoever says what");
+    db.on_link_down(&neighbour.id(), TransportType::WiFiDirect, NOW);
+    assert_eq!(db.links().count(), 0);
+}
