@@ -1,4 +1,6 @@
-use bitcraps_transport_inet::{AddressError, ConfigError, InetConfig, InetTransport, Relay};
+use bitcraps_transport_inet::{
+    AddressError, ConfigError, InetConfig, InetTransport, PemError, Relay, certificates,
+};
 use bitcraps_types::TransportType;
 
 use crate::{Config, Identity};
@@ -9,6 +11,9 @@ pub enum InternetError {
     /// A relay of the configuration names none.
     #[error("internet.relays: {0}")]
     Relay(#[from] AddressError),
+    /// Certificates that cannot be read.
+    #[error("internet.relay_roots: {0}")]
+    Roots(#[from] PemError),
     /// The transport refused its configuration.
     #[error("internet: {0}")]
     Refused(#[from] ConfigError),
@@ -34,6 +39,7 @@ pub(crate) fn transport(
     let relays = internet.relays.iter().map(|relay| relay.parse::<Relay>());
     let settings = InetConfig {
         relays: relays.collect::<Result<_, _>>()?,
+        relay_roots: internet.relay_roots.as_deref().map_or(Ok(Vec::new()), certificates)?,
         max_frame: limits.max_packet_size,
         connection_timeout: limits.connection_timeout,
         ..InetConfig::new(internet.listen.clone())

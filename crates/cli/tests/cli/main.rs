@@ -8,4 +8,6 @@ mod manual;
 mod meeting;
 mod nat;
 mod process;
+#[cfg(feature = "internet")]
+mod relay;
 mod running;

@@ -16,7 +16,7 @@ use serde_json::Value;
 /// Longest wait for what is bound to happen on a busy machine.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
 /// Time between two looks at something that tells nobody when it changes.
-const LOOK: Duration = Duration::from_millis(20);
+pub(crate) const LOOK: Duration = Duration::from_millis(20);
 
 /// A UDP port that no other test on this machine uses while this value lives.
 pub(crate) struct Port {
@@ -156,7 +156,7 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
-    fn of(source: impl Read + Send + 'static) -> Self {
+    pub(crate) fn of(source: impl Read + Send + 'static) -> Self {
         let (sender, lines) = mpsc::channel();
         thread::spawn(move || {
             for line in BufReader::new(source).lines() {
@@ -184,6 +184,13 @@ impl Lines {
             }
         }
     }
+
+    /// Waits for a line that holds `part`, and returns every line that has come since the start.
+    #[track_caller]
+    pub(crate) fn all_until(&mut self, part: &str) -> &[String] {
+        self.until(part);
+        &self.seen
+    }
 }
 
 /// A running node; killed when dropped.
@@ -207,6 +214,11 @@ impl Running {
     pub(crate) fn start_in(home: Home, arguments: &[&str]) -> Self {
         let mut command = home.command(&["--config", "bitcraps.toml", "run"]);
         command.args(arguments);
+        Self::started(home, command)
+    }
+
+    /// Starts `command`, which runs a node of `home`, and waits until it answers.
+    pub(crate) fn started(home: Home, mut command: Command) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let out = Lines::of(child.stdout.take().unwrap());
@@ -225,13 +237,24 @@ impl Running {
     /// Asks this node until its JSON answer satisfies `is_so`.
     #[track_caller]
     pub(crate) fn ask_until(&self, arguments: &[&str], is_so: impl Fn(&Value) -> bool) -> Value {
+        self.ask_within(SOON, arguments, is_so)
+    }
+
+    /// Asks this node until its JSON answer satisfies `is_so`, no longer than `limit`.
+    #[track_caller]
+    pub(crate) fn ask_within(
+        &self,
+        limit: Duration,
+        arguments: &[&str],
+        is_so: impl Fn(&Value) -> bool,
+    ) -> Value {
         let start = now();
         loop {
             let answer = self.ask(arguments).json();
             if is_so(&answer) {
                 return answer;
             }
-            assert!(now() - start < SOON, "bitcraps {}: still {answer}", arguments.join(" "));
+            assert!(now() - start < limit, "bitcraps {}: still {answer}", arguments.join(" "));
             thread::sleep(LOOK);
         }
     }

@@ -276,7 +276,12 @@ impl Check<'_> {
                 return Err(self.unfit(key, text, "it is listed twice; list it once"));
             }
         }
-        Ok(InternetSettings { enabled: raw.enabled, listen, relays: raw.relays.clone() })
+        let relay_roots = match raw.relay_roots.as_str() {
+            "" => None,
+            written => Some(self.path("internet.relay_roots", written)?),
+        };
+        let relays = raw.relays.clone();
+        Ok(InternetSettings { enabled: raw.enabled, listen, relays, relay_roots })
     }
 
     fn peers(&self, raw: &[RawPeer]) -> Result<Vec<StaticPeer>, ConfigError> {

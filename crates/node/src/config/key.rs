@@ -57,6 +57,7 @@ pub(super) const KEYS: &[Key] = &[
     restart("internet.enabled"),
     restart("internet.listen"),
     restart("internet.relays"),
+    restart("internet.relay_roots"),
     live(PEERS),
     live("admission.mode"),
     live("admission.allow"),

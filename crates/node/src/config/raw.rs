@@ -227,11 +227,13 @@ pub(super) struct RawInternetLinks {
     /// Relays through which this node can be reached, as https://host. No other server is contacted.
     #[schemars(length(max = MAX_RELAYS))]
     pub(super) relays: Vec<String>,
+    /// PEM file with certificates that vouch for relays beside those of the public authorities.
+    pub(super) relay_roots: String,
 }
 
 impl Default for RawInternetLinks {
     fn default() -> Self {
-        Self { enabled: true, listen: Vec::new(), relays: Vec::new() }
+        Self { enabled: true, listen: Vec::new(), relays: Vec::new(), relay_roots: String::new() }
     }
 }
 

@@ -128,6 +128,9 @@ pub struct InternetSettings {
     /// URLs of the relays through which this node can be reached, at most 8. No other server is
     /// ever contacted.
     pub relays: Vec<String>,
+    /// PEM file with certificates that vouch for relays beside those of the public authorities: of an
+    /// authority of one's own, or of the relay itself.
+    pub relay_roots: Option<PathBuf>,
 }
 
 impl InternetSettings {

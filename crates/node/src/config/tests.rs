@@ -381,6 +381,11 @@ fn a_mistake_in_the_file_is_told_with_its_place_and_its_cure() {
             "[internet]\nrelay = []",
             "b.toml:2:1: unknown key `internet.relay`; did you mean `internet.relays`?",
         ),
+        (
+            "[internet]\nrelay_roots = \"roots.pem\"",
+            "b.toml:2:1: internet.relay_roots = \"roots.pem\": it is relative; write an absolute \
+             path, or one that starts with ~/",
+        ),
         #[cfg(feature = "internet")]
         (
             "[internet]\nrelays = [\"relay.example\"]",
@@ -606,6 +611,7 @@ max_bytes = 33554432
 enabled = false
 listen = ["127.0.0.1:9", "[::]:0"]
 relays = ["https://relay.example"]
+relay_roots = "~/roots.pem"
 [admin]
 socket = "/s"
 [log]
@@ -643,6 +649,7 @@ format = "json"
         enabled: false,
         listen: vec!["127.0.0.1:9".parse().unwrap(), "[::]:0".parse().unwrap()],
         relays: vec!["https://relay.example".to_owned()],
+        relay_roots: Some("/h/roots.pem".into()),
     };
     assert_eq!(*config.internet(), internet);
     assert!(!internet.is_on());

@@ -1,5 +1,6 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::net::UdpSocket;
 use tokio::sync::watch;
@@ -11,6 +12,7 @@ pub(crate) struct Forwarder {
     /// What the caller dials.
     pub(crate) address: SocketAddr,
     way_out: watch::Sender<Arc<UdpSocket>>,
+    silent: Arc<AtomicBool>,
     task: JoinHandle<()>,
 }
 
@@ -20,6 +22,8 @@ impl Forwarder {
         let address = inside.local_addr().unwrap();
         let first = Arc::new(UdpSocket::bind(out).await.unwrap());
         let (way_out, mut changes) = watch::channel(first);
+        let silent = Arc::new(AtomicBool::new(false));
+        let swallows = silent.clone();
         let task = tokio::spawn(async move {
             let mut out = changes.borrow_and_update().clone();
             let mut caller = None;
@@ -30,17 +34,26 @@ impl Forwarder {
                     _ = changes.changed() => out = changes.borrow_and_update().clone(),
                     Ok((length, from)) = inside.recv_from(&mut there) => {
                         caller = Some(from);
-                        drop(out.send_to(&there[..length], to).await);
+                        if !swallows.load(Ordering::Relaxed) {
+                            drop(out.send_to(&there[..length], to).await);
+                        }
                     }
                     Ok((length, _)) = out.recv_from(&mut back) => {
-                        if let Some(caller) = caller {
+                        if let Some(caller) = caller
+                            && !swallows.load(Ordering::Relaxed)
+                        {
                             drop(inside.send_to(&back[..length], caller).await);
                         }
                     }
                 }
             }
         });
-        Self { address, way_out, task }
+        Self { address, way_out, silent, task }
+    }
+
+    /// From now on everything is swallowed, both ways.
+    pub(crate) fn fall_silent(&self) {
+        self.silent.store(true, Ordering::Relaxed);
     }
 
     /// From now on the callee sees `out`; what still comes to the former address is lost.

@@ -86,21 +86,27 @@ impl Node {
 }
 
 /// Sends `text` over `link` until it arrives at `far`, which is the other end: datagrams get lost.
-async fn pass(link: &dyn Link, to: &Node, far: &dyn Link, text: &str) {
+/// False when either end is down.
+async fn passes(link: &dyn Link, to: &Node, far: &dyn Link, text: &str) -> bool {
     let frame = Bytes::from(text.to_owned());
     let before = to.told.arrived(far.id());
     loop {
-        link.try_send(frame.clone()).unwrap();
+        if link.try_send(frame.clone()).is_err() || to.told.down(far.id()).is_some() {
+            return false;
+        }
         let arrival = to.told.arrivals(far.id(), before + 1);
         if let Ok(arrived) = tokio::time::timeout(Duration::from_millis(200), arrival).await {
-            assert!(arrived.unwrap()[before..].contains(&frame), "{text}");
-            return;
+            return arrived.unwrap()[before..].contains(&frame);
         }
     }
 }
 
-/// A frame each way.
-async fn exchange(one: &Node, two: &Node, [near, far]: &[Arc<dyn Link>; 2], text: &str) {
-    pass(near.as_ref(), two, far.as_ref(), text).await;
-    pass(far.as_ref(), one, near.as_ref(), text).await;
+/// A frame each way; false when it does not get through.
+async fn exchanges(one: &Node, two: &Node, [near, far]: &[Arc<dyn Link>; 2], text: &str) -> bool {
+    passes(near.as_ref(), two, far.as_ref(), text).await
+        && passes(far.as_ref(), one, near.as_ref(), text).await
+}
+
+async fn exchange(one: &Node, two: &Node, link: &[Arc<dyn Link>; 2], text: &str) {
+    assert!(exchanges(one, two, link, text).await, "{text}: a link went down");
 }

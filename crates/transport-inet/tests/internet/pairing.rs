@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use bitcraps_transport_api::Transport as _;
 
-use crate::{Node, config, exchange, target};
+use crate::{Node, config, exchange, exchanges, target};
 
 /// Every address of a host with several, in both families.
 const MANY: [&str; 4] = ["127.0.0.1:0", "127.0.0.2:0", "127.0.0.3:0", "[::1]:0"];
@@ -39,14 +39,11 @@ async fn dials_that_cross_leave_one_link_at_both_ends() {
         let crossed =
             tokio::join!(one.transport.connect(two.target()), two.transport.connect(one.target()),);
         assert!(crossed.0.is_ok() && crossed.1.is_ok(), "round {round}: {crossed:?}");
-        // A link that is about to be replaced may stand for a moment: it passes nothing on.
+        // A link that is about to be replaced may stand for a moment: it goes down.
         loop {
             let link = [one.only_link().await, two.only_link().await];
-            let used = exchange(&one, &two, &link, "crossed");
-            tokio::select! {
-                () = used => break,
-                _ = one.told.downed(link[0].id()) => {}
-                _ = two.told.downed(link[1].id()) => {}
+            if exchanges(&one, &two, &link, "crossed").await {
+                break;
             }
         }
         tokio::join!(one.transport.shutdown(), two.transport.shutdown());

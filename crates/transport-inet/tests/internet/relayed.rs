@@ -1,5 +1,7 @@
+use std::time::Duration;
+
 use bitcraps_transport_api::{Address, ConnectError, LinkPath, Transport as _};
-use bitcraps_transport_inet::{RelayServer, RelayServerConfig};
+use bitcraps_transport_inet::{RelayServer, RelayServerConfig, RelayTls, certificates};
 use bitcraps_types::Medium;
 
 use crate::{Node, config, exchange, peer, relay, target};
@@ -62,6 +64,55 @@ async fn a_node_without_relays_dials_through_the_one_of_its_peer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_relay_with_a_certificate_of_its_own_is_used_by_those_who_trust_it() {
+    let home = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(["127.0.0.9".to_owned()]).unwrap();
+    let [chain, key] = ["chain.pem", "key.pem"].map(|name| home.path().join(name));
+    std::fs::write(&chain, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    // On an address of its own, because the port beside HTTPS is fixed.
+    let mut settings = RelayServerConfig::new("127.0.0.9:0".parse().unwrap());
+    settings.tls = Some(RelayTls::from_files(&chain, &key).unwrap());
+    let relay = RelayServer::start(settings).await.unwrap();
+    assert!(relay.relay().is_tls());
+    let trusting = |listen| {
+        let mut config = config(&[listen]);
+        config.relays = vec![relay.relay().clone()];
+        config.relay_roots = certificates(&chain).unwrap();
+        config
+    };
+    let one = Node::start(1, trusting("127.0.0.1:0")).await;
+    let two = Node::start(2, trusting("[::1]:0")).await;
+    assert_eq!(two.transport.relay_connected().await.as_ref(), Some(relay.relay()));
+    let link = one.link(&two, target(peer(2), relay.relay())).await;
+    exchange(&one, &two, &link, "over TLS").await;
+    assert_eq!(link[0].path().relay, Some(relay.relay().to_string()));
+
+    let mut distrusting = trusting("[::1]:0");
+    distrusting.relay_roots.clear();
+    distrusting.connection_timeout = Duration::from_secs(2);
+    let three = Node::start(3, distrusting).await;
+    let refused = three.transport.connect(target(peer(1), relay.relay())).await;
+    assert!(matches!(refused, Err(ConnectError::TimedOut { .. })), "{refused:?}");
+    assert_eq!(relay.clients(), 2);
+    for node in [one, two, three] {
+        node.transport.shutdown().await;
+    }
+    relay.shut_down().await;
+}
+
+#[test]
+fn files_that_hold_no_certificate_are_named() {
+    let home = tempfile::tempdir().unwrap();
+    let [none, empty] = ["none.pem", "empty.pem"].map(|name| home.path().join(name));
+    std::fs::write(&empty, "").unwrap();
+    for file in [none, empty] {
+        let why = certificates(&file).unwrap_err().to_string();
+        assert!(why.starts_with(&file.display().to_string()), "{why}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_full_relay_lets_nobody_else_in_until_somebody_goes() {
     let mut settings = RelayServerConfig::new("127.0.0.1:0".parse().unwrap());
     settings.max_clients = 1;
@@ -69,7 +120,7 @@ async fn a_full_relay_lets_nobody_else_in_until_somebody_goes() {
     let one = Node::behind(&relay, 1, "127.0.0.1:0").await;
     let mut shut_out = config(&["[::1]:0"]);
     shut_out.relays = vec![relay.relay().clone()];
-    shut_out.connection_timeout = std::time::Duration::from_secs(2);
+    shut_out.connection_timeout = Duration::from_secs(2);
     let two = Node::start(2, shut_out).await;
     let refused = two.transport.connect(target(peer(1), relay.relay())).await;
     assert!(matches!(refused, Err(ConnectError::TimedOut { .. })), "{refused:?}");

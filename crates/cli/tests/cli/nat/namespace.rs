@@ -32,6 +32,17 @@ impl Namespace {
         format!("/proc/{}/ns/net", self.holder.id())
     }
 
+    /// `command`, with its arguments and environment, to be run in this network.
+    pub(super) fn inside(&self, command: &Command) -> Command {
+        let mut inside = self.command(command.get_program());
+        inside.args(command.get_args()).env_clear();
+        inside.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        if let Some(directory) = command.get_current_dir() {
+            inside.current_dir(directory);
+        }
+        inside
+    }
+
     /// `program`, to be run in this network; it replaces the process that enters.
     fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("nsenter");

@@ -71,15 +71,28 @@ impl Site {
         Ipv4Addr::new(203, 0, 113, self.outside.get())
     }
 
+    /// Whether others can see this site's host at `address`: that can be told where mappings are
+    /// independent.
+    pub(super) fn is_seen_at(&self, address: &str) -> bool {
+        match self.port() {
+            Some(port) => address == format!("{}:{port}", self.outside()),
+            None => address.starts_with(&format!("{}:", self.outside())),
+        }
+    }
+
+    /// The port by which the host is seen, where it is not the one that it uses.
+    fn port(&self) -> Option<u16> {
+        (self.reboots.get() > 0).then(|| 20_000 + self.reboots.get())
+    }
+
     /// What comes from outside and answers nothing is dropped before the router remembers it, or
     /// that memory would take the port that the host's own packet is to have.
     fn set_rules(&self) {
         let ports = match self.mapping {
             // As on the inside at first, for a host that uses one.
-            Mapping::Independent => match self.reboots.get() {
-                0 => String::new(),
-                reboots => format!("to :{}", 20_000 + reboots),
-            },
+            Mapping::Independent => {
+                self.port().map(|port| format!("to :{port}")).unwrap_or_default()
+            }
             Mapping::Dependent => "fully-random".to_owned(),
         };
         self.router.filter(&format!(
