@@ -4,6 +4,7 @@ use crate::Failure;
 pub const USAGE: &str = "\
 usage: bench select|peers|topology [--json] [--quick] [--seed N] [--events N] [--only WORD]
        eval graphs DIR
+       eval linkstate [--json] [--quick] [--seed N] [--only WORD]
   --json      print one JSON object and nothing else
   --quick     fewer and smaller runs, for a first look
   --seed N    seed of everything random, 1 unless given

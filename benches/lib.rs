@@ -9,6 +9,7 @@ mod clock;
 mod coupling;
 mod failure;
 pub mod graphs;
+pub mod linkstate;
 pub mod peers;
 mod report;
 mod sample;

@@ -27,7 +27,7 @@ const MAX_OWN_LINKS: usize = 64;
 /// How long a link may be named after it went: news of it is under way for that long.
 const GRACE: Duration = Duration::from_secs(10);
 /// How long a neighbour that gets a record from somebody else waits to be told that it is here.
-const TELL_AFTER: Duration = Duration::from_millis(300);
+const TELL_AFTER: Duration = Duration::from_millis(150);
 /// How long an acknowledgement waits for others to go with.
 const ACK_AFTER: Duration = Duration::from_millis(8);
 /// How often the table is searched for what is too old.

@@ -26,10 +26,14 @@ mod change;
 mod config;
 mod database;
 mod error;
+#[cfg(feature = "net")]
+pub mod forger;
 mod graph;
 mod identity;
 mod metrics;
 mod neighbour;
+#[cfg(feature = "net")]
+pub mod net;
 mod own;
 mod reconcile;
 mod roots;

@@ -8,8 +8,9 @@ use bitcraps_types::{PeerId, TransportType};
 use bitcraps_wire::{Carried, LinkState, Part};
 use fastrand::Rng;
 
-use crate::net::{Net, PROBE, facts};
-use crate::pair::{Forger, NOW, body, met, quality, sent};
+use crate::pair::{NOW, met, sent};
+use bitcraps_linkstate::forger::{Forger, body, quality};
+use bitcraps_linkstate::net::{Net, PROBE, facts};
 
 const MS: Duration = Duration::from_millis(1);
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bitcraps_linkstate::Command;
 use bitcraps_types::Epoch;
 
-use crate::net::{Net, PROBE};
+use bitcraps_linkstate::net::{Net, PROBE};
 
 const HOP: Duration = Duration::from_millis(10);
 const MINUTE: Duration = Duration::from_secs(60);

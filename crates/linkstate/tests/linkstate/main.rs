@@ -7,6 +7,5 @@ mod hostile;
 mod life;
 mod mesh;
 mod narrow;
-mod net;
 mod pair;
 mod privacy;

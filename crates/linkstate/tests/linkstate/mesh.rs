@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::net::{Net, PROBE};
+use bitcraps_linkstate::net::{Net, PROBE};
 
 const HOP: Duration = Duration::from_millis(10);
 

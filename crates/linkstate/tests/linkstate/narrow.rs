@@ -5,7 +5,7 @@ use std::time::Duration;
 use bitcraps_linkstate::MIN_ROOM;
 use bitcraps_types::TransportType;
 
-use crate::net::{Net, PROBE, facts};
+use bitcraps_linkstate::net::{Net, PROBE, facts};
 
 const HOP: Duration = Duration::from_millis(50);
 const BLUETOOTH: TransportType = TransportType::Bluetooth;

@@ -2,70 +2,16 @@
 
 use std::time::Duration;
 
-use bitcraps_linkstate::{BodyError, Command, Config, LinkDatabase, alias_of};
-use bitcraps_types::{Epoch, Kbps, PeerId, Ratio, Timestamp, TransportType};
-use bitcraps_wire::{
-    Carried, Introduction, LinkClaim, LinkState, Part, Presence, Quality, Record, Version,
-};
+use bitcraps_linkstate::{BodyError, Command, Config, LinkDatabase};
+use bitcraps_types::{Epoch, PeerId, Timestamp, TransportType};
+use bitcraps_wire::{LinkState, Part, Quality};
 use bytes::Bytes;
-use ed25519_dalek::{Signer, SigningKey};
+use ed25519_dalek::SigningKey;
 
-use crate::net::{facts, seed};
+use bitcraps_linkstate::forger::{Forger, body, quality};
+use bitcraps_linkstate::net::{facts, seed};
 
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(100_000);
-
-/// A key that says what it likes.
-pub(crate) struct Forger {
-    key: SigningKey,
-    pub(crate) introduction: Introduction,
-}
-
-impl Forger {
-    pub(crate) fn new(number: usize, epoch: u64) -> Self {
-        let key = SigningKey::from_bytes(&seed(number));
-        let peer = PeerId::from_bytes(key.verifying_key().to_bytes());
-        Self { key, introduction: Introduction { key: peer, epoch: Epoch(epoch) } }
-    }
-
-    pub(crate) fn id(&self) -> PeerId {
-        self.introduction.key
-    }
-
-    pub(crate) fn record(&self, sequence: u32, base: u8, links: &[(PeerId, Quality)]) -> Record {
-        let version = Version {
-            alias: alias_of(&self.id()),
-            epoch: Version::epoch_bits(self.introduction.epoch),
-            page: 0,
-            sequence,
-        };
-        let claim = |(peer, quality): &(PeerId, Quality)| LinkClaim {
-            neighbour: alias_of(peer),
-            quality: *quality,
-        };
-        let mut links: Vec<_> = links.iter().map(claim).collect();
-        links.sort();
-        let mut record = Record { version, base, links, signature: [0; 64] };
-        record.signature = self.key.sign(&record.signed_bytes(&self.introduction)).to_bytes();
-        record
-    }
-
-    pub(crate) fn carried(&self, record: Record) -> Part {
-        Part::Record(Carried { age: 0, introduction: Some(self.introduction), record })
-    }
-
-    pub(crate) fn presence(&self) -> Part {
-        Part::Presence(Presence { introduction: self.introduction, listed: true })
-    }
-}
-
-pub(crate) fn body(parts: Vec<Part>) -> Bytes {
-    LinkState { parts }.encode()
-}
-
-pub(crate) fn quality(latency: Duration) -> Quality {
-    let rate = Kbps::at_least_one(1_000);
-    Quality::new(TransportType::WiFiDirect, latency, Ratio::ONE, rate)
-}
 
 /// A database with one neighbour that is played by hand.
 pub(crate) fn met(neighbour: &Forger) -> LinkDatabase {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bitcraps_linkstate::Privacy;
 
-use crate::net::{Net, PROBE};
+use bitcraps_linkstate::net::{Net, PROBE};
 
 const HOP: Duration = Duration::from_millis(10);
 

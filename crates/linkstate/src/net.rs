@@ -1,33 +1,45 @@
-//! A network in virtual time: databases, links between them, loss.
+//! A network in virtual time, for tests and evaluations: databases, links between them, loss. It is
+//! trusted: its methods panic on numbers of nodes that there are not.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::time::Duration;
 
-use bitcraps_linkstate::{Change, Command, Config, Flag, Link, LinkDatabase, LinkFacts};
+use crate::{Change, Command, Config, Flag, Link, LinkDatabase, LinkFacts};
 use bitcraps_types::{Epoch, Kbps, PeerId, Ratio, Timestamp, TransportType};
 use bytes::Bytes;
 use fastrand::Rng;
 
 /// Header of a frame.
-pub(crate) const FRAME: usize = 20;
-pub(crate) const PROBE: Duration = Duration::from_secs(1);
+pub const FRAME: usize = 20;
+/// Time between two probes of a neighbour.
+pub const PROBE: Duration = Duration::from_secs(1);
 
-pub(crate) type LinkName = (PeerId, PeerId, TransportType);
+/// Ends, the lower first, and what carries it.
+pub type LinkName = (PeerId, PeerId, TransportType);
 
-pub(crate) struct Node {
-    pub(crate) db: LinkDatabase,
-    pub(crate) id: PeerId,
-    pub(crate) config: Config,
-    pub(crate) alive: bool,
+/// One node.
+pub struct Node {
+    /// Its database.
+    pub db: LinkDatabase,
+    /// Its key.
+    pub id: PeerId,
+    /// How its database is steered.
+    pub config: Config,
+    /// Whether it is there.
+    pub alive: bool,
     /// What the announced changes add up to.
-    pub(crate) view: BTreeMap<LinkName, Link>,
-    pub(crate) peers: BTreeSet<PeerId>,
-    pub(crate) flagged: Vec<(PeerId, Flag)>,
-    pub(crate) others: Vec<Command>,
+    pub view: BTreeMap<LinkName, Link>,
+    /// Origins that were announced and not taken back.
+    pub peers: BTreeSet<PeerId>,
+    /// Who was flagged, and why.
+    pub flagged: Vec<(PeerId, Flag)>,
+    /// Everything else that its database wanted done.
+    pub others: Vec<Command>,
     /// Bytes sent, frame headers included.
-    pub(crate) sent: u64,
-    pub(crate) frames: u64,
+    pub sent: u64,
+    /// Bodies sent.
+    pub frames: u64,
     timer: Option<Timestamp>,
     seed: [u8; 32],
 }
@@ -39,32 +51,43 @@ enum Event {
     Probe(usize),
 }
 
-pub(crate) struct Net {
-    pub(crate) nodes: Vec<Node>,
-    pub(crate) now: Timestamp,
+/// The network.
+pub struct Net {
+    /// By number.
+    pub nodes: Vec<Node>,
+    /// The present moment.
+    pub now: Timestamp,
     /// Links that are up, and their latency.
-    pub(crate) links: BTreeMap<(usize, usize, TransportType), Duration>,
+    pub links: BTreeMap<(usize, usize, TransportType), Duration>,
     queue: BinaryHeap<Reverse<(Timestamp, u64, Event)>>,
     number: u64,
-    pub(crate) rng: Rng,
-    pub(crate) loss: f64,
-    pub(crate) largest: usize,
+    /// What decides losses.
+    pub rng: Rng,
+    /// Probability that a body is lost.
+    pub loss: f64,
+    /// Bytes of the largest body that was sent.
+    pub largest: usize,
+    /// Bodies that were not read.
+    pub unread: u64,
     ids: BTreeMap<PeerId, usize>,
 }
 
-pub(crate) fn seed(number: usize) -> [u8; 32] {
+/// The Ed25519 seed of a node.
+pub fn seed(number: usize) -> [u8; 32] {
     let mut seed = [0x5E; 32];
     seed[..8].copy_from_slice(&(number as u64).to_be_bytes());
     seed
 }
 
-pub(crate) fn facts(latency: Duration) -> LinkFacts {
+/// A link of 10 Mbit/s without losses.
+pub fn facts(latency: Duration) -> LinkFacts {
     let rate = Kbps::at_least_one(10_000);
     LinkFacts { latency, reliability: Ratio::ONE, rate, room: 1_100 }
 }
 
 impl Net {
-    pub(crate) fn new(seed: u64) -> Self {
+    /// Without nodes.
+    pub fn new(seed: u64) -> Self {
         Self {
             nodes: Vec::new(),
             now: Timestamp::from_millis(1_000),
@@ -74,11 +97,13 @@ impl Net {
             rng: Rng::with_seed(seed),
             loss: 0.0,
             largest: 0,
+            unread: 0,
             ids: BTreeMap::new(),
         }
     }
 
-    pub(crate) fn add(&mut self, change: impl FnOnce(&mut Config)) -> usize {
+    /// Adds a node, and gives its number.
+    pub fn add(&mut self, change: impl FnOnce(&mut Config)) -> usize {
         let number = self.nodes.len();
         let mut config = Config::new(Epoch(1));
         change(&mut config);
@@ -111,11 +136,13 @@ impl Net {
         self.queue.push(Reverse((at, self.number, event)));
     }
 
-    pub(crate) fn link(&mut self, a: usize, b: usize, latency: Duration) {
+    /// Links two nodes over Wi-Fi.
+    pub fn link(&mut self, a: usize, b: usize, latency: Duration) {
         self.link_over(a, b, TransportType::WiFiDirect, facts(latency));
     }
 
-    pub(crate) fn link_over(&mut self, a: usize, b: usize, over: TransportType, facts: LinkFacts) {
+    /// Links two nodes; told again, the link has other facts.
+    pub fn link_over(&mut self, a: usize, b: usize, over: TransportType, facts: LinkFacts) {
         self.links.insert((a.min(b), a.max(b), over), facts.latency);
         for (node, peer) in [(a, b), (b, a)] {
             let peer = self.nodes[peer].id;
@@ -127,11 +154,12 @@ impl Net {
     }
 
     /// Takes a link away; both ends notice at once.
-    pub(crate) fn unlink(&mut self, a: usize, b: usize) {
+    pub fn unlink(&mut self, a: usize, b: usize) {
         self.unlink_over(a, b, TransportType::WiFiDirect);
     }
 
-    pub(crate) fn unlink_over(&mut self, a: usize, b: usize, over: TransportType) {
+    /// Takes a link away; both ends notice at once.
+    pub fn unlink_over(&mut self, a: usize, b: usize, over: TransportType) {
         self.links.remove(&(a.min(b), a.max(b), over));
         for (node, peer) in [(a, b), (b, a)] {
             let peer = self.nodes[peer].id;
@@ -143,7 +171,7 @@ impl Net {
     }
 
     /// A node dies; its neighbours notice at once.
-    pub(crate) fn kill(&mut self, node: usize) {
+    pub fn kill(&mut self, node: usize) {
         self.nodes[node].alive = false;
         let links: Vec<_> = self.links.keys().copied().collect();
         for (a, b, over) in links.into_iter().filter(|(a, b, _)| *a == node || *b == node) {
@@ -152,13 +180,13 @@ impl Net {
     }
 
     /// A node starts again, in its next epoch and without memory.
-    pub(crate) fn restart(&mut self, node: usize) {
+    pub fn restart(&mut self, node: usize) {
         let Epoch(epoch) = self.nodes[node].config.epoch;
         self.restart_in(node, Epoch(epoch + 1));
     }
 
     /// A node starts again, without memory.
-    pub(crate) fn restart_in(&mut self, node: usize, epoch: Epoch) {
+    pub fn restart_in(&mut self, node: usize, epoch: Epoch) {
         let now = self.now;
         let node = &mut self.nodes[node];
         node.config.epoch = epoch;
@@ -169,7 +197,8 @@ impl Net {
         node.timer = None;
     }
 
-    pub(crate) fn drain(&mut self, number: usize) {
+    /// Does what a node's database wants done.
+    pub fn drain(&mut self, number: usize) {
         while let Some(command) = self.nodes[number].db.poll_command() {
             match command {
                 Command::Transmit { to, body } => self.transmit(number, &to, body),
@@ -204,7 +233,7 @@ impl Net {
     }
 
     /// Sends a body as if `from` had made it.
-    pub(crate) fn inject(&mut self, from: usize, to: usize, body: Bytes) {
+    pub fn inject(&mut self, from: usize, to: usize, body: Bytes) {
         let id = self.nodes[to].id;
         self.transmit(from, &id, body);
     }
@@ -218,7 +247,7 @@ impl Net {
                 let up = self.links.contains_key(&(from.min(to), from.max(to), over));
                 if up && self.nodes[to].alive {
                     let id = self.nodes[from].id;
-                    self.nodes[to].db.on_body(&id, body, at).unwrap();
+                    self.unread += u64::from(self.nodes[to].db.on_body(&id, body, at).is_err());
                     self.drain(to);
                 }
             }
@@ -242,7 +271,8 @@ impl Net {
         }
     }
 
-    pub(crate) fn neighbours(&self, node: usize) -> BTreeSet<usize> {
+    /// With whom a node is linked.
+    pub fn neighbours(&self, node: usize) -> BTreeSet<usize> {
         let pairs = self.links.keys();
         let other = |(a, b, _): &(usize, usize, _)| match node {
             _ if node == *a => Some(*b),
@@ -252,18 +282,15 @@ impl Net {
         pairs.filter_map(other).collect()
     }
 
-    pub(crate) fn run(&mut self, time: Duration) {
+    /// Runs for a time.
+    pub fn run(&mut self, time: Duration) {
         let until = self.now + time;
         self.run_until(until, |_| false);
         self.now = until;
     }
 
     /// Runs until `done`, asked after each event, or until a time; whether it was done.
-    pub(crate) fn run_until(
-        &mut self,
-        until: Timestamp,
-        mut done: impl FnMut(&Self) -> bool,
-    ) -> bool {
+    pub fn run_until(&mut self, until: Timestamp, mut done: impl FnMut(&Self) -> bool) -> bool {
         while !done(self) {
             if self.queue.peek().is_none_or(|Reverse((at, ..))| *at > until) {
                 return false;
@@ -274,7 +301,7 @@ impl Net {
     }
 
     /// How long it takes until `done`, up to a limit.
-    pub(crate) fn time_until(
+    pub fn time_until(
         &mut self,
         limit: Duration,
         done: impl FnMut(&Self) -> bool,
@@ -283,19 +310,20 @@ impl Net {
         self.run_until(start + limit, done).then(|| self.now.since(start))
     }
 
-    pub(crate) fn alive(&self) -> impl Iterator<Item = &Node> {
+    /// The nodes that are there.
+    pub fn alive(&self) -> impl Iterator<Item = &Node> {
         self.nodes.iter().filter(|node| node.alive)
     }
 
     /// Whether all databases are equal.
-    pub(crate) fn is_equal(&self) -> bool {
+    pub fn is_equal(&self) -> bool {
         let mut roots = self.alive().map(|node| node.db.root());
         let first = roots.next();
         roots.all(|root| Some(root) == first)
     }
 
     /// The links there are, as a view names them.
-    pub(crate) fn truth(&self) -> BTreeSet<LinkName> {
+    pub fn truth(&self) -> BTreeSet<LinkName> {
         let alive = |(a, b, _): &&(usize, usize, _)| self.nodes[*a].alive && self.nodes[*b].alive;
         let named = self.links.keys().filter(alive).map(|(a, b, over)| {
             let (a, b) = (self.nodes[*a].id, self.nodes[*b].id);
@@ -304,16 +332,19 @@ impl Net {
         named.collect()
     }
 
-    pub(crate) fn all_see(&self, truth: &BTreeSet<LinkName>) -> bool {
+    /// Whether every node sees exactly these links.
+    pub fn all_see(&self, truth: &BTreeSet<LinkName>) -> bool {
         self.alive().all(|node| node.view.keys().eq(truth))
     }
 
-    pub(crate) fn sent(&self) -> u64 {
+    /// Bytes sent by all, frame headers included.
+    pub fn sent(&self) -> u64 {
         self.nodes.iter().map(|node| node.sent).sum()
     }
 
-    /// Every node's view is what its database says, and within its bounds.
-    pub(crate) fn check(&self) {
+    /// Panics unless every node's view is what its database says, and every body was read.
+    pub fn check(&self) {
+        assert_eq!(self.unread, 0, "a body was not read");
         for node in self.alive() {
             let links =
                 node.db.links().map(|link| ((link.a, link.b, link.quality.transport()), *link));
@@ -322,7 +353,7 @@ impl Net {
     }
 
     /// Hops from a node to every node that it reaches.
-    pub(crate) fn hops(&self, from: usize) -> BTreeMap<usize, usize> {
+    pub fn hops(&self, from: usize) -> BTreeMap<usize, usize> {
         let mut seen = BTreeMap::from([(from, 0)]);
         let mut open = VecDeque::from([from]);
         while let Some(node) = open.pop_front() {
@@ -337,13 +368,13 @@ impl Net {
     }
 
     /// Hops between the two nodes farthest apart.
-    pub(crate) fn diameter(&self) -> usize {
+    pub fn diameter(&self) -> usize {
         let far = |from: usize| self.hops(from).into_values().max().unwrap_or(0);
         (0..self.nodes.len()).map(far).max().unwrap_or(0)
     }
 
     /// Links without all of which everybody still reaches everybody, in random order.
-    pub(crate) fn spare_links(&mut self, count: usize) -> Vec<(usize, usize)> {
+    pub fn spare_links(&mut self, count: usize) -> Vec<(usize, usize)> {
         let mut all: Vec<_> = self.links.keys().map(|(a, b, _)| (*a, *b)).collect();
         self.rng.shuffle(&mut all);
         let key = |(a, b)| (a, b, TransportType::WiFiDirect);
@@ -364,7 +395,7 @@ impl Net {
 
     /// Points in a unit square, linked when near: `nodes` of them, connected, with about `degree`
     /// links each.
-    pub(crate) fn geometric(seed: u64, nodes: usize, degree: f64, latency: Duration) -> Self {
+    pub fn geometric(seed: u64, nodes: usize, degree: f64, latency: Duration) -> Self {
         let mut net = Self::new(seed);
         // Refreshes have their own tests; here they would be in the way of equality.
         let hour = Duration::from_secs(3_600);
