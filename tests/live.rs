@@ -1,6 +1,7 @@
 //! Real nodes in one process: the production engine, driver and LAN transport on loopback, with
 //! nothing emulated but the wire that loses datagrams.
 
+mod killed;
 mod seat;
 mod sockets;
 mod wire;

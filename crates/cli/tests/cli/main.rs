@@ -4,6 +4,7 @@ mod admission;
 mod analyze;
 mod configuration;
 mod exits;
+mod kills;
 mod manual;
 mod meeting;
 mod nat;

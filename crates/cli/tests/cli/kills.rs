@@ -1,0 +1,259 @@
+//! Two processes, killed without a word at any time, and what their users have in their hands
+//! afterwards.
+
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test that calls it")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::process::{Home, Port, now};
+
+/// How often a process is killed.
+const KILLS: usize = 14;
+/// Messages that are confirmed between two kills.
+const EACH: usize = 8;
+/// Who sends at once.
+const CLIENTS: usize = 4;
+/// How long everything may take to settle in the end.
+const SETTLING: Duration = Duration::from_secs(60);
+
+/// A node whose output goes to files that outlive it.
+struct Mortal {
+    home: Home,
+    child: Option<Child>,
+}
+
+impl Mortal {
+    fn new(discovery: &Port, more: &str) -> Self {
+        let home = Home::new();
+        home.configure(discovery, more);
+        let mut node = Self { home, child: None };
+        node.start();
+        node
+    }
+
+    fn output(&self, name: &str) -> File {
+        let mut options = OpenOptions::new();
+        options.create(true).append(true).open(self.home.join(name)).unwrap()
+    }
+
+    fn start(&mut self) {
+        let arguments = ["--config", "bitcraps.toml", "run", "--print-messages=json"];
+        let mut command = self.home.command(&arguments);
+        command.stdin(Stdio::null()).stdout(self.output("taken")).stderr(self.output("told"));
+        self.child = Some(command.spawn().unwrap());
+    }
+
+    fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.home.join(".local/share/bitcraps/admin.sock")
+    }
+
+    fn lines(&self, name: &str) -> Vec<String> {
+        let text = std::fs::read_to_string(self.home.join(name)).unwrap();
+        text.lines().map(ToOwned::to_owned).collect()
+    }
+}
+
+impl Drop for Mortal {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Asks a node that may die meanwhile.
+fn ask(socket: &Path, request: &Value) -> Option<Value> {
+    ask_over(UnixStream::connect(socket).ok()?, request)
+}
+
+fn ask_over(mut stream: UnixStream, request: &Value) -> Option<Value> {
+    stream.set_read_timeout(Some(Duration::from_secs(90))).ok()?;
+    writeln!(stream, "{request}").ok()?;
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).ok()?;
+    serde_json::from_str(&line).ok()
+}
+
+fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let start = now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(now() - start < SETTLING, "{what}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// What the senders' files say of each text: how it ended, as far as anybody was told.
+type Told = Arc<Mutex<BTreeMap<String, String>>>;
+
+/// Sends texts one after another, and notes how each ends.
+fn client(socket: PathBuf, to: String, next: &AtomicU64, stop: &AtomicBool, told: &Told) {
+    while !stop.load(Ordering::Relaxed) {
+        let Ok(stream) = UnixStream::connect(&socket) else {
+            thread::sleep(Duration::from_millis(5));
+            continue;
+        };
+        let text = format!("bet {}", next.fetch_add(1, Ordering::Relaxed));
+        let request = json!({
+            "schema": 1, "request": "send", "peer": to, "class": "critical",
+            "payload": text, "deadline_ms": 80_000, "wait": true,
+        });
+        let outcome = match ask_over(stream, &request) {
+            Some(answer) => match answer["outcome"].as_str() {
+                Some(outcome) => outcome.to_owned(),
+                None => format!("refused: {answer}"),
+            },
+            None => "nobody knows".to_owned(),
+        };
+        let refused = outcome.starts_with("refused");
+        told.lock().unwrap().insert(text, outcome);
+        if refused {
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+#[test]
+fn fault_47_whoever_is_killed_nothing_arrives_twice_and_nothing_confirmed_is_lost() {
+    let discovery = Port::claim();
+    let mut far = Mortal::new(&discovery, "");
+    let mut near = Mortal::new(&discovery, "");
+    let id = |node: &Mortal| {
+        let socket = node.socket();
+        until("a node does not start", || {
+            let status = ask(&socket, &json!({ "schema": 1, "request": "status" }))?;
+            Some(status["node"].as_str()?.to_owned())
+        })
+    };
+    let (_, to) = (id(&near), id(&far));
+    let next = AtomicU64::new(0);
+    let stop = AtomicBool::new(false);
+    let told = Told::default();
+    let mut rng = fastrand::Rng::with_seed(7);
+    let socket = near.socket();
+    thread::scope(|scope| {
+        for _ in 0..CLIENTS {
+            let (socket, to) = (socket.clone(), to.clone());
+            scope.spawn(|| client(socket, to, &next, &stop, &told));
+        }
+        for _ in 0..KILLS {
+            let confirmed = || {
+                let told = told.lock().unwrap();
+                told.values().filter(|how| *how == "delivered").count()
+            };
+            let before = confirmed();
+            until("nothing is confirmed any more", || (confirmed() > before + EACH).then_some(()));
+            thread::sleep(Duration::from_micros(rng.u64(..30_000)));
+            let victim = if rng.bool() { &mut near } else { &mut far };
+            victim.kill();
+            thread::sleep(Duration::from_millis(rng.u64(..100)));
+            victim.start();
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    // What is in the outbox goes on, and ends.
+    until("the outbox does not empty", || {
+        let outbox = ask(&socket, &json!({ "schema": 1, "request": "outbox" }))?;
+        outbox["messages"].as_array()?.is_empty().then_some(())
+    });
+    let told = std::mem::take(&mut *told.lock().unwrap());
+    let confirmed: BTreeSet<&String> =
+        told.iter().filter(|(_, how)| *how == "delivered").map(|(text, _)| text).collect();
+    assert!(confirmed.len() > EACH * KILLS, "{} confirmed", confirmed.len());
+    // The application's side: what it printed, and what its node called doubtful.
+    let taken = || {
+        let texts = far.lines("taken").into_iter().map(|line| {
+            let line: Value = serde_json::from_str(&line).unwrap();
+            line["message"]["text"].as_str().unwrap().to_owned()
+        });
+        let mut counts = BTreeMap::<String, u32>::new();
+        texts.for_each(|text| *counts.entry(text).or_default() += 1);
+        counts
+    };
+    let doubtful: Vec<String> =
+        far.lines("told").into_iter().filter(|line| line.contains("doubtful since")).collect();
+    let in_doubt =
+        |text: &String| doubtful.iter().any(|line| line.contains(&format!("\"{text}\"")));
+    until("what is confirmed is not there", || {
+        let taken = taken();
+        let lost = confirmed.iter().find(|text| !taken.contains_key(**text) && !in_doubt(text));
+        lost.is_none().then_some(())
+    });
+    let taken = taken();
+    let twice: Vec<_> = taken.iter().filter(|(_, count)| **count > 1).collect();
+    assert!(twice.is_empty(), "printed twice: {twice:?}");
+    let never: Vec<_> = taken.keys().filter(|text| !told.contains_key(*text)).collect();
+    assert!(never.is_empty(), "never sent: {never:?}");
+    // Nobody was told of a certain failure that is none.
+    let wrong: Vec<_> = told
+        .iter()
+        .filter(|(text, how)| how.starts_with("rejected") && taken.contains_key(*text))
+        .collect();
+    assert!(wrong.is_empty(), "{wrong:?}");
+    // Only what was on its way to the disk when its sender died may be gone.
+    let gone: Vec<_> = told
+        .iter()
+        .filter(|(text, how)| {
+            *how == "nobody knows" && !taken.contains_key(*text) && !in_doubt(text)
+        })
+        .collect();
+    assert!(gone.len() <= CLIENTS * KILLS, "{gone:?}");
+}
+
+#[test]
+fn a_store_that_cannot_be_opened_is_told_and_the_rest_works() {
+    let discovery = Port::claim();
+    let far = Mortal::new(&discovery, "");
+    let near = Mortal::new(&discovery, "[store]\npath = \"/dev/null/store.redb\"\n");
+    let ask_near = |request: Value| {
+        let socket = near.socket();
+        until("no answer", || ask(&socket, &request))
+    };
+    let status = || ask_near(json!({ "schema": 1, "request": "status" }));
+    let to = {
+        let socket = far.socket();
+        let request = json!({ "schema": 1, "request": "status" });
+        until("no answer", || Some(ask(&socket, &request)?["node"].as_str()?.to_owned()))
+    };
+    until("they do not meet", || {
+        let status = status();
+        (status["peers"][0]["reachable"] == true).then_some(())
+    });
+    let status = status();
+    assert_eq!(
+        (status["health"].as_str(), &status["store"]["works"]),
+        (Some("critical"), &json!(false))
+    );
+    let finding = status["findings"][0].as_str().unwrap();
+    assert!(finding.starts_with("store /dev/null/store.redb does not work: "), "{finding}");
+    assert!(finding.ends_with("critical messages are refused"), "{finding}");
+    let send = |class: &str| {
+        ask_near(json!({
+            "schema": 1, "request": "send", "peer": to, "class": class,
+            "payload": "hello", "wait": true,
+        }))
+    };
+    assert_eq!(send("background")["outcome"], "delivered");
+    let refused = send("critical");
+    assert_eq!(refused["answer"], "refused", "{refused}");
+    let why = refused["message"].as_str().unwrap();
+    assert!(why.starts_with("the store is out of order"), "{why}");
+}
