@@ -1,6 +1,10 @@
 //! Nodes over real sockets on loopback.
 
+mod alone;
+mod books;
 mod echo;
+mod gate;
+mod internet;
 mod node;
 mod outage;
 mod quic;
@@ -30,6 +34,13 @@ pub fn run(arguments: &Arguments, report: &mut Report) -> Result<(), Failure> {
         }
         if arguments.wants("black hole") {
             outage::run(arguments, report).await?;
+        }
+        if arguments.wants("internet echo") {
+            alone::run_echo(arguments, report).await?;
+        }
+        if arguments.wants("failover internet") {
+            internet::run(arguments, report).await?;
+            alone::run_failover(arguments, report).await?;
         }
         Ok(())
     })

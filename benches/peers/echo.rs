@@ -62,7 +62,7 @@ pub(super) async fn spawned<T: Send + 'static>(
     tokio::spawn(work).await.map_err(|e| Failure::broken("a task", e))?
 }
 
-async fn acked(
+pub(super) async fn acked(
     coordinator: MultiTransportCoordinator,
     peer: PeerId,
     times: usize,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bitcraps_coordinator::{Config, MultiTransportCoordinator, Tier};
+use bitcraps_transport_api::Transport;
 use bitcraps_transport_wifi::{Identity, WifiConfig, WifiTransport};
 use bitcraps_types::{Address, ConnectTarget, Epoch, LinkId, PeerId, TransportType};
 use zeroize::Zeroizing;
@@ -12,9 +13,9 @@ use zeroize::Zeroizing;
 use crate::Failure;
 
 /// How long links may take to come up or to recover before a measurement is given up.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 /// How often standings are looked at while waiting.
-const LOOK: Duration = Duration::from_millis(5);
+pub(super) const LOOK: Duration = Duration::from_millis(5);
 
 pub(super) struct Settings {
     pub(super) hedging: bool,
@@ -23,10 +24,10 @@ pub(super) struct Settings {
     pub(super) seed: u64,
 }
 
-/// A coordinator over the LAN transport.
+/// A coordinator over the LAN transport, the internet transport or both.
 pub(super) struct Node {
     pub(super) coordinator: MultiTransportCoordinator,
-    wifi: Arc<WifiTransport>,
+    wifi: Option<Arc<WifiTransport>>,
     pub(super) peer: PeerId,
 }
 
@@ -37,29 +38,41 @@ impl Node {
         listen: &[IpAddr],
         settings: &Settings,
     ) -> Result<Self, Failure> {
-        let identity = Identity::from_seed(&Zeroizing::new([key; 32]));
-        let peer = identity.peer();
+        let mut node = Self::bare(key, settings);
         let mut lan = WifiConfig::new(listen.iter().map(|ip| SocketAddr::new(*ip, 0)).collect());
+        if let Some(most) = settings.max_packet_size {
+            lan.max_frame = most;
+        }
+        let wifi = WifiTransport::new(lan, Identity::from_seed(&Zeroizing::new([key; 32])));
+        let wifi = Arc::new(wifi.map_err(|e| Failure::broken("LAN transport", e))?);
+        node.add(wifi.clone()).await?;
+        node.wifi = Some(wifi);
+        Ok(node)
+    }
+
+    /// Without a transport. Call within a tokio runtime.
+    pub(super) fn bare(key: u8, settings: &Settings) -> Self {
+        let peer = Identity::from_seed(&Zeroizing::new([key; 32])).peer();
         let mut config = Config::new(peer, Epoch(1), settings.seed ^ u64::from(key));
         config.hedging = settings.hedging;
         if let Some(most) = settings.max_packet_size {
-            lan.max_frame = most;
             config.transports[TransportType::WiFiDirect.index()].max_packet_size = most;
         }
-        let wifi = WifiTransport::new(lan, identity);
-        let wifi = Arc::new(wifi.map_err(|e| Failure::broken("LAN transport", e))?);
-        let coordinator = MultiTransportCoordinator::new(config);
-        let registered = coordinator.register_transport(wifi.clone()).await;
-        registered.map_err(|e| Failure::broken("node", e))?;
-        Ok(Self { coordinator, wifi, peer })
+        Self { coordinator: MultiTransportCoordinator::new(config), wifi: None, peer }
     }
 
-    /// Where it listens, in the order it was told to.
+    /// Starts a transport and uses its links.
+    pub(super) async fn add(&self, transport: Arc<dyn Transport>) -> Result<(), Failure> {
+        let registered = self.coordinator.register_transport(transport).await;
+        registered.map_err(|e| Failure::broken("node", e))
+    }
+
+    /// Where it listens on the LAN, in the order it was told to.
     pub(super) fn addresses(&self) -> Vec<SocketAddr> {
-        self.wifi.local_addresses()
+        self.wifi.as_ref().map(|wifi| wifi.local_addresses()).unwrap_or_default()
     }
 
-    /// Opens a link to `peer` at `address` from the local address `via`.
+    /// Opens a link over the LAN to `peer` at `address` from the local address `via`.
     pub(super) async fn dial(
         &self,
         peer: PeerId,

@@ -5,27 +5,23 @@
 //! trusted again the other one, by then in use, is killed. Then the pair gives way to a new one, so
 //! that no event suffers from the damping that the ones before have earned.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bitcraps_coordinator::{Inbox, Outcome, SendOptions};
-use bitcraps_types::{LinkId, TrafficClass, TransportType};
+use bitcraps_types::{LinkId, TransportType};
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::sleep;
 
+use super::books::{Books, EVERY, Record, lock, receive, send};
 use super::echo::spawned;
 use super::node::{Node, Settings};
 use super::relay::Relay;
 use crate::clock::wall;
-use crate::sample::quantile;
 use crate::{Arguments, Failure, Report, Row};
 
 const LANES: usize = 8;
 const EVENTS_PER_PAIR: usize = 2;
-const EVERY: Duration = Duration::from_millis(5);
-const BYTES: usize = 100;
 /// Before the first event of a pair: the round trip is known by then.
 const WARM: Duration = Duration::from_millis(400);
 /// How long a hole lasts: past the switch, whatever it takes within the bound that is judged.
@@ -49,62 +45,13 @@ pub(super) async fn run(arguments: &Arguments, report: &mut Report) -> Result<()
         while let Some(lane) = lanes.join_next().await {
             all.add(lane.map_err(|e| Failure::broken("lane", e))??);
         }
-        all.report(hedging, (wall() - start) as f64 / 1e9, report);
+        let with = if hedging { "hedging on" } else { "hedging off" };
+        let what = format!("black hole of the link in use, {with}");
+        all.report(&what, 25.0, 80.0, report);
+        let seconds = (wall() - start) as f64 / 1e9;
+        report.push(Row::new(format!("{what}: time taken"), seconds, "s"));
     }
     Ok(())
-}
-
-/// What happened, by the applications' own books.
-#[derive(Default)]
-struct Record {
-    /// From onset to the first delivery of a message sent after it, in ms.
-    resumed: Vec<f64>,
-    never: usize,
-    void: usize,
-    sent: usize,
-    lost: usize,
-    twice: usize,
-    unconfirmed: usize,
-    transmissions: u64,
-}
-
-impl Record {
-    fn add(&mut self, other: Self) {
-        self.resumed.extend(other.resumed);
-        self.never += other.never;
-        self.void += other.void;
-        self.sent += other.sent;
-        self.lost += other.lost;
-        self.twice += other.twice;
-        self.unconfirmed += other.unconfirmed;
-        self.transmissions += other.transmissions;
-    }
-
-    fn report(mut self, hedging: bool, seconds: f64, report: &mut Report) {
-        let with = if hedging { "hedging on" } else { "hedging off" };
-        let name = |what: &str| format!("black hole of the link in use, {with}: {what}");
-        let quantiles = [("p50", 0.5, Some(25.0)), ("p99", 0.99, Some(80.0)), ("max", 1.0, None)];
-        for (label, q, most) in quantiles {
-            let value = quantile(&mut self.resumed, q);
-            let row = Row::new(name(&format!("resume {label}")), value, "ms");
-            report.push(match most {
-                Some(most) => row.at_most(most),
-                None => row,
-            });
-        }
-        let count = |what, value: usize| Row::new(name(what), value as f64, "");
-        report.push(count("events", self.resumed.len()));
-        report.push(count("events that never resumed", self.never).at_most(0.0));
-        report
-            .push(count("events void, the link killed not in use or its pair not back", self.void));
-        report.push(count("messages sent", self.sent));
-        report.push(count("messages lost", self.lost).at_most(0.0));
-        report.push(count("messages received twice", self.twice).at_most(0.0));
-        report.push(count("messages received and not confirmed", self.unconfirmed));
-        let each = self.transmissions as f64 / self.sent.max(1) as f64;
-        report.push(Row::new(name("transmissions a message"), each, "").at_most(1.10));
-        report.push(Row::new(name("time taken"), seconds, "s"));
-    }
 }
 
 struct Lane {
@@ -129,9 +76,9 @@ impl Lane {
     async fn pair(&self, pair: u64, events: usize) -> Result<Record, Failure> {
         let seed = self.seed.wrapping_mul(1_000_003).wrapping_add(pair);
         let mut rng = fastrand::Rng::with_seed(seed);
-        let mut scene = Scene::set(self.lane, self.hedging, seed).await?;
+        let scene = Scene::set(self.lane, self.hedging, seed).await?;
         let books = scene.books.clone();
-        let sending = scene.send();
+        let sending = send(scene.near.clone(), scene.far.peer, books.clone());
         let (mut onsets, mut void) = (Vec::new(), 0);
         sleep(WARM).await;
         for event in 0..events {
@@ -162,51 +109,6 @@ impl Lane {
         record.transmissions = transmissions;
         record.void += void;
         Ok(record)
-    }
-}
-
-/// What the two applications wrote down, by message.
-#[derive(Default)]
-struct Books {
-    sent_at: Vec<u64>,
-    outcomes: Vec<Option<Outcome>>,
-    received_at: BTreeMap<usize, Vec<u64>>,
-    in_use: Option<LinkId>,
-}
-
-fn lock(books: &Mutex<Books>) -> MutexGuard<'_, Books> {
-    books.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Books {
-    fn record(&self, onsets: &[u64]) -> Record {
-        let mut record = Record { sent: self.sent_at.len(), ..Record::default() };
-        for (number, outcome) in self.outcomes.iter().enumerate() {
-            let received = self.received_at.get(&number).map_or(0, Vec::len);
-            record.lost += usize::from(received == 0);
-            record.twice += usize::from(received > 1);
-            let confirmed = matches!(outcome, Some(Outcome::Delivered { .. }));
-            record.unconfirmed += usize::from(received > 0 && !confirmed);
-        }
-        for onset in onsets {
-            let first = self.sent_at.partition_point(|at| at < onset);
-            // One that arrived at the first attempt never met the hole.
-            let untouched = matches!(
-                self.outcomes.get(first),
-                Some(Some(Outcome::Delivered { attempts: 1, .. }))
-            );
-            if untouched {
-                record.void += 1;
-                continue;
-            }
-            let arrivals = (first..self.sent_at.len())
-                .filter_map(|number| self.received_at.get(&number)?.first().copied());
-            match arrivals.min() {
-                Some(at) => record.resumed.push((at - onset) as f64 / 1e6),
-                None => record.never += 1,
-            }
-        }
-        record
     }
 }
 
@@ -249,96 +151,10 @@ impl Scene {
         found.for_each(|(_, relay)| relay.set_hole(hole));
     }
 
-    /// Sends a message every 5 ms until aborted.
-    fn send(&mut self) -> tokio::task::JoinHandle<Result<(), Failure>> {
-        let (near, peer, books) = (self.near.clone(), self.far.peer, self.books.clone());
-        tokio::spawn(async move {
-            let mut tick = interval(EVERY);
-            tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            loop {
-                tick.tick().await;
-                let number = {
-                    let mut books = lock(&books);
-                    books.sent_at.push(wall());
-                    books.outcomes.push(None);
-                    books.sent_at.len() - 1
-                };
-                let mut body = vec![7; BYTES];
-                body[..8].copy_from_slice(&(number as u64).to_le_bytes());
-                let options = SendOptions::new(TrafficClass::Realtime);
-                let receipt = near.coordinator.send(peer, body, options);
-                let receipt = receipt.map_err(|e| Failure::broken("send", e))?;
-                let books = books.clone();
-                // Writes its line whatever becomes of this sender.
-                drop(tokio::spawn(async move {
-                    let outcome = receipt.await;
-                    let mut books = lock(&books);
-                    if let Outcome::Delivered { link, .. } = &outcome {
-                        books.in_use = Some(link.link);
-                    }
-                    books.outcomes[number] = Some(outcome);
-                }));
-            }
-        })
-    }
-
     async fn shut_down(self) -> Result<(), Failure> {
         self.near.shut_down().await;
         self.far.shut_down().await;
         spawned(async { self.application.await.map_err(|e| Failure::broken("application", e))? })
             .await
-    }
-}
-
-/// The receiving application: writes down every message that it is handed.
-async fn receive(mut inbox: Inbox, books: Arc<Mutex<Books>>) -> Result<(), Failure> {
-    while let Some(delivery) = inbox.recv().await {
-        let Some(head) = delivery.payload.first_chunk() else {
-            return Err(Failure::Broken("a message without a number".to_owned()));
-        };
-        let number = usize::try_from(u64::from_le_bytes(*head)).unwrap_or(usize::MAX);
-        lock(&books).received_at.entry(number).or_default().push(wall());
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use bitcraps_coordinator::TriedLink;
-    use bitcraps_types::AckLevel;
-
-    fn delivered(attempts: u16) -> Option<Outcome> {
-        let link = TriedLink { link: LinkId(1), transport: TransportType::WiFiDirect };
-        let latency = Duration::from_millis(1);
-        Some(Outcome::Delivered { level: AckLevel::PeerAcked, link, attempts, latency })
-    }
-
-    #[test]
-    fn the_books_tell_loss_repeats_and_the_time_to_the_first_delivery() {
-        let ms = |ms: u64| ms * 1_000_000;
-        let books = Books {
-            sent_at: (0..6).map(|i| ms(5 * i)).collect(),
-            outcomes: vec![
-                delivered(1),
-                delivered(2),
-                delivered(2),
-                None,
-                delivered(1),
-                Some(Outcome::Unknown { tried: Vec::new() }),
-            ],
-            received_at: BTreeMap::from([
-                (0, vec![ms(1)]),
-                (1, vec![ms(30)]),
-                (2, vec![ms(24), ms(25)]),
-                (4, vec![ms(31)]),
-                (5, vec![ms(32)]),
-            ]),
-            in_use: None,
-        };
-        let record = books.record(&[ms(4), ms(19)]);
-        assert_eq!(record.resumed, [20.0], "the second message was the first to arrive");
-        assert_eq!((record.void, record.never), (1, 0), "number 4 went through at once");
-        assert_eq!((record.lost, record.twice, record.unconfirmed), (1, 1, 1));
     }
 }

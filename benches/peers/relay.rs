@@ -3,9 +3,11 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use tokio::net::UdpSocket;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::sleep;
 
 use crate::Failure;
 
@@ -23,14 +25,25 @@ pub(super) struct Relay {
 impl Relay {
     /// Stands at `ip`, before `called`. Call within a tokio runtime.
     pub(super) async fn start(ip: IpAddr, called: SocketAddr) -> Result<Self, Failure> {
-        let bind = || UdpSocket::bind(SocketAddr::new(ip, 0));
-        let front = Arc::new(bind().await.map_err(Failure::io("forwarder"))?);
-        let back = Arc::new(bind().await.map_err(Failure::io("forwarder"))?);
+        Self::delayed(ip, called, Duration::ZERO).await
+    }
+
+    /// The same, with `delay` added each way. Of another family than `called` it stands for a network
+    /// that is the only one between both.
+    pub(super) async fn delayed(
+        ip: IpAddr,
+        called: SocketAddr,
+        delay: Duration,
+    ) -> Result<Self, Failure> {
+        let bind = |ip| UdpSocket::bind(SocketAddr::new(ip, 0));
+        let other = if ip.is_ipv4() == called.is_ipv4() { ip } else { called.ip() };
+        let front = Arc::new(bind(ip).await.map_err(Failure::io("forwarder"))?);
+        let back = Arc::new(bind(other).await.map_err(Failure::io("forwarder"))?);
         let address = front.local_addr().map_err(Failure::io("forwarder"))?;
         let hole = Arc::new(AtomicBool::new(false));
         let caller = Arc::new(OnceLock::new());
-        let forth = forth(front.clone(), back.clone(), caller.clone(), called, hole.clone());
-        let returned = back_to_caller(back, front, caller, hole.clone());
+        let forth = forth(front.clone(), back.clone(), caller.clone(), called, hole.clone(), delay);
+        let returned = back_to_caller(back, front, caller, hole.clone(), delay);
         let tasks = [tokio::spawn(forth), tokio::spawn(returned)];
         Ok(Self { front: address, hole, tasks })
     }
@@ -53,13 +66,14 @@ async fn forth(
     caller: Arc<OnceLock<SocketAddr>>,
     called: SocketAddr,
     hole: Arc<AtomicBool>,
+    delay: Duration,
 ) {
     let mut datagram = vec![0; MOST];
+    let mut held = JoinSet::new();
     while let Ok((len, from)) = front.recv_from(&mut datagram).await {
         let known = *caller.get_or_init(|| from);
         if known == from && !hole.load(Ordering::SeqCst) {
-            // A datagram that the kernel does not take is lost, as on any network.
-            drop(back.send_to(&datagram[..len], called).await);
+            send(&back, &datagram[..len], called, delay, &mut held).await;
         }
     }
 }
@@ -69,13 +83,36 @@ async fn back_to_caller(
     front: Arc<UdpSocket>,
     caller: Arc<OnceLock<SocketAddr>>,
     hole: Arc<AtomicBool>,
+    delay: Duration,
 ) {
     let mut datagram = vec![0; MOST];
+    let mut held = JoinSet::new();
     while let Ok((len, _)) = back.recv_from(&mut datagram).await {
         if let Some(caller) = caller.get()
             && !hole.load(Ordering::SeqCst)
         {
-            drop(front.send_to(&datagram[..len], *caller).await);
+            send(&front, &datagram[..len], *caller, delay, &mut held).await;
         }
     }
+}
+
+/// Sends at once, or after `delay` beside what else is held.
+async fn send(
+    from: &Arc<UdpSocket>,
+    datagram: &[u8],
+    to: SocketAddr,
+    delay: Duration,
+    held: &mut JoinSet<()>,
+) {
+    // A datagram that the kernel does not take is lost, as on any network.
+    if delay.is_zero() {
+        drop(from.send_to(datagram, to).await);
+        return;
+    }
+    while held.try_join_next().is_some() {}
+    let (from, datagram) = (from.clone(), datagram.to_vec());
+    held.spawn(async move {
+        sleep(delay).await;
+        drop(from.send_to(&datagram, to).await);
+    });
 }
