@@ -5,8 +5,10 @@ mod books;
 mod echo;
 mod gate;
 mod internet;
+mod memory;
 mod node;
 mod outage;
+mod persisted;
 mod quic;
 mod relay;
 mod throughput;
@@ -20,6 +22,9 @@ use crate::{Arguments, Failure, Report};
 /// [`Failure`] of the first measurement that could not be made.
 pub fn run(arguments: &Arguments, report: &mut Report) -> Result<(), Failure> {
     calibration::run(arguments, report)?;
+    if arguments.wants("memory") {
+        memory::run(arguments, report)?;
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(Failure::io("runtime"))?;
     runtime.block_on(async {
@@ -31,6 +36,9 @@ pub fn run(arguments: &Arguments, report: &mut Report) -> Result<(), Failure> {
         }
         if arguments.wants("throughput of 64 KiB") {
             throughput::run_large(arguments, report).await?;
+        }
+        if arguments.wants("persisted") {
+            persisted::run(arguments, report).await?;
         }
         if arguments.wants("black hole") {
             outage::run(arguments, report).await?;

@@ -135,9 +135,10 @@ pub mod bounds {
     /// Sources that a store remembers, about 150 bytes each while nothing is missing of what they
     /// sent. The one that was silent longest gives way, and is told so when it returns.
     pub const SOURCES: usize = 16_384;
-    /// Messages that the application may have been handed and a crash would leave doubtful: what it
-    /// takes while a disk makes the next offers durable.
-    pub const OFFERED: usize = 512;
+    /// Messages that the application may have been handed and a crash would leave doubtful: what
+    /// arrives while a disk makes the next offers durable, so that an application that keeps up is
+    /// handed messages with the flush that holds them, and not one flush later.
+    pub const OFFERED: usize = 2_048;
     /// Ordering keys in use, a peer and class.
     pub const ORDER_KEYS: usize = 4_096;
 
