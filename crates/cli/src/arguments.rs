@@ -3,9 +3,10 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
+#[cfg(feature = "internet")]
+use crate::demo;
 use crate::{
-    analyze, configuration, demo, invite, keygen, links, manual, outbox, peers, ping, run, send,
-    status,
+    analyze, configuration, invite, keygen, links, manual, outbox, peers, ping, run, send, status,
 };
 
 /// What every command returns, for the end of its help.
@@ -35,7 +36,12 @@ pub(crate) enum Verb {
     /// Run a node until it is interrupted; SIGHUP reloads its configuration
     Run(run::Run),
     /// See nodes talk over encrypted loopback sockets, lose links and lose no message
+    #[cfg(feature = "internet")]
     Demo(demo::DemoArgs),
+    /// A node of the demo in a process of its own
+    #[cfg(feature = "internet")]
+    #[command(name = demo::apart::VERB, hide = true)]
+    DemoSeat,
     /// Show the running node; the exit code is its health
     ///
     /// Exits with 0 when every known peer is reachable over trusted links, 1 when a peer is out of
@@ -102,7 +108,9 @@ impl Verb {
             Self::Config(configuration) => configuration.verb.wants_json(),
             Self::Keygen(keygen) => keygen.json,
             Self::Version(version) => version.json,
-            Self::Run(_) | Self::Demo(_) | Self::Completions(_) | Self::Man(_) => false,
+            Self::Run(_) | Self::Completions(_) | Self::Man(_) => false,
+            #[cfg(feature = "internet")]
+            Self::Demo(_) | Self::DemoSeat => false,
         }
     }
 }

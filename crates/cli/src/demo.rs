@@ -1,6 +1,7 @@
 //! `bitcraps demo`: nodes in one process that talk over real encrypted sockets on loopback, lose the
 //! link in use silently, and lose no message.
 
+pub(crate) mod apart;
 mod forwarder;
 mod ledger;
 mod report;
@@ -14,9 +15,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bitcraps_node::StartNodeError;
-use bitcraps_node::transport_wifi::ConfigError;
-use bitcraps_types::Medium;
+use bitcraps_node::{Damage, StartNodeError, StoreError, coordinator};
+use bitcraps_node::{transport_inet, transport_wifi};
+use bitcraps_types::{Medium, TransportType};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
@@ -36,7 +37,9 @@ const FRAME: Duration = Duration::from_millis(250);
 /// Arguments of `bitcraps demo`.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct DemoArgs {
-    /// Nodes, 2 to 40; every pair is linked twice over the LAN and once over emulated Bluetooth
+    /// Nodes, 2 to 40; every pair is linked twice over the LAN and once over emulated Bluetooth, all
+    /// with the first over the internet transport as well; the last of more than two runs in a process
+    /// of its own and is reached through a relay only
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(2..=40))]
     nodes: u64,
     /// How long the traffic lasts, 5 to 600
@@ -65,11 +68,19 @@ enum Part {
 }
 
 /// Which parts are on.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, serde::Serialize, serde::Deserialize)]
 struct Switches {
     deduplicate: bool,
     failover: bool,
     resend: bool,
+}
+
+impl Switches {
+    fn apply(self, config: &mut coordinator::Config) {
+        config.deduplicate = self.deduplicate;
+        config.auto_failover = self.failover;
+        config.resend = self.resend;
+    }
 }
 
 /// Why the demo did not run.
@@ -78,7 +89,19 @@ enum DemoError {
     #[error(transparent)]
     Node(#[from] StartNodeError),
     #[error("local network: {0}")]
-    Lan(ConfigError),
+    Lan(transport_wifi::ConfigError),
+    #[error("internet: {0}")]
+    Internet(transport_inet::ConfigError),
+    #[error("relay: {0}")]
+    Relay(#[from] transport_inet::RelayServerError),
+    #[error("no directory for the stores: {0}")]
+    Stores(std::io::Error),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("{0}")]
+    Damaged(Damage),
+    #[error("node {index}: {why}")]
+    Apart { index: usize, why: apart::ApartError },
     #[error("no socket for a wire on loopback: {0}")]
     Wire(std::io::Error),
     #[error("after {after:?} only {ready} of {wanted} links were up")]
@@ -127,7 +150,13 @@ async fn play(args: &DemoArgs, view: &mut View) -> Result<Report, DemoError> {
     let ledger = Arc::new(Ledger::default());
     view.say(&format!(
         "{count} nodes on loopback; each pair has two LAN links (QUIC, 127.0.0.x) and a Bluetooth \
-         link (emulated)."
+         link (emulated).{}",
+        if count > 2 {
+            " All have a direct internet link (iroh) to node 0. The last node is far away, in a process \
+             of its own: it is reached over the internet transport, through a relay in this process."
+        } else {
+            ""
+        }
     ));
     let table = Table::set(count, args.seed, Arc::clone(&ledger), switches).await?;
     let table = Arc::new(table);
@@ -142,8 +171,24 @@ async fn play(args: &DemoArgs, view: &mut View) -> Result<Report, DemoError> {
         players.spawn(traffic::play(sender.clone(), index, seed, stopped.clone()));
     }
     let (told, mut acts) = mpsc::unbounded_channel();
-    let script = script::run(Arc::clone(&table), Arc::clone(&ledger), sender, args.seed, end, told);
+    let script = script::run(
+        Arc::clone(&table),
+        Arc::clone(&ledger),
+        sender.clone(),
+        args.seed,
+        end,
+        told.clone(),
+    );
     players.spawn(script);
+    let length = Duration::from_secs(args.seconds);
+    let far = script::far_away(
+        Arc::clone(&table),
+        Arc::clone(&ledger),
+        sender.clone(),
+        length,
+        told.clone(),
+    );
+    players.spawn(far);
     let mut frames = interval(FRAME);
     frames.set_missed_tick_behavior(MissedTickBehavior::Skip);
     while clock() < end {
@@ -164,12 +209,11 @@ async fn play(args: &DemoArgs, view: &mut View) -> Result<Report, DemoError> {
     Ok(Report::new((count, args.seconds, args.seed), sums, transports))
 }
 
-/// Waits until every pair has all its links.
+/// Waits until every pair has all its links, as the nodes of this process see them.
 async fn gather(table: &Table) -> Result<(), DemoError> {
-    let count = table.len();
-    let wanted = count * (count - 1) * (table::PATHS + 1);
+    let wanted = table.links();
     let ready = || -> usize {
-        let nodes = (0..count).filter_map(|index| table.node(index));
+        let nodes = (0..table.len()).filter_map(|index| table.node(index));
         nodes
             .flat_map(|(node, _)| node.peers())
             .map(|peer| peer.links.iter().filter(|l| l.ready).count())
@@ -199,12 +243,18 @@ async fn drain(table: &Table, ledger: &Ledger) {
 /// What each family of links did, over all nodes that run at the end.
 fn transports(table: &Table) -> BTreeMap<String, TransportReport> {
     let mut sums = BTreeMap::new();
-    for transport in script::REPORTED {
+    for transport in TransportType::ALL {
         let medium = match transport {
-            bitcraps_types::TransportType::Bluetooth => Medium::Emulated,
+            TransportType::Bluetooth => Medium::Emulated,
             _ => Medium::Loopback,
         };
         let mut sum = TransportReport { requests: 0, bytes: 0, medium };
+        if transport == TransportType::Internet {
+            for figures in (0..table.len()).filter_map(|index| table.figures(index)) {
+                sum.requests += figures.requests;
+                sum.bytes += figures.bytes;
+            }
+        }
         for (node, _) in (0..table.len()).filter_map(|index| table.node(index)) {
             if let Some(metrics) = node.get_transport_stats().get(&transport) {
                 sum.requests += metrics.request_count;

@@ -34,10 +34,15 @@ pub(crate) fn start(config: &Config) -> Result<Filter, Failure> {
     Ok(handle)
 }
 
+/// What the demo logs by itself. iroh calls it an error when a relay dies, and in the demo it does.
+#[cfg(feature = "internet")]
+const QUIET: &str = "error,iroh=off";
+
 /// Logs to standard error what `RUST_LOG` asks for; errors when it is not set.
+#[cfg(feature = "internet")]
 pub(crate) fn start_from_environment() -> Result<(), Failure> {
     let output = fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
-    let subscriber =
-        tracing_subscriber::registry().with(EnvFilter::from_default_env()).with(output);
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(QUIET));
+    let subscriber = tracing_subscriber::registry().with(filter).with(output);
     subscriber.try_init().map_err(|e| Failure::Log(e.to_string()))
 }

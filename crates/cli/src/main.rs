@@ -7,6 +7,7 @@ mod arguments;
 mod configuration;
 mod console;
 mod context;
+#[cfg(feature = "internet")]
 mod demo;
 mod failure;
 mod grid;
@@ -46,9 +47,17 @@ fn main() -> ExitCode {
         }
     };
     let Arguments { config, socket, verb } = arguments;
+    #[cfg(feature = "internet")]
     if let Verb::Demo(demo) = verb {
         return match log::start_from_environment().and_then(|()| runtime()) {
             Ok(runtime) => runtime.block_on(demo::run(demo)),
+            Err(failure) => failure.report(false).into(),
+        };
+    }
+    #[cfg(feature = "internet")]
+    if matches!(verb, Verb::DemoSeat) {
+        return match log::start_from_environment().and_then(|()| runtime()) {
+            Ok(runtime) => runtime.block_on(demo::apart::program::run()),
             Err(failure) => failure.report(false).into(),
         };
     }
@@ -82,7 +91,8 @@ fn perform(verb: Verb, context: &Context) -> Result<Exit, Failure> {
         Verb::Version(version) => manual::version(&version),
         Verb::Completions(completions) => manual::completions(&completions),
         Verb::Man(man) => manual::man(&man),
-        // Has its own exit codes, and was served before.
-        Verb::Demo(_) => Ok(Exit::Healthy),
+        // They have their own exit codes, and were served before.
+        #[cfg(feature = "internet")]
+        Verb::Demo(_) | Verb::DemoSeat => Ok(Exit::Healthy),
     }
 }

@@ -20,7 +20,7 @@ use crate::directory::Directory;
 use crate::inbox::{Custody, Inbox, Mailbox};
 use crate::receipt::Tickets;
 use crate::{
-    Batch, Command, Config, Core, LinkUp, Machine, Notice, Outcome, Progress, Ticket,
+    Batch, Command, Config, Core, LinkUp, Machine, Notice, OutboxId, Outcome, Progress, Ticket,
     TransmitFailure,
 };
 
@@ -439,6 +439,10 @@ impl<M: Machine> Shared<M> {
 impl<M: Machine> Tickets for Shared<M> {
     fn progress(&self, ticket: Ticket) -> Option<Progress> {
         self.lock().machine.core().progress(ticket)
+    }
+
+    fn outbox_id(&self, ticket: Ticket) -> Option<OutboxId> {
+        self.lock().machine.core().outbox_id_of(ticket)
     }
 
     fn cancel(&self, ticket: Ticket) {

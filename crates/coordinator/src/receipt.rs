@@ -8,11 +8,12 @@ use std::time::Duration;
 use bitcraps_types::{AckLevel, PeerId};
 use tokio::sync::oneshot;
 
-use crate::{Outcome, Progress, RejectReason, SendError, Ticket, TriedLink};
+use crate::{OutboxId, Outcome, Progress, RejectReason, SendError, Ticket, TriedLink};
 
 /// What a receipt can ask of the machine behind it, whatever machine that is.
 pub(crate) trait Tickets: Send + Sync {
     fn progress(&self, ticket: Ticket) -> Option<Progress>;
+    fn outbox_id(&self, ticket: Ticket) -> Option<OutboxId>;
     fn cancel(&self, ticket: Ticket);
 }
 
@@ -35,6 +36,12 @@ impl Receipt {
     /// Where the message stands now; `None` once it has its outcome.
     pub fn progress(&self) -> Option<Progress> {
         self.tickets.progress(self.ticket)
+    }
+
+    /// The name under which the outbox keeps the message over a restart: a later incarnation finds it
+    /// under the same name, with a new receipt. `None` when it is not kept, or has its outcome.
+    pub fn outbox_id(&self) -> Option<OutboxId> {
+        self.tickets.outbox_id(self.ticket)
     }
 
     /// Gives the message up. Its outcome tells whether a copy had left by then; an acknowledgement

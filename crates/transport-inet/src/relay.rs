@@ -150,6 +150,7 @@ impl AccessControl for Doorkeeper {
 pub struct RelayServer {
     server: Server,
     relay: Relay,
+    local: SocketAddr,
     door: Arc<Door>,
 }
 
@@ -177,13 +178,19 @@ impl RelayServer {
         server.relay = Some(relay);
         let server = Server::spawn(server).await.map_err(|error| bind_error(listen, &error))?;
         let address = if tls { server.https_addr() } else { server.http_addr() };
-        let relay = url(config.host.as_deref(), address.unwrap_or(listen), tls)?;
-        Ok(Self { server, relay, door })
+        let local = address.unwrap_or(listen);
+        let relay = url(config.host.as_deref(), local, tls)?;
+        Ok(Self { server, relay, local, door })
     }
 
     /// What clients name it by.
     pub fn relay(&self) -> &Relay {
         &self.relay
+    }
+
+    /// The address it serves on, with the port that the system chose.
+    pub fn local_address(&self) -> SocketAddr {
+        self.local
     }
 
     /// Clients connected now.

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use bitcraps_node::coordinator::{Outcome, SendError};
+use bitcraps_node::coordinator::{OutboxId, Outcome, SendError};
 use bitcraps_types::{Timestamp, TrafficClass};
 
 /// What was sent, and what the applications were handed, independently of the nodes' own
@@ -15,6 +15,7 @@ struct Book {
     sent: Vec<Sent>,
     events: Vec<Event>,
     altered: u64,
+    restarts: u64,
 }
 
 /// One message to one peer.
@@ -26,6 +27,12 @@ pub(super) struct Sent {
     at: Timestamp,
     delivered: Vec<Timestamp>,
     outcome: Option<Ending>,
+    /// Its name in the sender's outbox.
+    kept: Option<OutboxId>,
+    /// A later incarnation of the sender found it in its outbox.
+    recalled: bool,
+    /// The destination says after a crash that its application may have had it.
+    doubted: bool,
     /// The black hole that the message was sent into.
     event: Option<usize>,
     /// The tag that travels in its payload: one for all copies of a message to a group.
@@ -39,12 +46,25 @@ pub(super) struct Seat {
     pub(super) epoch: u64,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ending {
+/// How a message ended, as its sender was told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Ending {
     Delivered,
     Expired,
     Unknown,
     Rejected,
+}
+
+impl From<Result<Outcome, SendError>> for Ending {
+    fn from(outcome: Result<Outcome, SendError>) -> Self {
+        match outcome {
+            Ok(Outcome::Delivered { .. }) => Self::Delivered,
+            Ok(Outcome::Expired { .. }) => Self::Expired,
+            Ok(Outcome::Unknown { .. } | Outcome::Sent { .. }) => Self::Unknown,
+            Ok(Outcome::Rejected { .. }) | Err(_) => Self::Rejected,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -85,12 +105,24 @@ pub(super) struct FailoverReport {
     pub(super) resume_ms: Quantiles,
 }
 
+/// What came of critical messages where a node died.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+pub(super) struct RestartReport {
+    /// Nodes that died and came back.
+    pub(super) restarts: u64,
+    /// Messages that a node found in its outbox when it came back.
+    pub(super) recalled: u64,
+    /// Messages of which only the application can know whether it had them before its node died.
+    pub(super) doubtful: u64,
+}
+
 /// The sums of the ledger.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Sums {
     pub(super) classes: BTreeMap<TrafficClass, ClassReport>,
     pub(super) failover: FailoverReport,
-    /// Critical messages between nodes that lived on, not delivered.
+    pub(super) restarts: RestartReport,
+    /// Critical messages whose sender lived on, or kept them over its death, not delivered.
     pub(super) critical_lost: u64,
     /// Deliveries of what was not sent to that node.
     pub(super) altered: u64,
@@ -115,7 +147,19 @@ impl Ledger {
         let tag = book.sent.len() as Tag;
         let entry = |to: &Seat| {
             let delivered = Vec::new();
-            Sent { from, to: *to, class, at, delivered, outcome: None, event, tag }
+            Sent {
+                from,
+                to: *to,
+                class,
+                at,
+                delivered,
+                outcome: None,
+                kept: None,
+                recalled: false,
+                doubted: false,
+                event,
+                tag,
+            }
         };
         book.sent.extend(to.iter().map(entry));
         tag
@@ -123,23 +167,47 @@ impl Ledger {
 
     /// An application was handed the message with this tag.
     pub(super) fn delivered(&self, tag: Option<Tag>, to: usize, at: Timestamp) {
+        self.came(tag, to, |sent| sent.delivered.push(at));
+    }
+
+    /// A node that came back says that its application may have had the message with this tag.
+    pub(super) fn doubted(&self, tag: Option<Tag>, to: usize) {
+        self.came(tag, to, |sent| sent.doubted = true);
+    }
+
+    fn came(&self, tag: Option<Tag>, to: usize, note: impl FnOnce(&mut Sent)) {
         let mut book = self.book();
         let entries = tag.and_then(|tag| book.sent.get_mut(usize::try_from(tag).ok()?..));
         let group = entries.into_iter().flatten().take_while(|sent| Some(sent.tag) == tag);
         match group.into_iter().find(|sent| sent.to.index == to) {
-            Some(sent) => sent.delivered.push(at),
+            Some(sent) => note(sent),
             None => book.altered += 1,
         }
     }
 
+    /// The sender's outbox keeps the message of an entry under this name.
+    pub(super) fn kept(&self, entry: Tag, id: OutboxId) {
+        if let Some(sent) = self.book().sent.get_mut(entry as usize) {
+            sent.kept = Some(id);
+        }
+    }
+
+    /// A node came back.
+    pub(super) fn restarted(&self) {
+        self.book().restarts += 1;
+    }
+
+    /// Node `from` came back and found this message in its outbox; its entry, if it is known.
+    pub(super) fn recalled(&self, from: usize, id: OutboxId) -> Option<Tag> {
+        let mut book = self.book();
+        let own = |sent: &Sent| sent.from.index == from && sent.kept == Some(id);
+        let entry = book.sent.iter().position(own)?;
+        book.sent[entry].recalled = true;
+        Some(entry as Tag)
+    }
+
     /// The sender was told how the message of an entry ended.
-    pub(super) fn ended(&self, entry: Tag, outcome: &Result<Outcome, SendError>) {
-        let ending = match outcome {
-            Ok(Outcome::Delivered { .. }) => Ending::Delivered,
-            Ok(Outcome::Expired { .. }) => Ending::Expired,
-            Ok(Outcome::Unknown { .. } | Outcome::Sent { .. }) => Ending::Unknown,
-            Ok(Outcome::Rejected { .. }) | Err(_) => Ending::Rejected,
-        };
+    pub(super) fn ended(&self, entry: Tag, ending: Ending) {
         if let Some(sent) = self.book().sent.get_mut(entry as usize) {
             sent.outcome = Some(ending);
         }
@@ -163,14 +231,14 @@ impl Ledger {
         (book.sent.len(), book.sent.iter().filter(|s| !s.delivered.is_empty()).count())
     }
 
-    /// Messages that a living pair still waits for.
+    /// Messages whose outcome somebody still waits for.
     pub(super) fn pending(&self, living: impl Fn(Seat) -> bool) -> usize {
         let book = self.book();
         let open = book.sent.iter().filter(|s| {
             s.outcome.is_none()
                 && s.class != TrafficClass::Realtime
-                && living(s.from)
-                && living(s.to)
+                && (living(s.from) || s.recalled)
+                && (living(s.to) || s.class == TrafficClass::Critical)
         });
         open.count()
     }
@@ -198,13 +266,19 @@ impl Ledger {
             };
             sums.classes.insert(class, report);
         }
+        // What a node died with before it was durable had not left, and nobody was told that it had.
+        let promised =
+            |s: &Sent| living(s.from) || s.recalled || s.outcome == Some(Ending::Delivered);
         let lost = book.sent.iter().filter(|s| {
-            s.class == TrafficClass::Critical
-                && s.delivered.is_empty()
-                && living(s.from)
-                && living(s.to)
+            s.class == TrafficClass::Critical && s.delivered.is_empty() && !s.doubted && promised(s)
         });
         sums.critical_lost = lost.count() as u64;
+        let count = |what: fn(&Sent) -> bool| book.sent.iter().filter(|s| what(s)).count() as u64;
+        sums.restarts = RestartReport {
+            restarts: book.restarts,
+            recalled: count(|s| s.recalled),
+            doubtful: count(|s| s.doubted),
+        };
         let resumed: Vec<Option<Duration>> =
             (0..book.events.len()).map(|event| book.resumed(event)).collect();
         let never_resumed = resumed.iter().filter(|r| r.is_none()).count();
@@ -235,6 +309,8 @@ fn quantiles(mut values: Vec<Duration>, with_max: bool) -> Quantiles {
 
 #[cfg(test)]
 mod tests {
+    use bitcraps_types::{Epoch, PeerId};
+
     use super::*;
 
     const A: Seat = Seat { index: 0, epoch: 1 };
@@ -274,13 +350,39 @@ mod tests {
         assert_eq!((report.sent, report.delivered, sums.altered), (2, 2, 1));
     }
 
+    const KEPT: OutboxId =
+        OutboxId { destination: PeerId::from_bytes([7; 32]), epoch: Epoch(1), sequence: 0 };
+
     #[test]
-    fn a_lost_critical_message_counts_between_the_living_only() {
+    fn a_lost_critical_message_counts_when_its_sender_lived_or_kept_it() {
         let ledger = Ledger::default();
-        ledger.sending(A, &[B], TrafficClass::Critical, None, at(0));
+        let tag = ledger.sending(A, &[B], TrafficClass::Critical, None, at(0));
         ledger.sending(A, &[B], TrafficClass::Bulk, None, at(0));
+        ledger.kept(tag, KEPT);
         assert_eq!(ledger.sums(|_| true).critical_lost, 1);
-        assert_eq!(ledger.sums(|seat| seat != B).critical_lost, 0);
+        assert_eq!(ledger.sums(|seat| seat != B).critical_lost, 1, "its destination came back");
+        assert_eq!(ledger.sums(|seat| seat != A).critical_lost, 0, "it never left");
+        assert_eq!(ledger.pending(|seat| seat != A), 0);
+        assert_eq!(ledger.recalled(1, KEPT), None, "of another node");
+        assert_eq!(ledger.recalled(0, OutboxId { sequence: 1, ..KEPT }), None);
+        assert_eq!(ledger.recalled(0, KEPT), Some(tag));
+        assert_eq!(ledger.sums(|seat| seat != A).critical_lost, 1);
+        assert_eq!(ledger.pending(|seat| seat != A), 1);
+        ledger.doubted(Some(tag), 1);
+        ledger.ended(tag, Ending::Delivered);
+        assert_eq!(ledger.pending(|seat| seat != A), 0);
+        ledger.restarted();
+        let sums = ledger.sums(|seat| seat != A);
+        let restarts = RestartReport { restarts: 1, recalled: 1, doubtful: 1 };
+        assert_eq!((sums.critical_lost, sums.restarts, sums.altered), (0, restarts, 0));
+    }
+
+    #[test]
+    fn what_its_sender_was_told_arrived_has_to_have_arrived() {
+        let ledger = Ledger::default();
+        let tag = ledger.sending(A, &[B], TrafficClass::Critical, None, at(0));
+        ledger.ended(tag, Ending::Delivered);
+        assert_eq!(ledger.sums(|_| false).critical_lost, 1);
     }
 
     #[test]

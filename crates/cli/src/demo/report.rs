@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use bitcraps_types::{Medium, TrafficClass};
 use serde::Serialize;
 
-use super::ledger::{ClassReport, FailoverReport, Sums};
+use super::ledger::{ClassReport, FailoverReport, RestartReport, Sums};
 
 /// Black holes that a run must have survived to count.
 pub(super) const LEAST_FAILOVERS: usize = 10;
@@ -28,6 +28,7 @@ pub(super) struct Report {
     seed: u64,
     classes: BTreeMap<TrafficClass, ClassReport>,
     failover: FailoverReport,
+    restarts: RestartReport,
     transports: BTreeMap<String, TransportReport>,
     transmissions_per_message: f64,
     verdict: Verdict,
@@ -63,6 +64,7 @@ impl Report {
             seed,
             classes: sums.classes,
             failover: sums.failover,
+            restarts: sums.restarts,
             transports,
             transmissions_per_message: (per_message * 1e3).round() / 1e3,
             verdict,
@@ -113,6 +115,16 @@ impl Report {
                 ms(resume.max),
             ),
         );
+        if self.restarts.restarts > 0 {
+            let RestartReport { restarts, recalled, doubtful } = self.restarts;
+            line(
+                &mut out,
+                format!(
+                    "restarts     {restarts} nodes killed and back; {recalled} critical messages \
+                     found in an outbox, {doubtful} in doubt at their destination"
+                ),
+            );
+        }
         for (name, transport) in &self.transports {
             line(
                 &mut out,
@@ -148,7 +160,7 @@ fn failures(sums: &Sums) -> Vec<String> {
     let mut failures = Vec::new();
     if sums.critical_lost > 0 {
         let lost = sums.critical_lost;
-        failures.push(format!("{lost} critical messages between living nodes were not delivered"));
+        failures.push(format!("{lost} critical messages were not delivered"));
     }
     let twice: u64 = sums.classes.values().map(|c| c.duplicates_delivered).sum();
     if twice > 0 {

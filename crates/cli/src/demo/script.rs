@@ -3,7 +3,6 @@ use std::time::Duration;
 
 use bitcraps_node::BootClock;
 use bitcraps_node::coordinator::GamePacketType;
-use bitcraps_types::TransportType;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -21,6 +20,10 @@ const HOLE: Duration = Duration::from_millis(450);
 const REST: Duration = Duration::from_millis(150);
 /// How long a killed node stays away.
 const AWAY: Duration = Duration::from_secs(2);
+/// Bets each way that are sent before the far node is killed.
+const BETS: usize = 24;
+/// Time between those bets and the kill: about the time of a flush and a way through the relay.
+const UNDER_WAY: Duration = Duration::from_millis(4);
 /// How long a wire flaps or loses datagrams.
 const TROUBLE: Duration = Duration::from_secs(2);
 /// Half a period of a flap: 10 Hz.
@@ -45,14 +48,15 @@ pub(super) async fn run(
     let mut rng = fastrand::Rng::with_seed(seed ^ 0xfa17);
     let mut round = 0u32;
     while fits(end, BEFORE + HOLE + REST) {
-        let (from, to) = pair(&mut rng, table.len());
-        match round {
+        let (from, to) = pair(&mut rng, table.near());
+        let happened = match round {
             5 if fits(end, TROUBLE * 2) => flap(&table, &sender, &acts, from, to).await,
             11 if fits(end, TROUBLE * 2) => lossy(&table, &sender, &acts, from, to).await,
-            16 if fits(end, AWAY * 3) => restart(&table, &acts, from).await,
+            14 if fits(end, AWAY * 3) => restart(&table, &ledger, &acts, from).await,
             _ => black_hole(&table, &ledger, &sender, &acts, from, to).await,
-        }
-        round += 1;
+        };
+        // A pair may use a link that has no wire.
+        round += u32::from(happened);
     }
 }
 
@@ -83,7 +87,7 @@ fn wire_in_use(table: &Table, from: usize, to: usize) -> Option<Carrier> {
     let last =
         decisions.iter().rev().find(|d| d.packet.policy == GamePacketType::DiceRoll.policy())?;
     let (carrier, other) = table.carrier(from, last.chosen)?;
-    (other == to && carrier != Carrier::Radio).then_some(carrier)
+    (other == to && matches!(carrier, Carrier::Wire { .. })).then_some(carrier)
 }
 
 /// Close play between two nodes: dice, and now and then a bet that travels in a single copy, so
@@ -113,9 +117,9 @@ async fn black_hole(
     acts: &mpsc::UnboundedSender<Act>,
     from: usize,
     to: usize,
-) {
+) -> bool {
     dice(sender, from, to, BEFORE, None).await;
-    let Some(carrier) = wire_in_use(table, from, to) else { return };
+    let Some(carrier) = wire_in_use(table, from, to) else { return false };
     table.lose(carrier, 1_000);
     let event = ledger.onset(BootClock.now());
     dice(sender, from, to, HOLE, Some(event)).await;
@@ -126,6 +130,7 @@ async fn black_hole(
     };
     tell(acts, format!("node {from} -> {to}: the link in use went silent; {outcome}"));
     sleep(REST).await;
+    true
 }
 
 /// A wire comes and goes at 10 Hz.
@@ -135,9 +140,9 @@ async fn flap(
     acts: &mpsc::UnboundedSender<Act>,
     from: usize,
     to: usize,
-) {
+) -> bool {
     dice(sender, from, to, BEFORE, None).await;
-    let Some(carrier) = wire_in_use(table, from, to) else { return };
+    let Some(carrier) = wire_in_use(table, from, to) else { return false };
     tell(acts, format!("node {from} -> {to}: the link in use flaps at 10 Hz for 2 s"));
     let flapping = async {
         for _ in 0..TROUBLE.as_millis() / (2 * HALF_FLAP.as_millis()) {
@@ -148,6 +153,7 @@ async fn flap(
         }
     };
     tokio::join!(flapping, dice(sender, from, to, TROUBLE, None));
+    true
 }
 
 /// A wire loses every fifth datagram.
@@ -157,29 +163,80 @@ async fn lossy(
     acts: &mpsc::UnboundedSender<Act>,
     from: usize,
     to: usize,
-) {
+) -> bool {
     dice(sender, from, to, BEFORE, None).await;
-    let Some(carrier) = wire_in_use(table, from, to) else { return };
+    let Some(carrier) = wire_in_use(table, from, to) else { return false };
     tell(acts, format!("node {from} -> {to}: the link in use loses 20 % for 2 s"));
     table.lose(carrier, 200);
     dice(sender, from, to, TROUBLE, None).await;
     table.lose(carrier, 0);
+    true
 }
 
 /// A node dies without a word and comes back in a new incarnation.
-async fn restart(table: &Table, acts: &mpsc::UnboundedSender<Act>, index: usize) {
+async fn restart(
+    table: &Table,
+    ledger: &Ledger,
+    acts: &mpsc::UnboundedSender<Act>,
+    index: usize,
+) -> bool {
     tell(acts, format!("node {index} is killed"));
     table.kill(index).await;
+    come_back(table, ledger, acts, index).await;
+    true
+}
+
+async fn come_back(
+    table: &Table,
+    ledger: &Ledger,
+    acts: &mpsc::UnboundedSender<Act>,
+    index: usize,
+) {
     sleep(AWAY).await;
     match table.start(index).await {
         Ok(()) => {
             table.introduce(index);
+            ledger.restarted();
             tell(acts, format!("node {index} is back in a new incarnation"));
         }
         Err(error) => tell(acts, format!("node {index} does not start again: {error}")),
     }
 }
 
-/// Families of links that the report speaks of.
-pub(super) const REPORTED: [TransportType; 2] =
-    [TransportType::Bluetooth, TransportType::WiFiDirect];
+/// What happens beside everything else to the node far away: its process is killed while bets are
+/// on their way from it and to it, and later the relay is. Does nothing when there is no time.
+pub(super) async fn far_away(
+    table: Arc<Table>,
+    ledger: Arc<Ledger>,
+    sender: Sender,
+    length: Duration,
+    acts: mpsc::UnboundedSender<Act>,
+) {
+    let far = table.len() - 1;
+    if far < table.near() || length < AWAY * 5 {
+        return;
+    }
+    sleep(length / 4).await;
+    for near in (0..table.near()).cycle().take(BETS) {
+        sender.send(far, near, GamePacketType::BetUpdate, BET, None);
+        sender.send(near, far, GamePacketType::BetUpdate, BET, None);
+    }
+    // Some have arrived by then, some have left, some wait.
+    sleep(UNDER_WAY).await;
+    tell(&acts, format!("node {far}, a process of its own, is killed by kill -9"));
+    table.kill(far).await;
+    come_back(&table, &ledger, &acts, far).await;
+    sleep(length / 4).await;
+    relay_restart(&table, &acts).await;
+}
+
+/// The relay dies and comes back; meanwhile nothing reaches the far node.
+async fn relay_restart(table: &Table, acts: &mpsc::UnboundedSender<Act>) {
+    tell(acts, "the relay is killed".to_owned());
+    table.kill_relay().await;
+    sleep(AWAY).await;
+    match table.start_relay().await {
+        Ok(()) => tell(acts, "the relay is back".to_owned()),
+        Err(error) => tell(acts, format!("the relay does not start again: {error}")),
+    }
+}

@@ -1,40 +1,65 @@
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bitcraps_node::coordinator::{Delivery, Machine as _};
 use bitcraps_node::engine::DialerConfig;
 use bitcraps_node::transport_api::{Address, ConnectTarget, Hint, HintSource, Transport};
+use bitcraps_node::transport_inet::{
+    Identity as InternetIdentity, InetConfig, InetTransport, Relay, RelayServer, RelayServerConfig,
+};
 use bitcraps_node::transport_wifi::{Identity as LinkIdentity, WifiConfig, WifiTransport};
-use bitcraps_node::{BootClock, Identity, Node};
+use bitcraps_node::{BootClock, Identity, Node, Store};
 use bitcraps_sim::radio::Ether;
 use bitcraps_types::{AckLevel, Epoch, LinkId, PeerId, TransportType};
 use tokio::task::JoinHandle;
 
+use super::apart::{Apart, Figures, Order, Seating};
 use super::forwarder::Forwarder;
-use super::ledger::{Ledger, Seat, Tag};
+use super::ledger::{Ending, Ledger, Seat, Tag};
 use super::{DemoError, Switches};
 
 /// Paths between a pair over the LAN, each over its own loopback addresses.
 pub(super) const PATHS: usize = 2;
 
+/// Where the far node listens: no way leads there from the addresses of the others.
+pub(super) const FAR_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), 0);
+
+/// Bytes of messages that a node's store may hold: far more than the demo ever has under way.
+pub(super) const STORE_BYTES: usize = 64 << 20;
+
 /// A node's place: what survives its restarts.
 struct Place {
+    key: [u8; 32],
     identity: Identity,
     epoch: u64,
     /// Where its LAN transport listens, once known.
     listen: [SocketAddr; PATHS],
+    /// Where its internet transport listens, once known.
+    internet: SocketAddr,
     running: Option<Running>,
 }
 
-struct Running {
-    node: Arc<Node>,
-    collector: JoinHandle<()>,
+enum Running {
+    /// In this process.
+    Here { node: Arc<Node>, collector: JoinHandle<()> },
+    /// In a process of its own.
+    Apart(Apart),
 }
 
-/// The nodes of the demo, the wires between them and the air around them.
+/// The nodes of the demo, the wires between them, the air around them and the relay above them.
+///
+/// The last of more than two nodes is far away: it runs in a process of its own, has neither wires
+/// nor radio, and no path to another but through the relay.
 pub(super) struct Table {
+    /// Holds the stores of all nodes; goes with the demo.
+    stores: tempfile::TempDir,
     places: Vec<Mutex<Place>>,
+    relay: Relay,
+    /// Absent while it is down.
+    relay_server: tokio::sync::Mutex<Option<RelayServer>>,
+    relay_at: SocketAddr,
     /// By (dialling node, listening node, path).
     wires: BTreeMap<(usize, usize, usize), Forwarder>,
     air: Ether,
@@ -47,6 +72,15 @@ pub(super) struct Table {
 pub(super) enum Carrier {
     Wire { dialler: usize, listener: usize, path: usize },
     Radio,
+    Internet,
+}
+
+/// The node that every near one also has a direct internet link to.
+const HOST: usize = 0;
+
+/// Which of `count` nodes is far away.
+fn far(count: usize) -> Option<usize> {
+    (count > 2).then_some(count - 1)
 }
 
 /// Payload of a message with `tag`: recognisable, and every byte can be checked.
@@ -71,6 +105,10 @@ impl Table {
         switches: Switches,
     ) -> Result<Self, DemoError> {
         let mut rng = fastrand::Rng::with_seed(seed);
+        let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let relay_server = RelayServer::start(RelayServerConfig::new(anywhere)).await?;
+        let relay = relay_server.relay().clone();
+        let relay_at = relay_server.local_address();
         let places = (0..count).map(|index| {
             let mut key = [0; 32];
             rng.fill(&mut key);
@@ -80,14 +118,20 @@ impl Table {
                 SocketAddr::from((Ipv4Addr::new(127, 0, 0, host(path)), 0))
             });
             Mutex::new(Place {
+                key,
                 identity: Identity::from_seed(&key),
                 epoch: 0,
                 listen,
+                internet: anywhere,
                 running: None,
             })
         });
         let mut table = Self {
+            stores: tempfile::tempdir().map_err(DemoError::Stores)?,
             places: places.collect(),
+            relay,
+            relay_server: tokio::sync::Mutex::new(Some(relay_server)),
+            relay_at,
             wires: BTreeMap::new(),
             air: Ether::bluetooth_le(seed),
             ledger,
@@ -96,8 +140,8 @@ impl Table {
         for index in 0..count {
             table.start(index).await?;
         }
-        for dialler in 0..count {
-            for listener in 0..count {
+        for dialler in 0..table.near() {
+            for listener in 0..table.near() {
                 if table.id(dialler) < table.id(listener) {
                     for path in 0..PATHS {
                         let to = table.place(listener).listen[path];
@@ -120,15 +164,57 @@ impl Table {
         self.places.len()
     }
 
+    /// Nodes with wires and radio: the first so many.
+    pub(super) fn near(&self) -> usize {
+        far(self.len()).unwrap_or(self.len())
+    }
+
+    /// Links that the near nodes have when every pair has all of its own, counted at each end.
+    pub(super) fn links(&self) -> usize {
+        let (all, near) = (self.len(), self.near());
+        let direct = 2 * (near - 1);
+        near * (near - 1) * (PATHS + 1) + direct + near * (all - near)
+    }
+
     pub(super) fn id(&self, index: usize) -> PeerId {
         self.place(index).identity.peer_id()
     }
 
-    /// The node and its incarnation, while it runs.
+    /// The node and its incarnation, while it runs in this process.
     pub(super) fn node(&self, index: usize) -> Option<(Arc<Node>, Seat)> {
         let place = self.place(index);
-        let running = place.running.as_ref()?;
-        Some((Arc::clone(&running.node), Seat { index, epoch: place.epoch }))
+        let Some(Running::Here { node, .. }) = &place.running else { return None };
+        Some((Arc::clone(node), Seat { index, epoch: place.epoch }))
+    }
+
+    /// The incarnation of a node, while it runs anywhere.
+    pub(super) fn seat(&self, index: usize) -> Option<Seat> {
+        let place = self.place(index);
+        place.running.as_ref().map(|_| Seat { index, epoch: place.epoch })
+    }
+
+    /// What a node in a process of its own looks like.
+    pub(super) fn figures(&self, index: usize) -> Option<Figures> {
+        match &self.place(index).running {
+            Some(Running::Apart(apart)) => Some(apart.figures()),
+            Some(Running::Here { .. }) | None => None,
+        }
+    }
+
+    /// Orders a message of a node in a process of its own.
+    pub(super) fn order(&self, index: usize, order: Order) {
+        let orders = match &self.place(index).running {
+            Some(Running::Apart(apart)) => Some(apart.orders()),
+            Some(Running::Here { .. }) | None => None,
+        };
+        let Order::Send { tag, .. } = order else { return };
+        if orders.is_none_or(|orders| orders.try_send(order).is_err()) {
+            self.ledger.ended(tag, Ending::Rejected);
+        }
+    }
+
+    fn store(&self, index: usize) -> PathBuf {
+        self.stores.path().join(format!("node-{index}.redb"))
     }
 
     /// Whether the incarnation still runs.
@@ -139,29 +225,78 @@ impl Table {
 
     /// Starts a node in its next incarnation.
     pub(super) async fn start(&self, index: usize) -> Result<(), DemoError> {
-        let (key, peer, epoch, listen, builder) = {
+        let running = match far(self.len()) {
+            Some(far) if far == index => self.start_apart(index).await?,
+            _ => self.start_here(index).await?,
+        };
+        self.place(index).running = Some(running);
+        Ok(())
+    }
+
+    async fn start_apart(&self, index: usize) -> Result<Running, DemoError> {
+        let (key, own, epoch) = {
             let mut place = self.place(index);
             place.epoch += 1;
-            let builder = Node::builder(&place.identity, Epoch(place.epoch));
-            let key = LinkIdentity::from(place.identity.signing_key().clone());
-            (key, place.identity.peer_id(), place.epoch, place.listen, builder)
+            (place.key, place.identity.peer_id(), place.epoch)
         };
-        let lan = WifiTransport::new(WifiConfig::new(listen.to_vec()), key);
+        let others = (0..self.near()).map(|other| self.id(other));
+        let seating = Seating {
+            key,
+            epoch,
+            store: self.store(index),
+            relay: self.relay.to_string(),
+            // The smaller key of a pair dials.
+            peers: others.filter(|peer| own < *peer).collect(),
+            switches: self.switches,
+        };
+        let apart = Apart::start(index, &seating, Arc::clone(&self.ledger)).await;
+        apart.map(Running::Apart).map_err(|why| DemoError::Apart { index, why })
+    }
+
+    async fn start_here(&self, index: usize) -> Result<Running, DemoError> {
+        let (key, peer, listen, internet, builder) = {
+            let mut place = self.place(index);
+            place.epoch += 1;
+            let epoch = Epoch(place.epoch);
+            let opened = Store::open(&self.store(index), &place.identity, epoch, STORE_BYTES);
+            let (store, damage) = opened?;
+            if let Some(damage) = damage {
+                return Err(DemoError::Damaged(damage));
+            }
+            let builder = Node::builder(&place.identity, epoch).store(store);
+            let key = place.identity.signing_key().clone();
+            (key, place.identity.peer_id(), place.listen, place.internet, builder)
+        };
+        let mut config = InetConfig::new(vec![internet]);
+        config.relays = vec![self.relay.clone()];
+        let internet = InetTransport::new(config, InternetIdentity::from(key.clone()));
+        let internet = Arc::new(internet.map_err(DemoError::Internet)?);
+        let lan = WifiTransport::new(WifiConfig::new(listen.to_vec()), LinkIdentity::from(key));
         let lan = Arc::new(lan.map_err(DemoError::Lan)?);
-        let radio: Arc<dyn Transport> = Arc::new(self.air.radio(peer));
         let switches = self.switches;
+        let radio: Arc<dyn Transport> = Arc::new(self.air.radio(peer));
         let node = builder
-            .configure(|config| {
-                config.deduplicate = switches.deduplicate;
-                config.auto_failover = switches.failover;
-                config.resend = switches.resend;
-            })
+            .configure(|config| switches.apply(config))
             .dialer(DialerConfig::default())
+            .transport(Arc::clone(&internet) as _)
             .transport(Arc::clone(&lan) as _)
             .transport(radio)
             .start()
             .await?;
         let node = Arc::new(node);
+        for delivery in node.take_doubts() {
+            self.ledger.doubted(tag_of(&delivery.payload), index);
+        }
+        for (id, receipt) in node.take_recalled() {
+            let entry = self.ledger.recalled(index, id);
+            let ledger = Arc::clone(&self.ledger);
+            tokio::spawn(async move {
+                let ending = Ending::from(Ok(receipt.await));
+                if let Some(entry) = entry {
+                    ledger.ended(entry, ending);
+                }
+            });
+        }
         let mut inbox = node.inbox();
         let ledger = Arc::clone(&self.ledger);
         let collector = tokio::spawn(async move {
@@ -178,12 +313,14 @@ impl Table {
         for (listen, bound) in place.listen.iter_mut().zip(addresses) {
             *listen = bound;
         }
-        debug_assert_eq!(place.epoch, epoch, "one start at a time");
-        place.running = Some(Running { node, collector });
-        Ok(())
+        if let Some(bound) = internet.local_addresses().first() {
+            place.internet = *bound;
+        }
+        Ok(Running::Here { node, collector })
     }
 
-    /// Tells a node where those peers are that it dials: the smaller key of a pair dials.
+    /// Tells a node of this process where those peers are that it dials: the smaller key of a pair
+    /// dials.
     pub(super) fn introduce(&self, index: usize) {
         let Some((node, _)) = self.node(index) else { return };
         let listen = self.place(index).listen;
@@ -201,7 +338,16 @@ impl Table {
                 }
             }
             if node.id() < peer {
-                targets.push((TransportType::Bluetooth, self.air.address_of(peer), None));
+                let internet = if other >= self.near() {
+                    Some(self.relay.to_string())
+                } else {
+                    (index.min(other) == HOST).then(|| self.place(other).internet.to_string())
+                };
+                let internet = internet.into_iter();
+                targets.extend(internet.map(|a| (TransportType::Internet, Address::new(a), None)));
+                if other < self.near() {
+                    targets.push((TransportType::Bluetooth, self.air.address_of(peer), None));
+                }
             }
             for (transport, address, via) in targets {
                 let target = ConnectTarget { transport, peer, address, via };
@@ -211,13 +357,34 @@ impl Table {
         }
     }
 
-    /// Kills a node: first its wires and its radio fall silent, then it is gone. Nobody is told.
+    /// Ends the relay: whoever is connected to it notices by himself.
+    pub(super) async fn kill_relay(&self) {
+        if let Some(relay) = self.relay_server.lock().await.take() {
+            relay.shut_down().await;
+        }
+    }
+
+    /// Starts the relay anew, where it was.
+    pub(super) async fn start_relay(&self) -> Result<(), DemoError> {
+        let relay = RelayServer::start(RelayServerConfig::new(self.relay_at)).await?;
+        *self.relay_server.lock().await = Some(relay);
+        Ok(())
+    }
+
+    /// Kills a node: of this process, first its wires and its radio fall silent, then it is gone; in
+    /// a process of its own, with `kill -9`.
     pub(super) async fn kill(&self, index: usize) {
-        let Some(running) = self.place(index).running.take() else { return };
-        self.silence(index, true);
-        running.collector.abort();
-        running.node.shutdown().await;
-        self.silence(index, false);
+        let running = self.place(index).running.take();
+        match running {
+            Some(Running::Here { node, collector }) => {
+                self.silence(index, true);
+                collector.abort();
+                node.shutdown().await;
+                self.silence(index, false);
+            }
+            Some(Running::Apart(apart)) => apart.kill().await,
+            None => {}
+        }
     }
 
     fn silence(&self, index: usize, silent: bool) {
@@ -231,8 +398,10 @@ impl Table {
         let (node, _) = self.node(index)?;
         let link = node.links().into_iter().find(|l| l.id() == link)?;
         let other = (0..self.len()).find(|i| self.id(*i) == link.peer())?;
-        if link.transport() == TransportType::Bluetooth {
-            return Some((Carrier::Radio, other));
+        match link.transport() {
+            TransportType::Bluetooth => return Some((Carrier::Radio, other)),
+            TransportType::Internet => return Some((Carrier::Internet, other)),
+            TransportType::WiFiDirect => {}
         }
         let remote = link.path().remote;
         let wires = self.wires.iter();
@@ -262,11 +431,16 @@ impl Table {
     pub(super) async fn clear(&self) {
         for index in 0..self.len() {
             let running = self.place(index).running.take();
-            if let Some(running) = running {
-                running.node.shutdown().await;
-                running.collector.abort();
+            match running {
+                Some(Running::Here { node, collector }) => {
+                    node.shutdown().await;
+                    collector.abort();
+                }
+                Some(Running::Apart(apart)) => apart.leave().await,
+                None => {}
             }
         }
+        self.kill_relay().await;
     }
 }
 

@@ -1,15 +1,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bitcraps_node::coordinator::{
-    GamePacketType, Machine as _, Outcome, Receipt, SendError, SendOptions,
-};
+use bitcraps_node::coordinator::{GamePacketType, Machine as _, Receipt, SendError, SendOptions};
 use bitcraps_node::{BootClock, Node};
-use bitcraps_types::PeerId;
+use bitcraps_types::{PeerId, TrafficClass};
 use tokio::sync::Semaphore;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::ledger::{Ledger, Seat, Tag};
+use super::apart::Order;
+use super::ledger::{Ending, Ledger, Seat, Tag};
 use super::table::{Table, payload};
 
 /// Time between two acts of a node.
@@ -51,6 +50,9 @@ impl Sender {
         len: usize,
         event: Option<usize>,
     ) {
+        if from >= self.table.near() {
+            return self.order(from, to, options.class, len);
+        }
         let Some((node, seat)) = self.table.node(from) else { return };
         let destination = self.addressee(&node, to);
         let peer = self.table.id(to);
@@ -62,8 +64,22 @@ impl Sender {
         self.follow(tag, receipt);
     }
 
-    /// A dice roll to the whole table.
+    /// Has the node in a process of its own send a game's packet.
+    fn order(&self, from: usize, to: usize, class: TrafficClass, len: usize) {
+        let (Some(seat), Some(destination)) = (self.table.seat(from), self.table.seat(to)) else {
+            return;
+        };
+        let tag = self.ledger.sending(seat, &[destination], class, None, BootClock.now());
+        let to = self.table.id(to);
+        self.table.order(from, Order::Send { tag, to, class, len });
+    }
+
+    /// A dice roll to the whole table; from a process of its own one at a time.
     fn roll(&self, from: usize) {
+        if from >= self.table.near() {
+            let players = (0..self.table.near()).filter(|i| *i != from);
+            return players.for_each(|to| self.order(from, to, TrafficClass::Realtime, DICE));
+        }
         let Some((node, seat)) = self.table.node(from) else { return };
         let players: Vec<usize> = (0..self.table.len()).filter(|i| *i != from).collect();
         let seats: Vec<Seat> = players.iter().map(|i| self.addressee(&node, *i)).collect();
@@ -87,14 +103,16 @@ impl Sender {
         let ledger = Arc::clone(&self.ledger);
         match receipt {
             Ok(receipt) => {
+                if let Some(id) = receipt.outbox_id() {
+                    ledger.kept(tag, id);
+                }
                 let receipts = Arc::clone(&self.receipts);
                 tokio::spawn(async move {
                     let _permit = receipts.acquire_owned().await;
-                    let outcome: Outcome = receipt.await;
-                    ledger.ended(tag, &Ok(outcome));
+                    ledger.ended(tag, Ending::from(Ok(receipt.await)));
                 });
             }
-            Err(error) => ledger.ended(tag, &Err(error)),
+            Err(error) => ledger.ended(tag, Ending::from(Err(error))),
         }
     }
 }

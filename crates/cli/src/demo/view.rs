@@ -2,6 +2,8 @@ use std::collections::VecDeque;
 use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
+use bitcraps_node::Node;
+
 use super::ledger::Ledger;
 use super::script::Act;
 use super::table::Table;
@@ -53,11 +55,11 @@ impl View {
             return;
         }
         let mut lines = vec![
-            "each group of three is a peer: two LAN links and Bluetooth (emulated); \
+            "each group is a peer: two LAN links and Bluetooth (emulated), or internet; \
              = good, - below its threshold, ? suspect, x down"
                 .to_owned(),
             format!(
-                "{:<6} {:<12} {:>5}  {:<43} {:>9}",
+                "{:<6} {:<12} {:>5}  {:<40} {:>9}",
                 "node", "id", "epoch", "links", "failovers"
             ),
         ];
@@ -90,20 +92,30 @@ impl View {
 
 fn row(table: &Table, index: usize) -> String {
     let id = table.id(index).short();
-    let Some((node, seat)) = table.node(index) else {
-        return format!("{index:<6} {id:<12} {:>5}  {:<43} {:>9}", "-", "(killed)", "-");
+    let Some(seat) = table.seat(index) else {
+        return format!("{index:<6} {id:<12} {:>5}  {:<40} {:>9}", "-", "(killed)", "-");
     };
+    let (marks, failovers) = match table.node(index) {
+        Some((node, _)) => (marks(&node), node.counters().failovers),
+        None => {
+            let figures = table.figures(index).unwrap_or_default();
+            (figures.marks, figures.failovers)
+        }
+    };
+    format!("{index:<6} {id:<12} {:>5}  {:<40} {failovers:>9}", seat.epoch, marks.join(" "))
+}
+
+/// The links of a node, a group for each peer.
+pub(super) fn marks(node: &Node) -> Vec<String> {
     let peers = node.peers();
-    let marks: Vec<String> = peers
+    peers
         .iter()
         .map(|peer| {
             let mut links: Vec<_> = peer.links.iter().filter(|l| l.ready).collect();
             links.sort_by_key(|l| std::cmp::Reverse(l.facts.transport));
             links.iter().map(|l| mark(l.tier)).collect::<String>()
         })
-        .collect();
-    let failovers = node.counters().failovers;
-    format!("{index:<6} {id:<12} {:>5}  {:<43} {failovers:>9}", seat.epoch, marks.join(" "))
+        .collect()
 }
 
 /// One link in one character: up, doubted, gone.
