@@ -146,7 +146,7 @@ impl<C: Connection> Driver<'_, C> {
                 () = queue.woken() => {}
                 () = std::future::ready(()), if more => {}
                 _ = tick.tick() => {
-                    self.measure();
+                    self.measure()?;
                     self.outbound.tick();
                 }
             }
@@ -163,14 +163,18 @@ impl<C: Connection> Driver<'_, C> {
         }
     }
 
-    /// Notes whether anything arrived, and fits QUIC's buffer to the path.
-    fn measure(&mut self) {
+    /// Notes whether anything arrived.
+    fn measure(&mut self) -> Result<(), End> {
         let heard = self.connection.measure();
         let quiet = &self.link.quiet_ticks;
         if std::mem::replace(&mut self.heard, heard) == heard {
-            quiet.fetch_add(1, Ordering::Relaxed);
+            let ticks = quiet.fetch_add(1, Ordering::Relaxed) + 1;
+            if self.link.quiet_limit.is_some_and(|limit| ticks >= limit) {
+                return Err(End::Lost(Lost::TimedOut));
+            }
         } else {
             quiet.store(0, Ordering::Relaxed);
         }
+        Ok(())
     }
 }

@@ -26,6 +26,11 @@ pub struct Shape {
     pub capabilities: LinkCapabilities,
     /// Where it runs.
     pub path: PathView,
+    /// Whole seconds without a single datagram after which it is given up; `None` leaves that to
+    /// QUIC. QUIC itself asks ever more rarely while nobody answers, twice as long each time, so that
+    /// a path that comes back is noticed as late again as it was away; a new connection notices at
+    /// once.
+    pub quiet_limit: Option<u32>,
 }
 
 /// The links of one run of a transport: at most one for each key.
@@ -222,6 +227,7 @@ impl<K: PathKey> Exchange<K> {
             path: shape.path,
             queue: Queue::default(),
             quiet_ticks: AtomicU32::new(0),
+            quiet_limit: shape.quiet_limit,
         });
         let Some(tasks) = self.tasks.upgrade() else {
             return (id, Admission::ShutDown);

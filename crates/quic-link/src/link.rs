@@ -29,6 +29,8 @@ pub(crate) struct QuicLink {
     pub(crate) queue: Queue,
     /// Whole ticks since the connection last received anything.
     pub(crate) quiet_ticks: AtomicU32,
+    /// Quiet ticks after which the link ends.
+    pub(crate) quiet_limit: Option<u32>,
 }
 
 impl QuicLink {

@@ -10,6 +10,10 @@ use crate::address::Relay;
 use crate::config::InetConfig;
 use crate::connection::Connection;
 
+/// Silent seconds after which a link is given up: ten times nothing was heard of what QUIC says on
+/// every path. iroh alone keeps a silent relay path for 30 s.
+const QUIET_LIMIT: u32 = 3;
+
 /// What the tasks of one run share.
 pub(crate) struct Internet {
     pub(crate) endpoint: Endpoint,
@@ -42,7 +46,7 @@ impl Internet {
             prior_reliability: self.config.prior_reliability,
             medium: if loopback { Medium::Loopback } else { Medium::Real },
         };
-        Shape { capabilities, path }
+        Shape { capabilities, path, quiet_limit: Some(QUIET_LIMIT) }
     }
 
     /// Whether a link that began over `path` stays on this machine whichever way it takes later.

@@ -81,7 +81,7 @@ impl Lan {
             remote: path.remote.to_string(),
             relay: None,
         };
-        Shape { capabilities, path: Box::new(move || shown.clone()) }
+        Shape { capabilities, path: Box::new(move || shown.clone()), quiet_limit: None }
     }
 
     /// Where to dial and from which endpoint.

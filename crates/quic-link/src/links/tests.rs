@@ -45,6 +45,7 @@ fn link(id: u64) -> Arc<QuicLink> {
         path: Box::new(LinkPath::default),
         queue: Queue::default(),
         quiet_ticks: AtomicU32::new(0),
+        quiet_limit: None,
     })
 }
 

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use bitcraps_transport_api::{Address, ConnectError, LinkPath, Transport as _};
 use bitcraps_transport_inet::{RelayServer, RelayServerConfig, RelayTls, certificates};
-use bitcraps_types::Medium;
+use bitcraps_types::{DownReason, Medium};
 
 use crate::{Node, config, exchange, peer, relay, target};
 
@@ -110,6 +110,23 @@ fn files_that_hold_no_certificate_are_named() {
         let why = certificates(&file).unwrap_err().to_string();
         assert!(why.starts_with(&file.display().to_string()), "{why}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_whose_relay_died_is_given_up_after_three_silent_seconds() {
+    let relay = relay().await;
+    let one = Node::behind(&relay, 1, "127.0.0.1:0").await;
+    let two = Node::behind(&relay, 2, "[::1]:0").await;
+    let link = one.link(&two, two.target()).await;
+    exchange(&one, &two, &link, "through the relay").await;
+    let begun = std::time::Instant::now();
+    relay.shut_down().await;
+    let (here, there) = tokio::join!(one.told.downed(link[0].id()), two.told.downed(link[1].id()));
+    assert_eq!((here, there), (Ok(DownReason::TimedOut), Ok(DownReason::TimedOut)));
+    // Whole ticks of a second, the one that is under way not counted, and a machine that is busy.
+    let after = begun.elapsed();
+    assert!((2.0..8.0).contains(&after.as_secs_f64()), "{after:?}");
+    tokio::join!(one.transport.shutdown(), two.transport.shutdown());
 }
 
 #[tokio::test(flavor = "multi_thread")]
