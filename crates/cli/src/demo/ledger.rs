@@ -54,6 +54,8 @@ pub(super) enum Ending {
     Expired,
     Unknown,
     Rejected,
+    /// It was not taken at all.
+    Refused,
 }
 
 impl From<Result<Outcome, SendError>> for Ending {
@@ -62,7 +64,8 @@ impl From<Result<Outcome, SendError>> for Ending {
             Ok(Outcome::Delivered { .. }) => Self::Delivered,
             Ok(Outcome::Expired { .. }) => Self::Expired,
             Ok(Outcome::Unknown { .. } | Outcome::Sent { .. }) => Self::Unknown,
-            Ok(Outcome::Rejected { .. }) | Err(_) => Self::Rejected,
+            Ok(Outcome::Rejected { .. }) => Self::Rejected,
+            Err(_) => Self::Refused,
         }
     }
 }
@@ -71,6 +74,9 @@ impl From<Result<Outcome, SendError>> for Ending {
 struct Event {
     onset: Timestamp,
 }
+
+/// Lost messages that are shown one by one.
+const EXAMPLES: usize = 12;
 
 /// Names a message to one peer; travels in its payload.
 pub(super) type Tag = u64;
@@ -124,6 +130,8 @@ pub(super) struct Sums {
     pub(super) restarts: RestartReport,
     /// Critical messages whose sender lived on, or kept them over its death, not delivered.
     pub(super) critical_lost: u64,
+    /// The first few of them.
+    pub(super) examples: Vec<String>,
     /// Deliveries of what was not sent to that node.
     pub(super) altered: u64,
 }
@@ -257,7 +265,7 @@ impl Ledger {
                 delivered: latencies.len() as u64,
                 expired: count(Ending::Expired),
                 unknown: count(Ending::Unknown),
-                rejected: count(Ending::Rejected),
+                rejected: count(Ending::Rejected) + count(Ending::Refused),
                 duplicates_delivered: own
                     .iter()
                     .map(|s| s.delivered.len().saturating_sub(1) as u64)
@@ -266,13 +274,20 @@ impl Ledger {
             };
             sums.classes.insert(class, report);
         }
-        // What a node died with before it was durable had not left, and nobody was told that it had.
-        let promised =
-            |s: &Sent| living(s.from) || s.recalled || s.outcome == Some(Ending::Delivered);
+        // What a node refused at once, as for a peer that it does not know yet, it did not promise; nor
+        // what it died with before that was durable, and so before any of it had left.
+        let promised = |s: &Sent| match s.outcome {
+            Some(Ending::Refused) => false,
+            Some(Ending::Delivered) => true,
+            _ => living(s.from) || s.recalled,
+        };
         let lost = book.sent.iter().filter(|s| {
             s.class == TrafficClass::Critical && s.delivered.is_empty() && !s.doubted && promised(s)
         });
-        sums.critical_lost = lost.count() as u64;
+        let lost: Vec<&Sent> = lost.collect();
+        sums.critical_lost = lost.len() as u64;
+        let begun = book.sent.first().map_or(Timestamp::ZERO, |first| first.at);
+        sums.examples = lost.iter().take(EXAMPLES).map(|sent| sent.shown(begun)).collect();
         let count = |what: fn(&Sent) -> bool| book.sent.iter().filter(|s| what(s)).count() as u64;
         sums.restarts = RestartReport {
             restarts: book.restarts,
@@ -285,6 +300,17 @@ impl Ledger {
         let resume_ms = quantiles(resumed.into_iter().flatten().collect(), true);
         sums.failover = FailoverReport { events: book.events.len(), never_resumed, resume_ms };
         sums
+    }
+}
+
+impl Sent {
+    fn shown(&self, begun: Timestamp) -> String {
+        let seat = |seat: Seat| format!("{}:{}", seat.index, seat.epoch);
+        let told = self.outcome.map_or("nothing".to_owned(), |o| format!("{o:?}").to_lowercase());
+        let recalled = if self.recalled { ", recalled" } else { "" };
+        let after = self.at.since(begun).as_secs_f64();
+        let (from, to) = (seat(self.from), seat(self.to));
+        format!("{from} -> {to} after {after:.3} s, sender told {told}{recalled}")
     }
 }
 
@@ -375,6 +401,17 @@ mod tests {
         let sums = ledger.sums(|seat| seat != A);
         let restarts = RestartReport { restarts: 1, recalled: 1, doubtful: 1 };
         assert_eq!((sums.critical_lost, sums.restarts, sums.altered), (0, restarts, 0));
+    }
+
+    #[test]
+    fn what_was_refused_at_once_was_not_promised() {
+        let ledger = Ledger::default();
+        let tag = ledger.sending(A, &[B], TrafficClass::Critical, None, at(0));
+        ledger.ended(tag, Ending::Rejected);
+        assert_eq!(ledger.sums(|_| true).critical_lost, 1);
+        ledger.ended(tag, Ending::Refused);
+        let sums = ledger.sums(|_| true);
+        assert_eq!((sums.critical_lost, sums.classes[&TrafficClass::Critical].rejected), (0, 1));
     }
 
     #[test]

@@ -160,7 +160,8 @@ fn failures(sums: &Sums) -> Vec<String> {
     let mut failures = Vec::new();
     if sums.critical_lost > 0 {
         let lost = sums.critical_lost;
-        failures.push(format!("{lost} critical messages were not delivered"));
+        let examples = sums.examples.join("; ");
+        failures.push(format!("{lost} critical messages were not delivered: {examples}"));
     }
     let twice: u64 = sums.classes.values().map(|c| c.duplicates_delivered).sum();
     if twice > 0 {

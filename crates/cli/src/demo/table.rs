@@ -209,7 +209,7 @@ impl Table {
         };
         let Order::Send { tag, .. } = order else { return };
         if orders.is_none_or(|orders| orders.try_send(order).is_err()) {
-            self.ledger.ended(tag, Ending::Rejected);
+            self.ledger.ended(tag, Ending::Refused);
         }
     }
 
