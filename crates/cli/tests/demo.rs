@@ -58,7 +58,7 @@ fn the_verdict_notices_that_nothing_fails_over() {
 
 #[test]
 fn the_verdict_notices_what_is_not_sent_again() {
-    let (code, report) = demo(8, Some("resend"));
+    let (code, report) = demo(12, Some("resend"));
     let lost = failures(&report, "critical messages were not delivered");
     assert_eq!((code, lost), (2, 1), "{report}");
 }

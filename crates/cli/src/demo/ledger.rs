@@ -118,6 +118,8 @@ pub(super) struct RestartReport {
     pub(super) restarts: u64,
     /// Messages that a node found in its outbox when it came back.
     pub(super) recalled: u64,
+    /// Messages that a node died with before they were durable, and so before any of them had left.
+    pub(super) not_durable: u64,
     /// Messages of which only the application can know whether it had them before its node died.
     pub(super) doubtful: u64,
 }
@@ -288,10 +290,14 @@ impl Ledger {
         sums.critical_lost = lost.len() as u64;
         let begun = book.sent.first().map_or(Timestamp::ZERO, |first| first.at);
         sums.examples = lost.iter().take(EXAMPLES).map(|sent| sent.shown(begun)).collect();
+        let unpromised = book.sent.iter().filter(|s| {
+            s.class == TrafficClass::Critical && s.delivered.is_empty() && !promised(s)
+        });
         let count = |what: fn(&Sent) -> bool| book.sent.iter().filter(|s| what(s)).count() as u64;
         sums.restarts = RestartReport {
             restarts: book.restarts,
             recalled: count(|s| s.recalled),
+            not_durable: unpromised.filter(|s| s.outcome.is_none()).count() as u64,
             doubtful: count(|s| s.doubted),
         };
         let resumed: Vec<Option<Duration>> =
@@ -387,7 +393,8 @@ mod tests {
         ledger.kept(tag, KEPT);
         assert_eq!(ledger.sums(|_| true).critical_lost, 1);
         assert_eq!(ledger.sums(|seat| seat != B).critical_lost, 1, "its destination came back");
-        assert_eq!(ledger.sums(|seat| seat != A).critical_lost, 0, "it never left");
+        let sums = ledger.sums(|seat| seat != A);
+        assert_eq!((sums.critical_lost, sums.restarts.not_durable), (0, 1), "it never left");
         assert_eq!(ledger.pending(|seat| seat != A), 0);
         assert_eq!(ledger.recalled(1, KEPT), None, "of another node");
         assert_eq!(ledger.recalled(0, OutboxId { sequence: 1, ..KEPT }), None);
@@ -399,7 +406,7 @@ mod tests {
         assert_eq!(ledger.pending(|seat| seat != A), 0);
         ledger.restarted();
         let sums = ledger.sums(|seat| seat != A);
-        let restarts = RestartReport { restarts: 1, recalled: 1, doubtful: 1 };
+        let restarts = RestartReport { restarts: 1, recalled: 1, not_durable: 0, doubtful: 1 };
         assert_eq!((sums.critical_lost, sums.restarts, sums.altered), (0, restarts, 0));
     }
 

@@ -116,12 +116,13 @@ impl Report {
             ),
         );
         if self.restarts.restarts > 0 {
-            let RestartReport { restarts, recalled, doubtful } = self.restarts;
+            let RestartReport { restarts, recalled, not_durable, doubtful } = self.restarts;
             line(
                 &mut out,
                 format!(
-                    "restarts     {restarts} nodes killed and back; {recalled} critical messages \
-                     found in an outbox, {doubtful} in doubt at their destination"
+                    "restarts     {restarts} nodes killed and back; of critical messages {recalled} found \
+                     in an outbox, {doubtful} in doubt at their destination, {not_durable} not \
+                     durable when their node died"
                 ),
             );
         }
@@ -143,6 +144,11 @@ impl Report {
                 self.transmissions_per_message
             ),
         );
+        let refused = self.classes.get(&TrafficClass::Critical).map_or(0, |c| c.rejected);
+        if refused > 0 {
+            let text = "critical messages to peers not known yet, refused at once";
+            line(&mut out, format!("refused      {refused} {text}"));
+        }
         for failure in &self.failures {
             line(&mut out, format!("FAILED       {failure}"));
         }

@@ -90,19 +90,14 @@ fn wire_in_use(table: &Table, from: usize, to: usize) -> Option<Carrier> {
     (other == to && matches!(carrier, Carrier::Wire { .. })).then_some(carrier)
 }
 
-/// Close play between two nodes: dice, and now and then a bet that travels in a single copy, so
-/// that nothing but sending it again can save it.
+/// Close play between two nodes: dice, and as many bets that travel in a single copy, so that nothing
+/// but sending it again can save one that leaves before the hole is noticed.
 async fn dice(sender: &Sender, from: usize, to: usize, length: Duration, event: Option<usize>) {
     let end = clock() + length;
     let mut next = clock();
     let single = GamePacketType::BetUpdate.options().max_copies(1);
-    for turn in 0u32.. {
-        if next >= end {
-            return;
-        }
-        if turn.is_multiple_of(5) {
-            sender.send_with(from, to, single, BET, None);
-        }
+    while next < end {
+        sender.send_with(from, to, single, BET, None);
         sender.send(from, to, GamePacketType::DiceRoll, DICE, event);
         next += CLOSE_PLAY;
         sleep_until(next).await;
