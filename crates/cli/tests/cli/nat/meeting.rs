@@ -48,6 +48,25 @@ fn two_sites_meet_through_the_relay_and_go_on_directly() {
     course.delivered_once(&mut pair);
 }
 
+/// The steps of README.md, "Two people on two networks".
+#[test]
+#[ignore = "needs a network of its own: cargo xtask test-net"]
+fn two_strangers_meet_by_an_invitation_that_leads_through_the_relay() {
+    let mut pair = Pair::strangers([Independent; 2]);
+    let invited = pair.near.ask(&["invite"]).exits(0);
+    let invited = invited.complains("https://203.0.113.1");
+    let joined = pair.far.ask(&["join", invited.out.trim()]).exits(0);
+    assert_eq!(joined.out, format!("joined peer {}; it is admitted here\n", pair.near.id));
+    pair.until_direct();
+    let outside = pair.scene.sites[0].outside();
+    let links = pair.far.ask(&["links"]).exits(0);
+    links.prints(&format!(" - {outside}:"));
+    pair.far.ask(&["send", &pair.near.id[..6], "hello"]).exits(0).prints("(internet)");
+    pair.near.out.until("hello");
+    pair.near.ask(&["send", &pair.far.id[..6], "welcome"]).exits(0).prints("(internet)");
+    pair.far.out.until("welcome");
+}
+
 #[test]
 #[ignore = "needs a network of its own: cargo xtask test-net"]
 fn where_no_hole_can_be_punched_the_relay_carries_on() {
@@ -122,9 +141,7 @@ fn away(is_enough: impl Fn(&Pair)) {
 #[test]
 #[ignore = "needs a network of its own: cargo xtask test-net"]
 fn messages_wait_for_a_relay_that_returns_soon() {
-    away(|pair| {
-        assert_eq!(pair.near.ask(&["links", "--json"]).json()["links"].as_array().unwrap().len(), 1)
-    });
+    away(|_| ());
 }
 
 #[test]
@@ -132,7 +149,6 @@ fn messages_wait_for_a_relay_that_returns_soon() {
 fn messages_wait_for_a_relay_that_was_given_up() {
     away(|pair| {
         for node in [&pair.near, &pair.far] {
-            // iroh gives a silent relay more time than a direct path.
             node.ask_within(PATIENCE, &["peers", "--addresses", "--json"], |targets| {
                 let target = &targets["targets"][0];
                 target["linked"] == false && target["failures"].as_u64() >= Some(2)

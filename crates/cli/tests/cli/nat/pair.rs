@@ -42,7 +42,7 @@ fn url() -> String {
     format!("https://{SERVER}")
 }
 
-/// A node at each site. Each knows of the other its key and the relay, and no address.
+/// A node at each site, and a relay that both know.
 pub(super) struct Pair {
     pub(super) near: Running,
     pub(super) far: Running,
@@ -53,7 +53,25 @@ pub(super) struct Pair {
 }
 
 impl Pair {
+    /// Each knows of the other its key and the relay, and no address.
     pub(super) fn new(mappings: [Mapping; 2]) -> Self {
+        let known = |other: &str| {
+            format!(
+                "[coordination.transport.internet]\nconnection_timeout_seconds = 2\n\
+                 [[peers]]\nid = {other:?}\ninternet = [{:?}]\n",
+                url()
+            )
+        };
+        Self::configured(mappings, known)
+    }
+
+    /// Neither knows of the other, or admits whom nobody invited.
+    pub(super) fn strangers(mappings: [Mapping; 2]) -> Self {
+        Self::configured(mappings, |_| "[admission]\nmode = \"invitation\"\n".to_owned())
+    }
+
+    /// Each with the lines of configuration that the other's key makes.
+    fn configured(mappings: [Mapping; 2], lines: impl Fn(&str) -> String) -> Self {
         let scene = Scene::new(mappings);
         let home = Home::new();
         let certified = rcgen::generate_simple_self_signed([SERVER.to_string()]).unwrap();
@@ -74,9 +92,8 @@ impl Pair {
                 &format!(
                     "[lan]\nenabled = false\n\
                      [internet]\nlisten = [\"{HOST}:0\"]\nrelays = [{url:?}]\n\
-                     relay_roots = \"~/relay.pem\"\n\
-                     [coordination.transport.internet]\nconnection_timeout_seconds = 2\n\
-                     [[peers]]\nid = {other:?}\ninternet = [{url:?}]\n",
+                     relay_roots = \"~/relay.pem\"\n{}",
+                    lines(other),
                     url = url()
                 ),
             );
