@@ -5,11 +5,13 @@ pub const USAGE: &str = "\
 usage: bench select|peers|topology [--json] [--quick] [--seed N] [--events N] [--only WORD]
        eval graphs DIR
        eval linkstate [--json] [--quick] [--seed N] [--only WORD]
+       eval risk [--json] [--quick] [--seed N] [--only WORD] [--walks DIR]
   --json      print one JSON object and nothing else
   --quick     fewer and smaller runs, for a first look
   --seed N    seed of everything random, 1 unless given
   --events N  black holes to survive, 200 unless given (20 with --quick)
-  --only WORD measure only the groups whose name contains WORD";
+  --only WORD measure only the groups whose name contains WORD
+  --walks DIR judge forecasts on the walks in DIR too: CSV files, user,t_s,x_m,y_m";
 
 /// A parsed command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +24,8 @@ pub struct Arguments {
     pub seed: u64,
     /// Black holes to survive.
     pub events: usize,
+    /// Directory of walks.
+    pub walks: Option<String>,
     only: Option<String>,
 }
 
@@ -31,7 +35,8 @@ impl Arguments {
     /// # Errors
     /// [`Failure::Usage`] naming the first word that is wrong.
     pub fn parse(words: &[String]) -> Result<Self, Failure> {
-        let mut parsed = Self { json: false, quick: false, seed: 1, events: 0, only: None };
+        let mut parsed =
+            Self { json: false, quick: false, seed: 1, events: 0, walks: None, only: None };
         let mut events = None;
         let mut words = words.iter();
         while let Some(word) = words.next() {
@@ -42,6 +47,7 @@ impl Arguments {
                 "--quick" => parsed.quick = true,
                 "--seed" => parsed.seed = number(word, value()?)?,
                 "--events" => events = Some(number(word, value()?)?),
+                "--walks" => parsed.walks = Some(value()?.clone()),
                 "--only" => parsed.only = Some(value()?.clone()),
                 other => return Err(Failure::Usage(format!("`{other}` means nothing here"))),
             }
@@ -76,9 +82,9 @@ mod tests {
 
     #[test]
     fn every_option_is_obeyed_and_every_other_word_refused() {
-        let all = parse("--json --quick --seed 7 --events 3 --only send").unwrap();
+        let all = parse("--json --quick --seed 7 --events 3 --only send --walks here").unwrap();
         assert!(all.json && all.quick && all.wants("full send") && !all.wants("lookup"));
-        assert_eq!((all.seed, all.events), (7, 3));
+        assert_eq!((all.seed, all.events, all.walks.as_deref()), (7, 3, Some("here")));
         assert_eq!(parse("").unwrap().events, 200);
         assert_eq!(parse("--quick").unwrap().events, 20);
         for wrong in ["--seed", "--seed x", "more"] {

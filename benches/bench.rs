@@ -1,7 +1,8 @@
 //! The benchmark programs: `bench select` for choosing a link and confirming a message on one
 //! thread, `bench peers` for nodes over real sockets on loopback, `bench topology` for the analysis
-//! of networks; `linkstate` for networks of link-state databases in virtual time; and `graphs`, which
-//! holds the analysis against known answers.
+//! of networks; `linkstate` for networks of link-state databases in virtual time; `risk` for
+//! forecasts of a split against what happens; and `graphs`, which holds the analysis against known
+//! answers.
 //!
 //! Prints a table, or with `--json` one object with a row for each line of the table. Progress goes
 //! to standard error. Exit code 0 when everything was measured, whatever the result; 1 when
@@ -11,7 +12,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use bitcraps_benches::{
-    Arguments, Failure, Report, USAGE, graphs, linkstate, peers, select, topology,
+    Arguments, Failure, Report, USAGE, graphs, linkstate, peers, risk, select, topology,
 };
 
 fn main() -> ExitCode {
@@ -41,6 +42,7 @@ fn run(words: &[String]) -> Result<(), Failure> {
     let mut report = Report::new(arguments.json);
     match name {
         "linkstate" => linkstate::run(&arguments, &mut report),
+        "risk" => risk::run(&arguments, &mut report)?,
         "topology" => topology::run(&arguments, &mut report)?,
         "select" => select::run(&arguments, &mut report)?,
         "peers" => peers::run(&arguments, &mut report)?,

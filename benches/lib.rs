@@ -12,6 +12,7 @@ pub mod graphs;
 pub mod linkstate;
 pub mod peers;
 mod report;
+pub mod risk;
 mod sample;
 pub mod select;
 pub mod topology;

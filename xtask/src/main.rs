@@ -32,7 +32,7 @@ cargo xtask <command>
   tidy                  hold the files against the rules no compiler checks
   demo [ARGS]           eight nodes, thirty seconds of faults, a verdict; ARGS go to `bitcraps demo`
   bench NAME [ARGS]     run one benchmark program: select, peers, topology (--json prints only JSON)
-  eval NAME [ARGS]      run one evaluation program: graphs DIR, linkstate
+  eval NAME [ARGS]      run one evaluation program: graphs DIR, linkstate, risk
   fuzz [TARGET] [--seconds N]
                         fuzz one target, or every target in turn, for N seconds each (60)
   help                  this text
