@@ -9,16 +9,21 @@ const FUZZ_SECONDS: u32 = 60;
 
 /// Builds the command line program, showing progress, and becomes its demo.
 pub(crate) fn demo(arguments: &[String]) -> Result<(), Failure> {
-    let package = ["-p", "bitcraps-cli", "--bin", "bitcraps"];
-    run(cargo(&[&["build"], &package[..]].concat())?)?;
-    let mut words = [&["run", "--quiet"], &package[..], &["--", "demo"]].concat();
+    // With the features of the whole workspace, as its tests: what they share is compiled once.
+    run(cargo(&["build", "--workspace", "--bin", "bitcraps"])?)?;
+    // This program was built beside it.
+    let here = std::env::current_exe().map_err(|error| {
+        Failure::Checked(format!("the path of this program is unknown: {error}"))
+    })?;
+    let mut demo = Command::new(here.with_file_name("bitcraps"));
+    demo.arg("demo");
     for default in [["--nodes", "8"], ["--seconds", "30"]] {
         if !has_option(arguments, default[0]) {
-            words.extend(default);
+            demo.args(default);
         }
     }
-    words.extend(arguments.iter().map(String::as_str));
-    Err(become_it(cargo(&words)?))
+    demo.args(arguments);
+    Err(become_it(demo))
 }
 
 /// Runs one benchmark program.

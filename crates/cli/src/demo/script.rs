@@ -22,8 +22,9 @@ const REST: Duration = Duration::from_millis(150);
 const AWAY: Duration = Duration::from_secs(2);
 /// Bets each way that are sent before the far node is killed.
 const BETS: usize = 24;
-/// Time between those bets and the kill: about the time of a flush and a way through the relay.
-const UNDER_WAY: Duration = Duration::from_millis(4);
+/// Time between two of them: a flush and a way through the relay take some, so that the first have
+/// arrived when the last is not even durable.
+const APART: Duration = Duration::from_millis(2);
 /// How long a wire flaps or loses datagrams.
 const TROUBLE: Duration = Duration::from_secs(2);
 /// Half a period of a flap: 10 Hz.
@@ -215,9 +216,8 @@ pub(super) async fn far_away(
     for near in (0..table.near()).cycle().take(BETS) {
         sender.send(far, near, GamePacketType::BetUpdate, BET, None);
         sender.send(near, far, GamePacketType::BetUpdate, BET, None);
+        sleep(APART).await;
     }
-    // Some have arrived by then, some have left, some wait.
-    sleep(UNDER_WAY).await;
     tell(&acts, format!("node {far}, a process of its own, is killed by kill -9"));
     table.kill(far).await;
     come_back(&table, &ledger, &acts, far).await;
