@@ -8,12 +8,13 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use super::process::{Home, Port, now};
@@ -28,18 +29,23 @@ const CLIENTS: usize = 4;
 const SETTLING: Duration = Duration::from_secs(60);
 
 /// A node whose output goes to files that outlive it.
-struct Mortal {
-    home: Home,
+pub(super) struct Mortal {
+    pub(super) home: Home,
     child: Option<Child>,
 }
 
 impl Mortal {
-    fn new(discovery: &Port, more: &str) -> Self {
-        let home = Home::new();
-        home.configure(discovery, more);
-        let mut node = Self { home, child: None };
+    pub(super) fn new(discovery: &Port, more: &str) -> Self {
+        let mut node = Self::unborn(discovery, more);
         node.start();
         node
+    }
+
+    /// One that was not started yet.
+    pub(super) fn unborn(discovery: &Port, more: &str) -> Self {
+        let home = Home::new();
+        home.configure(discovery, more);
+        Self { home, child: None }
     }
 
     fn output(&self, name: &str) -> File {
@@ -47,27 +53,75 @@ impl Mortal {
         options.create(true).append(true).open(self.home.join(name)).unwrap()
     }
 
-    fn start(&mut self) {
+    pub(super) fn start(&mut self) {
+        self.start_within(&[]);
+    }
+
+    /// Starts it by a command line that runs what follows.
+    pub(super) fn start_within(&mut self, outer: &[&str]) {
         let arguments = ["--config", "bitcraps.toml", "run", "--print-messages=json"];
         let mut command = self.home.command(&arguments);
+        if let Some((program, rest)) = outer.split_first() {
+            let mut outside = Command::new(program);
+            outside.args(rest).arg(command.get_program()).args(command.get_args());
+            outside.env_clear().env("HOME", self.home.path()).current_dir(self.home.path());
+            command = outside;
+        }
         command.stdin(Stdio::null()).stdout(self.output("taken")).stderr(self.output("told"));
         self.child = Some(command.spawn().unwrap());
     }
 
-    fn kill(&mut self) {
+    pub(super) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().unwrap();
             child.wait().unwrap();
         }
     }
 
-    fn socket(&self) -> PathBuf {
+    /// Tells it to stop, and waits until it has.
+    pub(super) fn end(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+            assert!(child.wait().unwrap().success());
+        }
+    }
+
+    pub(super) fn socket(&self) -> PathBuf {
         self.home.join(".local/share/bitcraps/admin.sock")
     }
 
-    fn lines(&self, name: &str) -> Vec<String> {
+    pub(super) fn lines(&self, name: &str) -> Vec<String> {
         let text = std::fs::read_to_string(self.home.join(name)).unwrap();
-        text.lines().map(ToOwned::to_owned).collect()
+        // What comes behind the last end of a line is being written, or died with its writer.
+        let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        whole.lines().map(ToOwned::to_owned).collect()
+    }
+}
+
+impl Mortal {
+    /// How often it printed each text.
+    pub(super) fn taken(&self) -> BTreeMap<String, u32> {
+        let texts = self.lines("taken").into_iter().map(|line| {
+            let line: Value = serde_json::from_str(&line).unwrap();
+            line["message"]["text"].as_str().unwrap().to_owned()
+        });
+        let mut counts = BTreeMap::new();
+        texts.for_each(|text| *counts.entry(text).or_default() += 1);
+        counts
+    }
+
+    /// Asks it until it answers.
+    pub(super) fn answer(&self, request: &Value) -> Value {
+        let socket = self.socket();
+        until("no answer", || ask(&socket, request))
+    }
+
+    pub(super) fn status(&self) -> Value {
+        self.answer(&json!({ "schema": 1, "request": "status" }))
+    }
+
+    pub(super) fn id(&self) -> String {
+        self.status()["node"].as_str().unwrap().to_owned()
     }
 }
 
@@ -78,7 +132,7 @@ impl Drop for Mortal {
 }
 
 /// Asks a node that may die meanwhile.
-fn ask(socket: &Path, request: &Value) -> Option<Value> {
+pub(super) fn ask(socket: &Path, request: &Value) -> Option<Value> {
     ask_over(UnixStream::connect(socket).ok()?, request)
 }
 
@@ -90,7 +144,7 @@ fn ask_over(mut stream: UnixStream, request: &Value) -> Option<Value> {
     serde_json::from_str(&line).ok()
 }
 
-fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub(super) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let start = now();
     loop {
         if let Some(found) = look() {
@@ -136,14 +190,8 @@ fn fault_47_whoever_is_killed_nothing_arrives_twice_and_nothing_confirmed_is_los
     let discovery = Port::claim();
     let mut far = Mortal::new(&discovery, "");
     let mut near = Mortal::new(&discovery, "");
-    let id = |node: &Mortal| {
-        let socket = node.socket();
-        until("a node does not start", || {
-            let status = ask(&socket, &json!({ "schema": 1, "request": "status" }))?;
-            Some(status["node"].as_str()?.to_owned())
-        })
-    };
-    let (_, to) = (id(&near), id(&far));
+    near.status();
+    let to = far.id();
     let next = AtomicU64::new(0);
     let stop = AtomicBool::new(false);
     let told = Told::default();
@@ -179,15 +227,7 @@ fn fault_47_whoever_is_killed_nothing_arrives_twice_and_nothing_confirmed_is_los
         told.iter().filter(|(_, how)| *how == "delivered").map(|(text, _)| text).collect();
     assert!(confirmed.len() > EACH * KILLS, "{} confirmed", confirmed.len());
     // The application's side: what it printed, and what its node called doubtful.
-    let taken = || {
-        let texts = far.lines("taken").into_iter().map(|line| {
-            let line: Value = serde_json::from_str(&line).unwrap();
-            line["message"]["text"].as_str().unwrap().to_owned()
-        });
-        let mut counts = BTreeMap::<String, u32>::new();
-        texts.for_each(|text| *counts.entry(text).or_default() += 1);
-        counts
-    };
+    let taken = || far.taken();
     let doubtful: Vec<String> =
         far.lines("told").into_iter().filter(|line| line.contains("doubtful since")).collect();
     let in_doubt =
@@ -216,44 +256,4 @@ fn fault_47_whoever_is_killed_nothing_arrives_twice_and_nothing_confirmed_is_los
         })
         .collect();
     assert!(gone.len() <= CLIENTS * KILLS, "{gone:?}");
-}
-
-#[test]
-fn a_store_that_cannot_be_opened_is_told_and_the_rest_works() {
-    let discovery = Port::claim();
-    let far = Mortal::new(&discovery, "");
-    let near = Mortal::new(&discovery, "[store]\npath = \"/dev/null/store.redb\"\n");
-    let ask_near = |request: Value| {
-        let socket = near.socket();
-        until("no answer", || ask(&socket, &request))
-    };
-    let status = || ask_near(json!({ "schema": 1, "request": "status" }));
-    let to = {
-        let socket = far.socket();
-        let request = json!({ "schema": 1, "request": "status" });
-        until("no answer", || Some(ask(&socket, &request)?["node"].as_str()?.to_owned()))
-    };
-    until("they do not meet", || {
-        let status = status();
-        (status["peers"][0]["reachable"] == true).then_some(())
-    });
-    let status = status();
-    assert_eq!(
-        (status["health"].as_str(), &status["store"]["works"]),
-        (Some("critical"), &json!(false))
-    );
-    let finding = status["findings"][0].as_str().unwrap();
-    assert!(finding.starts_with("store /dev/null/store.redb does not work: "), "{finding}");
-    assert!(finding.ends_with("critical messages are refused"), "{finding}");
-    let send = |class: &str| {
-        ask_near(json!({
-            "schema": 1, "request": "send", "peer": to, "class": class,
-            "payload": "hello", "wait": true,
-        }))
-    };
-    assert_eq!(send("background")["outcome"], "delivered");
-    let refused = send("critical");
-    assert_eq!(refused["answer"], "refused", "{refused}");
-    let why = refused["message"].as_str().unwrap();
-    assert!(why.starts_with("the store is out of order"), "{why}");
 }

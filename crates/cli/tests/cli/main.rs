@@ -3,6 +3,7 @@
 mod admission;
 mod analyze;
 mod configuration;
+mod disk;
 mod exits;
 mod kills;
 mod manual;
