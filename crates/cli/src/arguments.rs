@@ -6,7 +6,8 @@ use clap::{Parser, Subcommand};
 #[cfg(feature = "internet")]
 use crate::demo;
 use crate::{
-    analyze, configuration, invite, keygen, links, manual, outbox, peers, ping, run, send, status,
+    analyze, configuration, invite, keygen, links, manual, outbox, peers, ping, run, send,
+    status, topology,
 };
 
 /// What every command returns, for the end of its help.
@@ -57,6 +58,12 @@ pub(crate) enum Verb {
     /// Dials the node, proves the invitation, and admits it here once it has admitted this node. Both
     /// decisions outlive restarts. Exits with 2 when the node was not reached or refused.
     Join(invite::Join),
+    /// Show the whole network as the running node sees it: who is linked with whom
+    Topology(topology::Topology),
+    /// Show the ways to a peer through the network, with the latency of each hop
+    ///
+    /// Exits with 2 when no way leads there.
+    Path(topology::Path),
     /// List the critical messages that are kept until they are settled
     Outbox(outbox::Outbox),
     /// List the links of the running node, or explain which it chooses for a peer
@@ -99,6 +106,8 @@ impl Verb {
             Self::Invite(invite) => invite.json,
             Self::Join(join) => join.json,
             Self::Outbox(outbox) => outbox.json,
+            Self::Topology(topology) => topology.wants_json(),
+            Self::Path(path) => path.json,
             Self::Links(links) => links.json,
             Self::Send(send) => send.json,
             Self::Ping(ping) => ping.json,

@@ -25,6 +25,7 @@ mod relay;
 mod run;
 mod send;
 mod status;
+mod topology;
 mod watch;
 mod why;
 
@@ -81,6 +82,8 @@ fn perform(verb: Verb, context: &Context) -> Result<Exit, Failure> {
         Verb::Join(join) => invite::join(&join, context),
         Verb::Outbox(outbox) => outbox::run(&outbox, context),
         Verb::Links(links) => links::run(&links, context),
+        Verb::Topology(topology) => topology::run(&topology, context),
+        Verb::Path(path) => topology::path(&path, context),
         Verb::Send(send) => send::run(&send, context),
         Verb::Ping(ping) => ping::run(&ping, context),
         Verb::Analyze(analyze) => analyze::run(&analyze),

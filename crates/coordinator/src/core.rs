@@ -57,6 +57,8 @@ pub struct Core {
     pub(crate) links: Index<LinkId, u32>,
     pub(crate) messages: Messages,
     timers: BTreeSet<(Timestamp, TimerKey)>,
+    /// When the latest turn ended.
+    turn: Timestamp,
     commands: VecDeque<Command>,
     /// Where small frames are encoded, one behind the other.
     block: BytesMut,
@@ -99,6 +101,7 @@ impl Core {
             links: HashMap::with_hasher(hasher),
             messages: Messages::default(),
             timers: BTreeSet::new(),
+            turn: Timestamp::ZERO,
             commands: VecDeque::new(),
             block: BytesMut::new(),
             reassembly: Reassembly::default(),
@@ -173,6 +176,11 @@ impl Core {
     #[must_use]
     pub fn poll_command(&mut self) -> Option<Command> {
         self.commands.pop_front().or_else(|| self.poll_batch())
+    }
+
+    /// When something last happened to links or frames: the time of the notices that are about them.
+    pub fn turn(&self) -> Timestamp {
+        self.turn
     }
 
     pub(crate) fn command(&mut self, command: Command) {
@@ -311,6 +319,7 @@ impl Core {
 
     /// Sends what the turn has to acknowledge, and what may go now.
     pub(crate) fn end_turn(&mut self, now: Timestamp) {
+        self.turn = now;
         let mut dirty = std::mem::take(&mut self.dirty);
         for peer in dirty.drain(..) {
             self.peers[peer as usize].in_turn = false;

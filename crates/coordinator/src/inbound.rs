@@ -146,7 +146,9 @@ impl Core {
                 self.on_probe(peer, link, probe, now);
             }
             Body::ProbeReply(reply) => self.on_probe_reply(peer, link, reply, now),
-            body @ (Body::Join(_) | Body::JoinReply(_)) => self.on_control(peer, link, body, now),
+            body @ (Body::Join(_) | Body::JoinReply(_) | Body::LinkState(_)) => {
+                self.on_control(peer, link, body, now);
+            }
         }
     }
 

@@ -89,5 +89,5 @@ pub use record::{
     is_recorded,
 };
 pub use standing::{Control, Session, Standing};
-pub use status::{Input, LinkStatus, PeerStatus};
+pub use status::{Input, LinkMeasures, LinkStatus, PeerStatus};
 pub use store::{StoreState, StoreStatus};

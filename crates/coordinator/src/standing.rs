@@ -250,6 +250,16 @@ impl Core {
         self.peer(id).is_some_and(|handle| self.peers[handle.0 as usize].has_history())
     }
 
+    /// Sends a body that is not about delivery to a peer, over the link that is fastest now. Nobody
+    /// acknowledges it. False when no link carries data.
+    pub fn send_control_to(&mut self, id: PeerId, body: Body, now: Timestamp) -> bool {
+        let best = self.peer(id).and_then(|handle| self.best_for_acks(handle.0, now));
+        if let Some(link) = best {
+            self.send_control(link, body, now);
+        }
+        best.is_some()
+    }
+
     /// Sends a body that is not about delivery over a link. Nobody acknowledges it.
     pub fn send_control(&mut self, link: LinkId, body: Body, now: Timestamp) {
         let Some(peer) = self.links.get(&link).copied() else {

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use bitcraps_types::{PeerId, Ratio, Timestamp, TrafficClass};
+use bitcraps_types::{Kbps, PeerId, Ratio, Timestamp, TrafficClass, TransportType};
 
 use crate::link::Link;
 use crate::peer::Peer;
@@ -11,6 +11,21 @@ impl Core {
     pub fn peers(&self, now: Timestamp) -> Vec<PeerStatus> {
         let known = self.peers.iter().filter(|peer| !peer.vacant);
         known.map(|peer| self.status(peer, now)).collect()
+    }
+
+    /// What is measured of the links to a peer that have greeted, in the order they came up. O(1).
+    pub fn measures(&self, id: PeerId, now: Timestamp) -> impl Iterator<Item = LinkMeasures> + '_ {
+        let known = self.peer(id).map(|handle| &self.peers[handle.0 as usize].links);
+        let small = SizeBucket::Small;
+        known.into_iter().flatten().filter(|link| link.ready).map(move |link| LinkMeasures {
+            transport: link.facts.transport,
+            round_trip: link.smoothed(small),
+            delivery: Ratio::clamped(f64::from(link.buckets[small.index()].delivery.mean())),
+            goodput: Kbps::at_least_one(link.goodput.kbps()),
+            max_frame: link.max_frame,
+            silence: link.is_down().then(|| now.since(link.last_answer())),
+            awake: link.standby_interval_at(now).is_some(),
+        })
     }
 
     fn status(&self, peer: &Peer, now: Timestamp) -> PeerStatus {
@@ -41,6 +56,25 @@ pub struct PeerStatus {
     pub standing: Standing,
     /// The incarnation of its key that was shut out lately, because another one was alive.
     pub shut_out: Option<bitcraps_types::Epoch>,
+}
+
+/// What is measured of a link that has greeted.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LinkMeasures {
+    /// Its family.
+    pub transport: TransportType,
+    /// Smoothed round trip of small frames; `None` before the first answer.
+    pub round_trip: Option<Duration>,
+    /// Mean delivery probability of small frames.
+    pub delivery: Ratio,
+    /// What it carries in a second.
+    pub goodput: Kbps,
+    /// Largest frame in bytes.
+    pub max_frame: usize,
+    /// How long it has answered nothing, when it passes for dead.
+    pub silence: Option<Duration>,
+    /// Its radio is not woken by a frame now, or may be.
+    pub awake: bool,
 }
 
 /// An input of ranking: its value, and how often its producer spoke.

@@ -3,6 +3,7 @@ use std::collections::VecDeque;
 use bitcraps_coordinator::{
     CloseReason, Command, Config, Control, Core, LinkUp, Machine, Notice, Session, Standing,
 };
+use bitcraps_linkstate::Config as LinkStateConfig;
 use bitcraps_types::{
     Address, ConnectTarget, DownReason, Hint, HintSource, LinkId, PeerId, Timestamp,
 };
@@ -11,6 +12,7 @@ use bitcraps_wire::{Body, Invitation, Join, JoinReply, JoinVerdict};
 use crate::admission::{Admission, AdmissionMode, Welcome};
 use crate::invitation::{End, Invitations, Judgement, proof};
 use crate::joining::Joins;
+use crate::network::Network;
 use crate::{
     AdmissionConfig, Decision, Dialer, DialerConfig, Grant, InvitationName, Redemption,
     TargetStatus, TooManyDecisions, TooManyInvitations, TooManyJoins,
@@ -27,6 +29,7 @@ pub struct Engine {
     /// Proofs that wait for whoever makes them durable. At most one a peer and invitation.
     redemptions: VecDeque<Redemption>,
     commands: VecDeque<Command>,
+    network: Option<Network>,
 }
 
 impl Engine {
@@ -41,7 +44,23 @@ impl Engine {
             joins: Joins::default(),
             redemptions: VecDeque::new(),
             commands: VecDeque::new(),
+            network: None,
         }
+    }
+
+    /// Publishes this node's links from now on, and learns of those of others. `seed` is that of the
+    /// node's Ed25519 key.
+    pub fn publish(&mut self, seed: &[u8; 32], config: LinkStateConfig, now: Timestamp) {
+        let mut network = Network::new(seed, config, self.core.config().seed, now);
+        for peer in self.core.peer_ids() {
+            network.meet(peer, &mut self.core, now);
+        }
+        self.network = Some(network);
+    }
+
+    /// The whole network as this node sees it; `None` before [`Self::publish`].
+    pub const fn network(&self) -> Option<&Network> {
+        self.network.as_ref()
     }
 
     /// Where peers may be reached, and how dialling them went.
@@ -236,6 +255,11 @@ impl Engine {
                     self.commands.push_back(Command::Notice(Notice::Admission { peer }));
                 }
             }
+            Body::LinkState(body) => {
+                if let Some(network) = &mut self.network {
+                    network.hear(peer, body, &mut self.core, at);
+                }
+            }
             // The core keeps these to itself.
             Body::Empty
             | Body::Data(_)
@@ -330,14 +354,17 @@ impl Machine for Engine {
     }
 
     fn next_deadline(&self) -> Option<Timestamp> {
-        let all =
-            [self.core.next_deadline(), self.dialer.next_deadline(), self.joins.next_deadline()];
-        all.into_iter().flatten().min()
+        let network = self.network.as_ref().and_then(Network::next_deadline);
+        let own = [self.dialer.next_deadline(), self.joins.next_deadline()];
+        own.into_iter().chain([self.core.next_deadline(), network]).flatten().min()
     }
 
     fn on_timer(&mut self, now: Timestamp) {
         self.dialer.on_timer(now);
         self.core.on_timer(now);
+        if let Some(network) = &mut self.network {
+            network.on_timer(&mut self.core, now);
+        }
         self.prove_due(now);
     }
 
@@ -346,7 +373,12 @@ impl Machine for Engine {
             self.on_control(control);
         }
         let dial = self.dialer.poll_connect().map(Command::Connect);
-        dial.or_else(|| self.commands.pop_front()).or_else(|| self.core.poll_command())
+        let command =
+            dial.or_else(|| self.commands.pop_front()).or_else(|| self.core.poll_command());
+        if let (Some(Command::Notice(notice)), Some(network)) = (&command, &mut self.network) {
+            network.observe(notice, &mut self.core);
+        }
+        command
     }
 }
 

@@ -1,5 +1,6 @@
 //! The whole node as one pure machine: the delivery [`Core`], the [`dialer`](Dialer) that keeps
-//! links to every known peer, and admission, which says what each peer may do.
+//! links to every known peer, admission, which says what each peer may do, and the [`Network`] as
+//! every node tells of it.
 //!
 //! It takes events and `now` and returns commands. It contains no I/O, no clock, no task and no
 //! lock; production and the simulator run the same bytes of it.
@@ -9,13 +10,16 @@ mod dialer;
 mod engine;
 mod invitation;
 mod joining;
+mod network;
 
 pub use admission::{
     AdmissionConfig, AdmissionMode, Decision, MAX_DECISIONS, STRANGER_LINKS, TooManyDecisions,
 };
+pub use bitcraps_linkstate::{Config as LinkStateConfig, Flag};
 pub use dialer::{Dialer, DialerConfig, TargetStatus};
 pub use engine::Engine;
 pub use invitation::{
     Grant, InvitationName, MAX_INVITATIONS, MAX_USES, Redemption, TooManyInvitations,
 };
 pub use joining::TooManyJoins;
+pub use network::Network;

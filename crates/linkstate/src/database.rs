@@ -9,7 +9,7 @@ use bitcraps_wire::{Alias, Part, Presence, Record};
 use bytes::Bytes;
 
 use crate::graph::{Duty, Graph, Hops};
-use crate::identity::{Privacy, Publisher};
+use crate::identity::{Privacy, Publisher, peer_of};
 use crate::neighbour::{Held, Neighbour, PageKey};
 use crate::own::Own;
 use crate::reconcile::{self, EVERYTHING};
@@ -67,7 +67,7 @@ impl LinkDatabase {
     /// Empty, for the node with this Ed25519 seed.
     pub fn new(seed: &[u8; 32], config: Config, now: Timestamp) -> Self {
         let publisher = Publisher::new(seed, config.epoch, config.privacy);
-        let me = Publisher::new(seed, config.epoch, Privacy::Neighbours).introduction.key;
+        let me = peer_of(seed);
         Self {
             me,
             config,

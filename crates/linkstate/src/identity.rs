@@ -24,6 +24,11 @@ pub fn alias_of(key: &PeerId) -> Alias {
     Alias(u64::from_be_bytes(*hash.first_chunk().unwrap_or(&[0; 8])))
 }
 
+/// The key of the node with this Ed25519 seed.
+pub fn peer_of(seed: &[u8; 32]) -> PeerId {
+    PeerId::from_bytes(SigningKey::from_bytes(seed).verifying_key().to_bytes())
+}
+
 /// The key under which a node publishes.
 pub(crate) struct Publisher {
     key: SigningKey,

@@ -8,6 +8,7 @@
 mod client;
 mod live;
 mod name;
+mod network;
 mod ping;
 mod protocol;
 mod report;
@@ -22,6 +23,9 @@ mod tests;
 
 pub use client::{AdminError, request};
 pub use live::{Follow, LiveConfig, ReloadError};
+pub use network::{
+    HopReport, KnownLinkReport, KnownPeerReport, NetworkReport, PathReport, WayReport,
+};
 pub use ping::MAX_PINGS;
 pub use protocol::{Ack, Envelope, Refusal, RefusalKind, Request, Response, SCHEMA};
 pub use report::{

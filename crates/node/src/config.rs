@@ -32,8 +32,8 @@ pub use origin::{Location, Origin};
 pub use overlay::Environment;
 pub use sections::{
     AdminSettings, AdmissionSettings, Interface, InternetSettings, LanSettings, LogFormat,
-    LogSettings, Mode, NetworkMonitorSettings, NodeSettings, Policy, StaticPeer, StoreSettings,
-    TransportLimits, TransportSettings,
+    LogSettings, Mode, NetworkMonitorSettings, NodeSettings, Policy, Privacy, StaticPeer,
+    StoreSettings, TransportLimits, TransportSettings,
 };
 
 use check::Sections;

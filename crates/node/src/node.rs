@@ -11,9 +11,10 @@ use bitcraps_types::{Address, ConnectTarget, Epoch, Hint, HintSource, PeerId, Tr
 
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
+use zeroize::Zeroizing;
 
 use crate::admission::{self, Ledger};
-use crate::config::{Change, StaticPeer};
+use crate::config::{Change, Privacy, StaticPeer};
 use crate::peers_file::{PeersFile, PeersFileError};
 use crate::store::Shelf;
 use crate::{
@@ -66,9 +67,20 @@ pub struct NodeBuilder {
     epoch_file: Option<EpochFile>,
     peers_file: Option<PeersFile>,
     store: Option<Result<(Store, Option<Damage>), StoreError>>,
+    /// Seed of the key under which links are published.
+    key: Zeroizing<[u8; 32]>,
+    privacy: Privacy,
 }
 
 impl NodeBuilder {
+    /// What other nodes are told of this one's links; its links, under its own key, unless said
+    /// otherwise.
+    #[must_use]
+    pub fn privacy(mut self, privacy: Privacy) -> Self {
+        self.privacy = privacy;
+        self
+    }
+
     /// Keeps critical messages, and what was taken from whom, in `store` over restarts.
     #[must_use]
     pub fn store(mut self, store: Store) -> Self {
@@ -120,6 +132,10 @@ impl NodeBuilder {
         let mut engine = Engine::new(coordination, self.dialer);
         let now = BootClock.now();
         engine.set_admission(self.admission, now);
+        let privacy = self.privacy.into();
+        let links =
+            bitcraps_linkstate::Config { privacy, ..bitcraps_linkstate::Config::new(epoch) };
+        engine.publish(&self.key, links, now);
         ledger.recall(&mut engine, now);
         let driver = Driver::start(engine, Arc::new(|| BootClock.now()));
         let shelf = self.store.map(|opened| Shelf::start(opened, &driver, epoch));
@@ -184,6 +200,8 @@ impl Node {
             epoch_file: None,
             peers_file: None,
             store: None,
+            key: Zeroizing::new(identity.signing_key().to_bytes()),
+            privacy: Privacy::default(),
         }
     }
 
@@ -220,6 +238,7 @@ impl Node {
         builder.admission = config.admission_rules();
         builder.peers_file = Some(PeersFile::new(&config.node().peers_file()));
         builder.epoch_file = Some(epoch_file);
+        builder.privacy = config.node().privacy;
         builder.store = store;
         #[cfg(feature = "wifi")]
         if let Some(addresses) = lan {
@@ -344,6 +363,16 @@ impl From<crate::config::Policy> for coordinator::FailoverPolicy {
             crate::config::Policy::MostReliable => Self::MostReliable,
             crate::config::Policy::EnergyEfficient => Self::EnergyEfficient,
             crate::config::Policy::LoadBalanced => Self::LoadBalanced,
+        }
+    }
+}
+
+impl From<Privacy> for bitcraps_linkstate::Privacy {
+    fn from(privacy: Privacy) -> Self {
+        match privacy {
+            Privacy::Neighbours => Self::Neighbours,
+            Privacy::Pseudonym => Self::Pseudonym,
+            Privacy::Nothing => Self::Nothing,
         }
     }
 }

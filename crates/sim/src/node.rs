@@ -40,6 +40,9 @@ pub struct NodeSetup {
     pub app: App,
     /// Its store, if it has one.
     pub store: Option<StoreModel>,
+    /// Publishes its links, and learns of those of others. Its key becomes one that signs; the epoch
+    /// is its own.
+    pub network: Option<bitcraps_linkstate::Config>,
 }
 
 /// A node: the production engine, and around it what a shell would do.
@@ -48,6 +51,7 @@ pub(crate) struct Node {
     pub(crate) config: Config,
     pub(crate) dialer: DialerConfig,
     admission: AdmissionConfig,
+    network: Option<([u8; 32], bitcraps_linkstate::Config)>,
     tick: Duration,
     clock: Timestamp,
     /// `None` while it is dead.
@@ -70,7 +74,11 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    pub(crate) fn new(setup: NodeSetup) -> Self {
+    /// `key` is the seed of the key of a node that publishes.
+    pub(crate) fn new(mut setup: NodeSetup, key: [u8; 32]) -> Self {
+        if setup.network.is_some() {
+            setup.config.local = bitcraps_linkstate::peer_of(&key);
+        }
         let mut node = Self {
             peer: setup.config.local,
             disk: setup.store.map(|model| Disk::new(model, setup.config.epoch)),
@@ -79,6 +87,7 @@ impl Node {
             config: setup.config,
             dialer: setup.dialer,
             admission: setup.admission,
+            network: setup.network.map(|network| (key, network)),
             tick: setup.tick,
             clock: setup.clock,
             life: 0,
@@ -98,6 +107,10 @@ impl Node {
     fn boot(&mut self) {
         let mut engine = Engine::new(self.config.clone(), self.dialer);
         engine.set_admission(self.admission.clone(), self.clock);
+        if let Some((key, network)) = self.network {
+            let network = bitcraps_linkstate::Config { epoch: self.config.epoch, ..network };
+            engine.publish(&key, network, self.clock);
+        }
         self.engine = Some(engine);
     }
 

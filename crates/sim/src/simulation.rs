@@ -104,10 +104,11 @@ impl Simulation {
             clock: Timestamp::ZERO,
             app: App::default(),
             store: None,
+            network: None,
         };
         change(&mut setup);
         let id = NodeId(self.nodes.len() as u32);
-        self.nodes.push(Node::new(setup));
+        self.nodes.push(Node::new(setup, key));
         self.recall(id);
         self.attach_if_present(id);
         id

@@ -2,7 +2,9 @@ use bitcraps_types::{Epoch, PeerId};
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::reader::Reader;
-use crate::{Data, DecodeError, EndAck, Hello, HopAck, Join, JoinReply, Probe, ProbeReply};
+use crate::{
+    Data, DecodeError, EndAck, Hello, HopAck, Join, JoinReply, MAX_LINK_STATE, Probe, ProbeReply,
+};
 
 /// The version this build speaks; any other is refused.
 pub const VERSION: u8 = 1;
@@ -69,6 +71,8 @@ pub enum Body {
     Join(Join),
     /// Answers a join.
     JoinReply(JoinReply),
+    /// A [`LinkState`](crate::LinkState), encoded: at most [`MAX_LINK_STATE`] bytes.
+    LinkState(Bytes),
 }
 
 impl Body {
@@ -82,6 +86,7 @@ impl Body {
             Self::Hello(_) => 5,
             Self::Join(_) => 6,
             Self::JoinReply(_) => 7,
+            Self::LinkState(_) => 8,
         }
     }
 
@@ -95,6 +100,7 @@ impl Body {
             Self::Hello(_) => Hello::LEN,
             Self::Join(_) => Join::LEN,
             Self::JoinReply(_) => JoinReply::LEN,
+            Self::LinkState(state) => state.len(),
         }
     }
 }
@@ -158,6 +164,7 @@ impl Frame {
             Body::Hello(hello) => hello.encode(out),
             Body::Join(join) => join.encode(out),
             Body::JoinReply(reply) => reply.encode(out),
+            Body::LinkState(state) => out.put_slice(state),
         }
         debug_assert_eq!(out.len(), end, "encoded_len is exact");
     }
@@ -202,6 +209,7 @@ impl Frame {
             5 => Body::Hello(Hello::decode(&mut reader)?),
             6 => Body::Join(Join::decode(&mut reader)?),
             7 => Body::JoinReply(JoinReply::decode(&mut reader)?),
+            8 => Body::LinkState(reader.rest_up_to("bytes of link state", MAX_LINK_STATE)?),
             unknown => return Err(DecodeError::Kind(unknown)),
         };
         reader.finish()?;

@@ -6,14 +6,15 @@
 //!
 //! ```text
 //! frame  = hop header | [hop ack] | [route] | body
-//! body   = nothing | data | end ack | probe | probe reply | hello | join | join reply
+//! body   = nothing | data | end ack | probe | probe reply | hello | join | join reply | link state
 //! ```
 //! The hop header, the hop ack and the route are for the next hop, in clear (the link encrypts).
 //! Data and end acks are for the destination: a relay forwards their bytes as they are. A sealed
 //! payload takes the place of the clear one without changing the shape.
 //!
 //! [`LinkState`] is what neighbours tell each other about the state of links: signed records of
-//! links, and what keeps databases of them equal. It is a format of its own, not a body of frames yet.
+//! links, and what keeps databases of them equal. A frame carries it as bytes, and whoever keeps a
+//! database reads them.
 
 mod ack;
 mod address;

@@ -61,6 +61,21 @@ impl Reader {
         std::mem::take(&mut self.bytes)
     }
 
+    /// Everything that is left, refused above `bound` bytes.
+    pub(crate) fn rest_up_to(
+        &mut self,
+        what: &'static str,
+        bound: usize,
+    ) -> Result<Bytes, DecodeError> {
+        let rest = self.rest();
+        match rest.len() {
+            len if len > bound => {
+                Err(DecodeError::TooMany { what, value: len as u64, bound: bound as u64 })
+            }
+            _ => Ok(rest),
+        }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }

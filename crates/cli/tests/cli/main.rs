@@ -9,6 +9,7 @@ mod kills;
 mod manual;
 mod meeting;
 mod nat;
+mod network;
 mod process;
 #[cfg(feature = "internet")]
 mod relay;

@@ -76,6 +76,8 @@ fn patience(request: &Request) -> Duration {
         | Request::Admit { .. }
         | Request::Block { .. }
         | Request::Forget { .. }
+        | Request::Topology
+        | Request::Path { .. }
         | Request::Outbox
         | Request::Reload
         | Request::Config

@@ -85,6 +85,14 @@ pub(super) async fn resolve_decided(node: &Node, name: &str) -> Result<PeerId, N
     resolve_among(known.into_iter(), node.id(), name)
 }
 
+/// [`resolve`], also of those who are only seen in the network.
+pub(super) fn resolve_seen(node: &Node, name: &str) -> Result<PeerId, NameError> {
+    let mut known: BTreeSet<PeerId> = node.peers().into_iter().map(|status| status.peer).collect();
+    node.with(|engine, _| known.extend(engine.network().into_iter().flat_map(|n| n.peers())));
+    known.remove(&node.id());
+    resolve_among(known.into_iter(), node.id(), name)
+}
+
 fn resolve_among(
     known: impl Iterator<Item = PeerId>,
     own: PeerId,

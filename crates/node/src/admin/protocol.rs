@@ -3,6 +3,7 @@
 use bitcraps_types::{PeerId, TrafficClass};
 use serde::{Deserialize, Serialize};
 
+use super::network::{NetworkReport, PathReport};
 use super::report::{
     ConfigReport, LinksReport, PeersReport, PingReport, ReloadReport, SendReport, StatusReport,
     TargetsReport, WhyReport,
@@ -105,6 +106,13 @@ pub enum Request {
         /// The peer.
         peer: String,
     },
+    /// The whole network as the node sees it.
+    Topology,
+    /// The ways to a peer.
+    Path {
+        /// The peer, known or only seen in the network.
+        peer: String,
+    },
     /// Messages that are kept until they are settled.
     Outbox,
     /// Reads the configuration again.
@@ -148,6 +156,10 @@ pub enum Response {
     Invite(InviteReport),
     /// To [`Request::Join`], [`Request::Admit`], [`Request::Block`] and [`Request::Forget`].
     Standing(StandingReport),
+    /// To [`Request::Topology`].
+    Topology(NetworkReport),
+    /// To [`Request::Path`].
+    Path(PathReport),
     /// To [`Request::Outbox`].
     Outbox(OutboxReport),
     /// To [`Request::Reload`].

@@ -11,14 +11,14 @@ use bitcraps_wire::JoinVerdict;
 use tokio::time::timeout;
 
 use super::live::LiveConfig;
-use super::name::{resolve, resolve_decided};
+use super::name::{resolve, resolve_decided, resolve_seen};
 use super::protocol::{Ack, Refusal, RefusalKind, Request, Response};
 use super::report::{
     ChangeReport, ConfigReport, EntryReport, LinksReport, OutcomeReport, PeersReport, ReloadReport,
     SendReport, StatusReport, TargetsReport, TriedReport,
 };
 use super::standing::{InviteReport, ListeningReport, StandingReport};
-use super::{ping, status, store};
+use super::{network, ping, status, store};
 use crate::config::Change;
 use crate::{BootClock, InviteError, Invited, JoinError, Node};
 
@@ -104,6 +104,10 @@ impl Responder {
             Request::Admit { peer } => self.decide(&peer, Choice::Admit).await?,
             Request::Block { peer } => self.decide(&peer, Choice::Block).await?,
             Request::Forget { peer } => self.decide(&peer, Choice::Forget).await?,
+            Request::Topology => Response::Topology(network::topology(node)),
+            Request::Path { peer } => {
+                Response::Path(network::path(node, resolve_seen(node, &peer)?))
+            }
             Request::Outbox => Response::Outbox(store::outbox(node)),
             Request::Reload => self.reload().await?,
             Request::Config => Response::Config(self.config()),

@@ -184,7 +184,8 @@ impl Check<'_> {
                 "it holds a control character; use plain text",
             ));
         }
-        Ok(NodeSettings { data_dir, name: (!name.is_empty()).then(|| name.to_owned()) })
+        let name = (!name.is_empty()).then(|| name.to_owned());
+        Ok(NodeSettings { data_dir, name, privacy: raw.privacy })
     }
 
     fn lan(&self, raw: &RawLan) -> Result<LanSettings, ConfigError> {

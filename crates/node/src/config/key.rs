@@ -47,6 +47,7 @@ pub(super) const KEYS: &[Key] = &[
     live("coordination.transport.internet.reliability_threshold"),
     restart("node.data_dir"),
     restart("node.name"),
+    restart("node.privacy"),
     restart("lan.enabled"),
     restart("lan.interfaces"),
     restart("lan.port"),

@@ -9,7 +9,7 @@ use super::limits::{
     MAX_LISTED, MAX_PACKET_SIZE, MAX_PEERS, MAX_RELAYS, PORT, RATIO, STORE_BYTES, STRANGER_BYTES,
     STRANGER_LINKS,
 };
-use super::sections::{LogFormat, Mode, Policy};
+use super::sections::{LogFormat, Mode, Policy, Privacy};
 
 /// Configuration of a bitcraps node.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
@@ -175,6 +175,9 @@ pub(super) struct RawNode {
     pub(super) data_dir: String,
     /// What people see beside the peer id, up to 64 bytes. Empty: the start of the peer id.
     pub(super) name: String,
+    /// What other nodes are told: neighbours, pseudonym (links, under a key that is new at each start)
+    /// or nothing (this node can be reached by its neighbours only).
+    pub(super) privacy: Privacy,
 }
 
 /// Links over the local network.

@@ -78,6 +78,21 @@ pub struct NodeSettings {
     pub data_dir: PathBuf,
     /// What people see beside the peer id, 1 to 64 bytes without control characters.
     pub name: Option<String>,
+    /// What other nodes are told of this one's links.
+    pub privacy: Privacy,
+}
+
+/// What other nodes are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Privacy {
+    /// This node's links, under its own key.
+    #[default]
+    Neighbours,
+    /// Its links, under a key that is new in each epoch; neighbours know whose it is.
+    Pseudonym,
+    /// Nothing.
+    Nothing,
 }
 
 impl NodeSettings {

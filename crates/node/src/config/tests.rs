@@ -588,6 +588,7 @@ auto_failover_enabled = false
 [node]
 data_dir = "~/d"
 name = "table 7"
+privacy = "pseudonym"
 [lan]
 enabled = false
 interfaces = ["lo", "127.0.0.2", "fe80::1"]
@@ -629,6 +630,7 @@ format = "json"
     assert_eq!(config.node().key_file(), Path::new("/h/d/key"));
     assert_eq!(config.node().epoch_file(), Path::new("/h/d/epoch"));
     assert_eq!(config.node().name.as_deref(), Some("table 7"));
+    assert_eq!(config.node().privacy, Privacy::Pseudonym);
     assert_eq!(
         *config.lan(),
         LanSettings {

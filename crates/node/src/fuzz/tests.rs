@@ -155,6 +155,8 @@ fn mutated_requests_reach_every_request_and_refusal() {
         Ok(Request::Admit { .. }) => "=admit",
         Ok(Request::Block { .. }) => "=block",
         Ok(Request::Forget { .. }) => "=forget",
+        Ok(Request::Topology) => "=topology",
+        Ok(Request::Path { .. }) => "=path",
         Ok(Request::Outbox) => "=outbox",
         Ok(Request::Reload) => "=reload",
         Ok(Request::Config) => "=config",

@@ -7,5 +7,6 @@ mod checks;
 mod determinism;
 mod failover;
 mod faults;
+mod network;
 mod soak;
 mod traces;

@@ -220,7 +220,7 @@ fn codes_without_a_meaning_are_refused() {
     for flags in 4..=u8::MAX {
         assert_eq!(with(1, flags), Err(DecodeError::Flags(flags)));
     }
-    for kind in 8..=u8::MAX {
+    for kind in 9..=u8::MAX {
         assert_eq!(with(2, kind), Err(DecodeError::Kind(kind)));
     }
     for class in 0..=u8::MAX {
@@ -322,6 +322,19 @@ fn verdicts_that_nobody_gives_are_refused() {
         };
         assert_eq!(read, expected);
     }
+}
+
+#[test]
+fn a_frame_carries_as_much_link_state_as_a_body_may_have() {
+    let of = |len: usize| framed(Body::LinkState(vec![7; len].into()));
+    assert_eq!(fuzz::frame(&of(MAX_LINK_STATE).encode()), Ok(of(MAX_LINK_STATE)));
+    let refused = fuzz::frame(&of(MAX_LINK_STATE + 1).encode());
+    assert_eq!(refused, Err(too_many_of(MAX_LINK_STATE + 1)));
+}
+
+fn too_many_of(len: usize) -> DecodeError {
+    let (value, bound) = (len as u64, MAX_LINK_STATE as u64);
+    DecodeError::TooMany { what: "bytes of link state", value, bound }
 }
 
 #[test]

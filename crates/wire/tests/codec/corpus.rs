@@ -82,6 +82,7 @@ fn mutated_frames_reach_every_decoder_and_every_refusal() {
                 Body::Hello(_) => "=hello",
                 Body::Join(_) => "=join",
                 Body::JoinReply(_) => "=join reply",
+                Body::LinkState(_) => "=link state",
             },
         });
     }
@@ -92,6 +93,7 @@ fn mutated_frames_reach_every_decoder_and_every_refusal() {
         "=hello",
         "=join",
         "=join reply",
+        "=link state",
         "=probe",
         "=probe reply",
         "a hello without echo carries one",
@@ -103,6 +105,7 @@ fn mutated_frames_reach_every_decoder_and_every_refusal() {
         "acked streams",
         "an end ack names a class twice",
         "an end ack names at least one stream",
+        "bytes of link state",
         "class",
         "flags",
         "kind",

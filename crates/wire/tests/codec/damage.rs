@@ -42,6 +42,10 @@ fn cut(frame: &Frame, len: usize) -> Result<Frame, Option<DecodeError>> {
         | Body::Hello(_)
         | Body::Join(_)
         | Body::JoinReply(_) => Err(None),
+        Body::LinkState(state) => match len.checked_sub(frame.encoded_len() - state.len()) {
+            Some(kept) => Ok(with(Body::LinkState(state.slice(..kept)))),
+            None => Err(None),
+        },
     }
 }
 
@@ -104,6 +108,10 @@ proptest! {
             | Body::Join(_)
             | Body::JoinReply(_) => {
                 prop_assert_eq!(read, Err(DecodeError::Trailing(tail.len())));
+            }
+            Body::LinkState(state) => {
+                let state = [state.as_ref(), &tail].concat().into();
+                prop_assert_eq!(read.map(|frame| frame.body), Ok(Body::LinkState(state)));
             }
         }
     }

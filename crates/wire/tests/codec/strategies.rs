@@ -192,10 +192,11 @@ fn body() -> impl Strategy<Value = Body> {
         hello().prop_map(Body::Hello),
         join().prop_map(Body::Join),
         join_reply().prop_map(Body::JoinReply),
+        vec(any::<u8>(), 0..64).prop_map(|state| Body::LinkState(state.into())),
     ]
 }
 
-/// Every shape of frame, one eighth of each body.
+/// Every shape of frame, one ninth of each body.
 pub(crate) fn frame() -> impl Strategy<Value = Frame> {
     let parts = (header(), proptest::option::of(hop_ack()), proptest::option::of(route()), body());
     parts.prop_map(|(header, hop_ack, route, body)| Frame { header, hop_ack, route, body })

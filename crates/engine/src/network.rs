@@ -1,0 +1,328 @@
+//! What a node knows of the whole network, and tells of its own links.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::time::Duration;
+
+use bitcraps_coordinator::{Core, LinkMeasures, Notice, Standing};
+use bitcraps_linkstate::{Change, Command, Config, Flag, Link, LinkDatabase, LinkFacts, Metrics};
+use bitcraps_topology::{
+    Disjoint, EdgeInfo, LinkWeight, NodeType, Snapshot, Topology, disjoint_paths,
+};
+use bitcraps_types::{Epoch, PeerId, Timestamp, TransportType};
+use bitcraps_wire::{Body, HopHeader};
+use bytes::Bytes;
+
+/// How often links are measured anew, and databases compared with those of neighbours.
+const LOOK: Duration = Duration::from_secs(1);
+/// What a relay takes for a message, whatever the links.
+const HOP: Duration = Duration::from_micros(200);
+/// A less reliable link is reckoned as if it were this reliable: it costs a thousand times its latency.
+const LEAST: f64 = 0.001;
+/// How long a link that passes for dead has to be silent before the network is told. Six probes in a
+/// row are lost by then: one in a million where one frame of twenty is lost.
+const SILENCE: Duration = Duration::from_millis(1_500);
+
+/// The network as this node sees it.
+///
+/// Links with admitted peers are published, what such neighbours say of others is taken and passed
+/// on, and both together are kept as a [`Topology`]. Strangers are told nothing and believed
+/// nothing.
+pub struct Network {
+    database: LinkDatabase,
+    topology: Topology,
+    me: PeerId,
+    /// Origins of records; others are in the topology as ends of links only.
+    origins: BTreeSet<PeerId>,
+    /// What the database was told of own links.
+    told: BTreeMap<(PeerId, TransportType), LinkFacts>,
+    look_at: Timestamp,
+    outran: Option<Epoch>,
+    elsewhere: bool,
+}
+
+impl fmt::Debug for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Network").field("peers", &self.topology.peers()).finish_non_exhaustive()
+    }
+}
+
+impl Network {
+    /// Knows nothing but this node. `seed` is that of its key, `hash` keys the hash of ids.
+    pub(crate) fn new(seed: &[u8; 32], config: Config, hash: u64, now: Timestamp) -> Self {
+        let me = bitcraps_linkstate::peer_of(seed);
+        let mut network = Self {
+            database: LinkDatabase::new(seed, config, now),
+            topology: Topology::new(hash),
+            me,
+            origins: BTreeSet::new(),
+            told: BTreeMap::new(),
+            look_at: now + LOOK,
+            outran: None,
+            elsewhere: false,
+        };
+        network.add(me, now);
+        network
+    }
+
+    /// The peers and links that are known.
+    pub const fn topology(&self) -> &Topology {
+        &self.topology
+    }
+
+    /// Everybody who publishes, ascending.
+    pub fn peers(&self) -> impl Iterator<Item = PeerId> + '_ {
+        self.origins.iter().copied()
+    }
+
+    /// Every link that counts, ascending.
+    pub fn links(&self) -> impl Iterator<Item = &Link> {
+        self.database.links()
+    }
+
+    /// Up to `count` ways to a peer that share no other peer, the fastest first, both ends included;
+    /// none when no chain of links that count leads to it. What a way costs is the time until a
+    /// message is expected to have arrived. O(count (n + m) log n).
+    pub fn ways(&self, to: &PeerId, count: usize) -> Vec<Vec<PeerId>> {
+        let snapshot = self.topology.snapshot();
+        let position = |peer| snapshot.position(self.topology.slot_of(peer)?);
+        let Some((from, to)) = position(&self.me).zip(position(to)) else { return Vec::new() };
+        let costs: Vec<_> = self.topology.weights(&snapshot).iter().map(expected_us).collect();
+        let ways = disjoint_paths(snapshot.graph(), &costs, from, to, count, Disjoint::Peers);
+        ways.into_iter().map(|way| self.named(&snapshot, &way.peers)).collect()
+    }
+
+    fn named(&self, snapshot: &Snapshot, way: &[u32]) -> Vec<PeerId> {
+        let peer = |position: &u32| self.topology.peer(snapshot.slot(*position)?);
+        way.iter().filter_map(peer).collect()
+    }
+
+    /// What was found to be wrong with what a peer says.
+    pub fn flags(&self, peer: &PeerId) -> impl Iterator<Item = Flag> + use<> {
+        self.database.flags(peer)
+    }
+
+    /// Equal for nodes that know the same.
+    pub fn root(&self) -> u64 {
+        self.database.root()
+    }
+
+    /// What was sent and taken of link state.
+    pub const fn metrics(&self) -> &Metrics {
+        self.database.metrics()
+    }
+
+    /// A higher epoch of this node's own key, seen in the network: the next start has to be in one
+    /// above it.
+    pub const fn outran(&self) -> Option<Epoch> {
+        self.outran
+    }
+
+    /// Whether another device was seen to publish links under this node's key and epoch.
+    pub const fn is_elsewhere(&self) -> bool {
+        self.elsewhere
+    }
+
+    /// Takes up the links with a peer that are there already.
+    pub(crate) fn meet(&mut self, peer: PeerId, core: &mut Core, now: Timestamp) {
+        self.measure(peer, core, now);
+        self.act(core, now);
+    }
+
+    /// Something has happened that concerns links to a peer.
+    pub(crate) fn observe(&mut self, notice: &Notice, core: &mut Core) {
+        let (peer, now) = match notice {
+            Notice::LinkReady { peer, .. }
+            | Notice::LinkGone { peer, .. }
+            | Notice::LinkChanged { peer, .. }
+            | Notice::PeerStanding { peer, .. } => (*peer, core.turn()),
+            Notice::PeerIncarnation { peer, restarted, .. } => {
+                let now = core.turn();
+                if *restarted {
+                    // What the former one had, this one lacks.
+                    self.forget_links(*peer, now);
+                }
+                (*peer, now)
+            }
+            Notice::Failover { .. }
+            | Notice::StoreFailed { .. }
+            | Notice::PeerUnreachable { .. }
+            | Notice::PeerForgotten { .. }
+            | Notice::Admission { .. }
+            | Notice::KeyConflict { .. } => return,
+        };
+        self.meet(peer, core, now);
+    }
+
+    fn forget_links(&mut self, peer: PeerId, now: Timestamp) {
+        for transport in TransportType::ALL {
+            if self.told.remove(&(peer, transport)).is_some() {
+                self.database.on_link_down(&peer, transport, now);
+            }
+        }
+    }
+
+    /// Tells the database what is measured of the links with a peer now; whether a radio that a
+    /// frame would wake is all there is.
+    fn measure(&mut self, peer: PeerId, core: &Core, now: Timestamp) -> bool {
+        let may = core.standing(peer) == Some(Standing::Admitted) && !core.is_contested(peer, now);
+        let links = may.then(|| core.measures(peer, now)).into_iter().flatten();
+        let mut found: BTreeMap<TransportType, LinkFacts> = BTreeMap::new();
+        let mut awake = false;
+        for link in links {
+            match link.silence {
+                Some(silence) if silence >= SILENCE => continue,
+                Some(silence) => self.look_at = self.look_at.min(now + (SILENCE - silence)),
+                None => {}
+            }
+            awake |= link.awake;
+            let facts = facts(&link);
+            let best = found.entry(link.transport).or_insert(facts);
+            best.latency = best.latency.min(facts.latency);
+            if best.reliability.get() < facts.reliability.get() {
+                best.reliability = facts.reliability;
+            }
+            best.rate = best.rate.max(facts.rate);
+            best.room = best.room.min(facts.room);
+        }
+        for transport in TransportType::ALL {
+            let key = (peer, transport);
+            match found.get(&transport) {
+                Some(facts) => {
+                    if self.told.insert(key, *facts) != Some(*facts) {
+                        self.database.on_link(&peer, transport, *facts, now);
+                        // A link is up when both ends have proved their keys.
+                        self.database.on_session(&peer);
+                    }
+                }
+                None => {
+                    if self.told.remove(&key).is_some() {
+                        self.database.on_link_down(&peer, transport, now);
+                    }
+                }
+            }
+        }
+        awake
+    }
+
+    /// A neighbour told of links. What cannot be read is counted by the core's metrics of frames.
+    pub(crate) fn hear(&mut self, peer: PeerId, body: Bytes, core: &mut Core, now: Timestamp) {
+        // A body of somebody with whom no link is shared, or that is no link state, says nothing.
+        if self.database.on_body(&peer, body, now).is_ok() {
+            self.act(core, now);
+        }
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
+        let database = self.database.next_deadline().filter(|at| *at != Timestamp::MAX);
+        database.into_iter().chain([self.look_at]).min()
+    }
+
+    pub(crate) fn on_timer(&mut self, core: &mut Core, now: Timestamp) {
+        if self.look_at <= now {
+            self.look_at = now + LOOK;
+            let neighbours: BTreeSet<PeerId> = self.told.keys().map(|(peer, _)| *peer).collect();
+            for peer in neighbours {
+                if self.measure(peer, core, now) {
+                    self.database.on_probe(&peer, now);
+                }
+            }
+        }
+        self.database.on_timer(now);
+        self.act(core, now);
+    }
+
+    /// Does what the database wants done.
+    fn act(&mut self, core: &mut Core, now: Timestamp) {
+        while let Some(command) = self.database.poll_command() {
+            match command {
+                Command::Transmit { to, body } => {
+                    // What finds no link is lost, and sent again like anything that is lost.
+                    let _sent = core.send_control_to(to, Body::LinkState(body), now);
+                }
+                Command::Changed(change) => self.apply(change, now),
+                // Kept by the database, for whoever asks.
+                Command::Flagged { .. } => {}
+                Command::RaiseEpoch { above } => self.outran = self.outran.max(Some(above)),
+                Command::KeyElsewhere => self.elsewhere = true,
+            }
+        }
+    }
+
+    fn apply(&mut self, change: Change, now: Timestamp) {
+        match change {
+            Change::Peer(peer) => {
+                self.origins.insert(peer);
+                self.add(peer, now);
+            }
+            Change::PeerGone(peer) => {
+                self.origins.remove(&peer);
+                self.remove_lone(&peer);
+            }
+            Change::Link(link) => {
+                for end in [link.a, link.b] {
+                    self.add(end, now);
+                }
+                let quality = link.quality;
+                let info = EdgeInfo::of_units(
+                    quality.transport(),
+                    quality.latency(),
+                    quality.rate(),
+                    quality.reliability(),
+                    now,
+                );
+                if self.topology.update_edge(&link.a, &link.b, info).is_err()
+                    && let Err(why) = self.topology.add_edge(&link.a, &link.b, info)
+                {
+                    // More than a topology holds: the rest is not shown.
+                    debug_assert!(
+                        matches!(why, bitcraps_topology::AddEdgeError::Full(..)),
+                        "{why}"
+                    );
+                }
+            }
+            Change::LinkGone { a, b, transport } => {
+                // One that found no room was not there.
+                if self.topology.remove_edge(&a, &b, transport).is_ok() {
+                    self.remove_lone(&a);
+                    self.remove_lone(&b);
+                }
+            }
+        }
+    }
+
+    fn add(&mut self, peer: PeerId, now: Timestamp) {
+        // One that is there is seen; for one that finds no room there is nothing to be seen.
+        if self.topology.seen(&peer, now).is_err() {
+            let _full = self.topology.add_node(peer, NodeType::Regular, now);
+        }
+    }
+
+    /// Removes a peer of which nothing is known any more.
+    fn remove_lone(&mut self, peer: &PeerId) {
+        let lone = |node: &bitcraps_topology::NodeInfo| node.connections.is_empty();
+        let known = self.origins.contains(peer) || *peer == self.me;
+        if !known && self.topology.node(peer).as_ref().is_some_and(lone) {
+            // It was found a line ago.
+            let _gone = self.topology.remove_node(peer);
+        }
+    }
+}
+
+/// Time until a message is expected to have passed the link, with its retransmissions, in
+/// microseconds; `None` when it never is.
+fn expected_us(link: &LinkWeight) -> Option<u64> {
+    let reliability = link.reliability.get();
+    (reliability > 0.0)
+        .then(|| ((link.latency + HOP).as_micros() as f64 / reliability.max(LEAST)) as u64)
+}
+
+fn facts(link: &LinkMeasures) -> LinkFacts {
+    let cold = link.transport.cold_timeout() / 4;
+    LinkFacts {
+        latency: link.round_trip.map_or(cold, |round_trip| round_trip / 2),
+        reliability: link.delivery,
+        rate: link.goodput,
+        room: link.max_frame.saturating_sub(HopHeader::LEN),
+    }
+}
