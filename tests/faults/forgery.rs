@@ -272,7 +272,7 @@ fn fault_23_what_this_version_does_not_know_is_refused_cleanly() {
             };
             unknown.extend([0, VERSION + 1, u8::MAX].map(|version| changed(0, version)));
             unknown.extend([4, 128].map(|flags| changed(1, sound[1] | flags)));
-            unknown.extend([8, u8::MAX].map(|kind| changed(2, kind)));
+            unknown.extend([10, u8::MAX].map(|kind| changed(2, kind)));
             let mut trailing = sound.to_vec();
             trailing.push(1);
             unknown.push(Bytes::from(trailing));

@@ -11,6 +11,7 @@ mod drivers;
 mod flaps;
 mod forgery;
 mod guards;
+mod network;
 mod order;
 mod payloads;
 mod peers;

@@ -6,8 +6,8 @@ use clap::{Parser, Subcommand};
 #[cfg(feature = "internet")]
 use crate::demo;
 use crate::{
-    analyze, configuration, invite, keygen, links, manual, outbox, peers, ping, run, send,
-    status, topology,
+    analyze, configuration, invite, keygen, links, manual, outbox, peers, ping, run, send, status,
+    topology,
 };
 
 /// What every command returns, for the end of its help.

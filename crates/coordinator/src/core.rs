@@ -57,8 +57,8 @@ pub struct Core {
     pub(crate) links: Index<LinkId, u32>,
     pub(crate) messages: Messages,
     timers: BTreeSet<(Timestamp, TimerKey)>,
-    /// When the latest turn ended.
-    turn: Timestamp,
+    /// When something last happened.
+    pub(crate) turn: Timestamp,
     commands: VecDeque<Command>,
     /// Where small frames are encoded, one behind the other.
     block: BytesMut,
@@ -86,6 +86,8 @@ pub struct Core {
     /// What all strangers together may send.
     pub(crate) strangers: Budget,
     pub(crate) controls: VecDeque<Control>,
+    /// Peers for whom a message waits and to whom no link leads. As many as there are peers.
+    pub(crate) stranded: BTreeSet<PeerId>,
     pub(crate) store: Store,
 }
 
@@ -123,6 +125,7 @@ impl Core {
             instance: fastrand::Rng::with_seed(config.seed ^ INSTANCE_SEED).u64(..),
             strangers: strangers_allowance(config.stranger_bytes_per_second),
             controls: VecDeque::new(),
+            stranded: BTreeSet::new(),
             config,
             store: Store::absent(epoch),
         }
@@ -178,7 +181,7 @@ impl Core {
         self.commands.pop_front().or_else(|| self.poll_batch())
     }
 
-    /// When something last happened to links or frames: the time of the notices that are about them.
+    /// When something last happened: the time of the commands that came of it.
     pub fn turn(&self) -> Timestamp {
         self.turn
     }

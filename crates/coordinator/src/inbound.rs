@@ -122,6 +122,9 @@ impl Core {
             self.counters.unexpected += 1;
             return;
         }
+        if let (Body::Relayed(_), Some(route)) = (&body, route) {
+            return self.on_passing(id, link, header, route, body, now);
+        }
         if route.is_some_and(|r| {
             r.source != id || r.destination != local || r.destination_epoch != epoch
         }) {
@@ -135,7 +138,8 @@ impl Core {
         }
         let state = &mut self.peers[peer as usize];
         match body {
-            Body::Empty | Body::Hello(_) => {}
+            // What has a route went another way, above.
+            Body::Empty | Body::Hello(_) | Body::Relayed(_) => {}
             Body::Data(data) => {
                 state.links[at].arrivals.record(header.link_seq, now);
                 self.on_data(peer, link, header.deadline_ms, data, now);

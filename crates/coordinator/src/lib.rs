@@ -48,6 +48,7 @@ mod reassembly;
 #[cfg(feature = "driver")]
 mod receipt;
 mod record;
+mod relaying;
 mod roster;
 #[cfg(feature = "driver")]
 mod sending;
@@ -88,6 +89,7 @@ pub use record::{
     Batch, Held, Kept, OutboxId, Recalled, SourceRecord, StreamId, StreamRecord, Write, is_kept,
     is_recorded,
 };
+pub use relaying::{ForwardError, is_relayed, relayed_link};
 pub use standing::{Control, Session, Standing};
 pub use status::{Input, LinkMeasures, LinkStatus, PeerStatus};
 pub use store::{StoreState, StoreStatus};

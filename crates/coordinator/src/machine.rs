@@ -1,4 +1,4 @@
-use bitcraps_types::{Address, ConnectTarget, DownReason, Hint, LinkId, Timestamp};
+use bitcraps_types::{Address, ConnectTarget, DownReason, Hint, LinkId, PeerId, Timestamp};
 
 use crate::{Command, Core, LinkUp};
 
@@ -19,6 +19,8 @@ pub trait Machine: Send + 'static {
     fn discovered(&mut self, hint: Hint, now: Timestamp);
     /// How a [`Command::Connect`] ended: the link that came of it, or none.
     fn connected(&mut self, target: &ConnectTarget, link: Option<LinkId>, now: Timestamp);
+    /// A message is about to be sent to a peer that the core does not know.
+    fn seek(&mut self, peer: PeerId, now: Timestamp);
     /// When [`Self::on_timer`] wants to be called next.
     fn next_deadline(&self) -> Option<Timestamp>;
     /// Serves what is due.
@@ -50,6 +52,9 @@ impl Machine for Core {
     }
 
     fn connected(&mut self, _target: &ConnectTarget, _link: Option<LinkId>, _now: Timestamp) {}
+
+    /// Whom the core does not know nobody knows.
+    fn seek(&mut self, _peer: PeerId, _now: Timestamp) {}
 
     fn next_deadline(&self) -> Option<Timestamp> {
         Self::next_deadline(self)

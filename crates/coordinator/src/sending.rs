@@ -36,9 +36,14 @@ impl<M: Machine> Driver<M> {
         let shared = &self.shared;
         let known = shared.directory.get(&peer);
         let (ticket, outcome) = shared.run(|state, now| {
+            let known = known.filter(|handle| state.machine.core().is_current(*handle));
+            let mut known = known.or_else(|| state.machine.core().peer(peer));
+            if known.is_none() {
+                state.machine.seek(peer, now);
+                known = state.machine.core().peer(peer);
+            }
             let core = state.machine.core_mut();
-            let known = known.filter(|handle| core.is_current(*handle));
-            let handle = known.or_else(|| core.peer(peer)).ok_or(SendError::NoRoute(peer))?;
+            let handle = known.ok_or(SendError::NoRoute(peer))?;
             let ticket = core.send_to(handle, payload, options, policy, now)?;
             // Commands run after this, so the receipt is ready before any outcome.
             Ok::<_, SendError>((ticket, state.wait_for(ticket)))

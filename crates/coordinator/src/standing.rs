@@ -1,7 +1,7 @@
 use std::fmt;
 
 use bitcraps_types::{Epoch, LinkId, PeerId, Timestamp};
-use bitcraps_wire::{Body, Data, Frame, HopHeader, NO_DEADLINE, Status};
+use bitcraps_wire::{Body, Data, Frame, HopHeader, NO_DEADLINE, Route, Status};
 use bytes::Bytes;
 
 use crate::budget::Budget;
@@ -57,6 +57,8 @@ pub struct Control {
     pub link: LinkId,
     /// What it says.
     pub body: Body,
+    /// The header and the way of a frame that is between others.
+    pub passing: Option<(HopHeader, Route)>,
     /// When it came.
     pub at: Timestamp,
 }
@@ -211,12 +213,30 @@ impl Core {
 
     /// Keeps a body for the machine around the core.
     pub(crate) fn on_control(&mut self, peer: u32, link: LinkId, body: Body, now: Timestamp) {
+        let peer = self.peers[peer as usize].id;
+        self.keep_control(Control { peer, link, body, passing: None, at: now });
+    }
+
+    /// Keeps a frame between others for the machine around the core.
+    pub(crate) fn on_passing(
+        &mut self,
+        peer: PeerId,
+        link: LinkId,
+        header: HopHeader,
+        route: Route,
+        body: Body,
+        now: Timestamp,
+    ) {
+        let passing = Some((header, route));
+        self.keep_control(Control { peer, link, body, passing, at: now });
+    }
+
+    fn keep_control(&mut self, control: Control) {
         if self.controls.len() >= MAX_CONTROLS {
             self.counters.unexpected += 1;
             return;
         }
-        let peer = self.peers[peer as usize].id;
-        self.controls.push_back(Control { peer, link, body, at: now });
+        self.controls.push_back(control);
     }
 
     /// The next body that is not about delivery, in the order they came.
@@ -250,14 +270,13 @@ impl Core {
         self.peer(id).is_some_and(|handle| self.peers[handle.0 as usize].has_history())
     }
 
-    /// Sends a body that is not about delivery to a peer, over the link that is fastest now. Nobody
-    /// acknowledges it. False when no link carries data.
+    /// Sends a body that is not about delivery to a neighbour, over the fastest of its links that has
+    /// room. Nobody acknowledges it. False when there is none.
     pub fn send_control_to(&mut self, id: PeerId, body: Body, now: Timestamp) -> bool {
-        let best = self.peer(id).and_then(|handle| self.best_for_acks(handle.0, now));
-        if let Some(link) = best {
-            self.send_control(link, body, now);
-        }
-        best.is_some()
+        let header =
+            HopHeader { ttl: 1, deadline_ms: NO_DEADLINE, link_seq: 0, receiver_epoch: Epoch(0) };
+        let frame = Frame { header, hop_ack: None, route: None, body };
+        self.forward(id, frame, true, now).is_ok()
     }
 
     /// Sends a body that is not about delivery over a link. Nobody acknowledges it.

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use bitcraps_types::{Kbps, PeerId, Ratio, Timestamp, TrafficClass, TransportType};
+use bitcraps_types::{Kbps, Medium, PeerId, Ratio, Timestamp, TrafficClass, TransportType};
 
 use crate::link::Link;
 use crate::peer::Peer;
@@ -13,12 +13,15 @@ impl Core {
         known.map(|peer| self.status(peer, now)).collect()
     }
 
-    /// What is measured of the links to a peer that have greeted, in the order they came up. O(1).
+    /// What is measured of the links to a peer that have greeted, in the order they came up; none
+    /// that lead through relays. O(1).
     pub fn measures(&self, id: PeerId, now: Timestamp) -> impl Iterator<Item = LinkMeasures> + '_ {
         let known = self.peer(id).map(|handle| &self.peers[handle.0 as usize].links);
         let small = SizeBucket::Small;
-        known.into_iter().flatten().filter(|link| link.ready).map(move |link| LinkMeasures {
+        let own = |link: &&Link| link.ready && !crate::is_relayed(link.id());
+        known.into_iter().flatten().filter(own).map(move |link| LinkMeasures {
             transport: link.facts.transport,
+            medium: link.facts.capabilities.medium,
             round_trip: link.smoothed(small),
             delivery: Ratio::clamped(f64::from(link.buckets[small.index()].delivery.mean())),
             goodput: Kbps::at_least_one(link.goodput.kbps()),
@@ -63,6 +66,8 @@ pub struct PeerStatus {
 pub struct LinkMeasures {
     /// Its family.
     pub transport: TransportType,
+    /// What it really runs over.
+    pub medium: Medium,
     /// Smoothed round trip of small frames; `None` before the first answer.
     pub round_trip: Option<Duration>,
     /// Mean delivery probability of small frames.

@@ -7,12 +7,14 @@ use bitcraps_linkstate::Config as LinkStateConfig;
 use bitcraps_types::{
     Address, ConnectTarget, DownReason, Hint, HintSource, LinkId, PeerId, Timestamp,
 };
-use bitcraps_wire::{Body, Invitation, Join, JoinReply, JoinVerdict};
+use bitcraps_wire::{Body, HopHeader, Invitation, Join, JoinReply, JoinVerdict};
 
 use crate::admission::{Admission, AdmissionMode, Welcome};
 use crate::invitation::{End, Invitations, Judgement, proof};
 use crate::joining::Joins;
 use crate::network::Network;
+use crate::relaying::Passing;
+use crate::tunnels::{RelayCounters, Tunnels};
 use crate::{
     AdmissionConfig, Decision, Dialer, DialerConfig, Grant, InvitationName, Redemption,
     TargetStatus, TooManyDecisions, TooManyInvitations, TooManyJoins,
@@ -21,15 +23,16 @@ use crate::{
 /// The machine of one node.
 #[derive(Debug)]
 pub struct Engine {
-    core: Core,
+    pub(crate) core: Core,
     dialer: Dialer,
-    admission: Admission,
+    pub(crate) admission: Admission,
     invitations: Invitations,
     joins: Joins,
     /// Proofs that wait for whoever makes them durable. At most one a peer and invitation.
     redemptions: VecDeque<Redemption>,
     commands: VecDeque<Command>,
-    network: Option<Network>,
+    pub(crate) network: Option<Network>,
+    pub(crate) tunnels: Option<Tunnels>,
 }
 
 impl Engine {
@@ -45,6 +48,7 @@ impl Engine {
             redemptions: VecDeque::new(),
             commands: VecDeque::new(),
             network: None,
+            tunnels: None,
         }
     }
 
@@ -56,6 +60,18 @@ impl Engine {
             network.meet(peer, &mut self.core, now);
         }
         self.network = Some(network);
+    }
+
+    /// Carries messages across hops from now on, for this node and for admitted others. `seed` is
+    /// that of the node's key; `chance` is secret, and new at each start.
+    pub fn relay_for(&mut self, seed: &[u8; 32], chance: [u8; 32], now: Timestamp) {
+        let epoch = self.core.config().epoch;
+        self.tunnels = Some(Tunnels::new(seed, chance, epoch, now));
+    }
+
+    /// What was relayed for others; `None` before [`Self::relay_for`].
+    pub fn relay_counters(&self) -> Option<RelayCounters> {
+        self.tunnels.as_ref().map(|tunnels| tunnels.counters)
     }
 
     /// The whole network as this node sees it; `None` before [`Self::publish`].
@@ -246,8 +262,13 @@ impl Engine {
     }
 
     fn on_control(&mut self, control: Control) {
-        let Control { peer, link, body, at } = control;
+        let Control { peer, link, body, passing, at } = control;
         match body {
+            Body::Relayed(relayed) => {
+                if let Some((HopHeader { ttl, deadline_ms, .. }, route)) = passing {
+                    self.pass(Passing { from: peer, ttl, deadline_ms, route, relayed }, at);
+                }
+            }
             Body::Join(join) => self.on_join(peer, link, &join, at),
             Body::JoinReply(reply) => {
                 let name = InvitationName(reply.invitation);
@@ -353,32 +374,57 @@ impl Machine for Engine {
         self.dialer.connected(target, link, now);
     }
 
+    fn seek(&mut self, peer: PeerId, now: Timestamp) {
+        Self::seek(self, peer, now);
+    }
+
     fn next_deadline(&self) -> Option<Timestamp> {
         let network = self.network.as_ref().and_then(Network::next_deadline);
         let own = [self.dialer.next_deadline(), self.joins.next_deadline()];
-        own.into_iter().chain([self.core.next_deadline(), network]).flatten().min()
+        let sessions = self.tunnels.as_ref().and_then(|tunnels| tunnels.sessions.next_deadline());
+        own.into_iter().chain([self.core.next_deadline(), network, sessions]).flatten().min()
     }
 
     fn on_timer(&mut self, now: Timestamp) {
         self.dialer.on_timer(now);
         self.core.on_timer(now);
-        if let Some(network) = &mut self.network {
-            network.on_timer(&mut self.core, now);
+        if let Some(network) = &mut self.network
+            && network.on_timer(&mut self.core, now)
+        {
+            self.tend_ways(now);
+        }
+        if let Some(tunnels) = &mut self.tunnels {
+            tunnels.sessions.on_timer(now, &mut tunnels.rng);
+            self.agree(now);
         }
         self.prove_due(now);
     }
 
     fn poll_command(&mut self) -> Option<Command> {
-        while let Some(control) = self.core.poll_control() {
-            self.on_control(control);
+        loop {
+            while let Some(control) = self.core.poll_control() {
+                self.on_control(control);
+            }
+            let dial = self.dialer.poll_connect().map(Command::Connect);
+            let command = dial.or_else(|| self.commands.pop_front());
+            if command.is_some() {
+                return command;
+            }
+            let Some(command) = self.core.poll_command() else {
+                match self.core.poll_stranded() {
+                    Some(peer) => self.open(peer, self.core.turn()),
+                    None => return None,
+                }
+                continue;
+            };
+            if let (Command::Notice(notice), Some(network)) = (&command, &mut self.network) {
+                network.observe(notice, &mut self.core);
+            }
+            self.review_ways(self.core.turn());
+            if let Some(command) = self.take_relayed(command) {
+                return Some(command);
+            }
         }
-        let dial = self.dialer.poll_connect().map(Command::Connect);
-        let command =
-            dial.or_else(|| self.commands.pop_front()).or_else(|| self.core.poll_command());
-        if let (Some(Command::Notice(notice)), Some(network)) = (&command, &mut self.network) {
-            network.observe(notice, &mut self.core);
-        }
-        command
     }
 }
 

@@ -10,7 +10,11 @@ mod dialer;
 mod engine;
 mod invitation;
 mod joining;
+mod loops;
 mod network;
+mod relaying;
+mod tunnels;
+mod way;
 
 pub use admission::{
     AdmissionConfig, AdmissionMode, Decision, MAX_DECISIONS, STRANGER_LINKS, TooManyDecisions,
@@ -23,3 +27,4 @@ pub use invitation::{
 };
 pub use joining::TooManyJoins;
 pub use network::Network;
+pub use tunnels::RelayCounters;

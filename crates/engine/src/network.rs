@@ -5,12 +5,14 @@ use std::fmt;
 use std::time::Duration;
 
 use bitcraps_coordinator::{Core, LinkMeasures, Notice, Standing};
-use bitcraps_linkstate::{Change, Command, Config, Flag, Link, LinkDatabase, LinkFacts, Metrics};
+use bitcraps_linkstate::{
+    Change, Command, Config, Flag, Link, LinkDatabase, LinkFacts, Metrics, alias_of,
+};
 use bitcraps_topology::{
     Disjoint, EdgeInfo, LinkWeight, NodeType, Snapshot, Topology, disjoint_paths,
 };
 use bitcraps_types::{Epoch, PeerId, Timestamp, TransportType};
-use bitcraps_wire::{Body, HopHeader};
+use bitcraps_wire::{Alias, Body, HopHeader};
 use bytes::Bytes;
 
 /// How often links are measured anew, and databases compared with those of neighbours.
@@ -37,6 +39,8 @@ pub struct Network {
     /// What the database was told of own links.
     told: BTreeMap<(PeerId, TransportType), LinkFacts>,
     look_at: Timestamp,
+    /// Links have come or gone since somebody looked at ways.
+    changed: bool,
     outran: Option<Epoch>,
     elsewhere: bool,
 }
@@ -58,6 +62,7 @@ impl Network {
             origins: BTreeSet::new(),
             told: BTreeMap::new(),
             look_at: now + LOOK,
+            changed: false,
             outran: None,
             elsewhere: false,
         };
@@ -78,6 +83,42 @@ impl Network {
     /// Every link that counts, ascending.
     pub fn links(&self) -> impl Iterator<Item = &Link> {
         self.database.links()
+    }
+
+    /// Whether a peer publishes its links.
+    pub(crate) fn knows(&self, peer: &PeerId) -> bool {
+        self.origins.contains(peer)
+    }
+
+    /// The incarnation in which a peer publishes.
+    pub(crate) fn epoch_of(&self, peer: &PeerId) -> Option<Epoch> {
+        self.database.epoch_of(peer)
+    }
+
+    /// What a relay knows a peer by.
+    pub(crate) fn alias_of(&self, peer: &PeerId) -> Alias {
+        alias_of(&self.database.published_key(peer).unwrap_or(*peer))
+    }
+
+    /// The neighbour that an alias stands for.
+    pub(crate) fn neighbour_of(&self, alias: Alias) -> Option<PeerId> {
+        self.database.neighbour_of(alias)
+    }
+
+    /// A session with a peer was completed.
+    pub(crate) fn vouch(&mut self, peer: &PeerId, core: &mut Core, now: Timestamp) {
+        self.database.on_session(peer);
+        self.act(core, now);
+    }
+
+    /// Whether links have come or gone since this was asked.
+    pub(crate) fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// Whether every link of a way is there.
+    pub(crate) fn has_way(&self, way: &[PeerId]) -> bool {
+        way.windows(2).all(|ends| !self.topology.links_between(&ends[0], &ends[1]).is_empty())
     }
 
     /// Up to `count` ways to a peer that share no other peer, the fastest first, both ends included;
@@ -218,8 +259,10 @@ impl Network {
         database.into_iter().chain([self.look_at]).min()
     }
 
-    pub(crate) fn on_timer(&mut self, core: &mut Core, now: Timestamp) {
-        if self.look_at <= now {
+    /// Serves what is due; whether links were measured anew.
+    pub(crate) fn on_timer(&mut self, core: &mut Core, now: Timestamp) -> bool {
+        let looks = self.look_at <= now;
+        if looks {
             self.look_at = now + LOOK;
             let neighbours: BTreeSet<PeerId> = self.told.keys().map(|(peer, _)| *peer).collect();
             for peer in neighbours {
@@ -230,6 +273,7 @@ impl Network {
         }
         self.database.on_timer(now);
         self.act(core, now);
+        looks
     }
 
     /// Does what the database wants done.
@@ -271,9 +315,9 @@ impl Network {
                     quality.reliability(),
                     now,
                 );
-                if self.topology.update_edge(&link.a, &link.b, info).is_err()
-                    && let Err(why) = self.topology.add_edge(&link.a, &link.b, info)
-                {
+                let known = self.topology.update_edge(&link.a, &link.b, info).is_ok();
+                self.changed |= !known;
+                if !known && let Err(why) = self.topology.add_edge(&link.a, &link.b, info) {
                     // More than a topology holds: the rest is not shown.
                     debug_assert!(
                         matches!(why, bitcraps_topology::AddEdgeError::Full(..)),
@@ -282,6 +326,7 @@ impl Network {
                 }
             }
             Change::LinkGone { a, b, transport } => {
+                self.changed = true;
                 // One that found no room was not there.
                 if self.topology.remove_edge(&a, &b, transport).is_ok() {
                     self.remove_lone(&a);

@@ -116,6 +116,18 @@ impl LinkDatabase {
         Some(presence.introduction.key)
     }
 
+    /// The incarnation in which a peer publishes; `None` when it is not known.
+    pub fn epoch_of(&self, peer: &PeerId) -> Option<bitcraps_types::Epoch> {
+        let key = self.published_key(peer).unwrap_or(*peer);
+        let origin = self.table.get(alias_of(&key))?;
+        (origin.introduction.key == key).then_some(origin.introduction.epoch)
+    }
+
+    /// The neighbour that publishes under an alias.
+    pub fn neighbour_of(&self, alias: Alias) -> Option<PeerId> {
+        self.by_alias.get(&alias).copied()
+    }
+
     /// A link of this node is up, or what is measured of it has changed.
     pub fn on_link(
         &mut self,

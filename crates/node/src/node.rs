@@ -136,6 +136,9 @@ impl NodeBuilder {
         let links =
             bitcraps_linkstate::Config { privacy, ..bitcraps_linkstate::Config::new(epoch) };
         engine.publish(&self.key, links, now);
+        let mut chance = [0; 32];
+        getrandom::fill(&mut chance).map_err(|e| StartNodeError::Randomness(e.to_string()))?;
+        engine.relay_for(&self.key, chance, now);
         ledger.recall(&mut engine, now);
         let driver = Driver::start(engine, Arc::new(|| BootClock.now()));
         let shelf = self.store.map(|opened| Shelf::start(opened, &driver, epoch));

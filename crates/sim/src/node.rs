@@ -40,7 +40,7 @@ pub struct NodeSetup {
     pub app: App,
     /// Its store, if it has one.
     pub store: Option<StoreModel>,
-    /// Publishes its links, and learns of those of others. Its key becomes one that signs; the epoch
+    /// Publishes its links, learns of those of others, and relays. Its key becomes one that signs; the epoch
     /// is its own.
     pub network: Option<bitcraps_linkstate::Config>,
 }
@@ -110,6 +110,9 @@ impl Node {
         if let Some((key, network)) = self.network {
             let network = bitcraps_linkstate::Config { epoch: self.config.epoch, ..network };
             engine.publish(&key, network, self.clock);
+            let mut chance = [0; 32];
+            fastrand::Rng::with_seed(self.config.seed).fill(&mut chance);
+            engine.relay_for(&key, chance, self.clock);
         }
         self.engine = Some(engine);
     }

@@ -207,6 +207,9 @@ impl Simulation {
         let fortune = match &mut state.engine {
             None => Fortune::SenderDead,
             Some(engine) => {
+                if engine.core().peer(peer).is_none() {
+                    engine.seek(peer, clock);
+                }
                 let core = engine.core_mut();
                 match core.send(peer, payload, options, policy, clock) {
                     Ok(ticket) => {

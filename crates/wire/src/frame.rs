@@ -4,6 +4,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use crate::reader::Reader;
 use crate::{
     Data, DecodeError, EndAck, Hello, HopAck, Join, JoinReply, MAX_LINK_STATE, Probe, ProbeReply,
+    Relayed,
 };
 
 /// The version this build speaks; any other is refused.
@@ -73,6 +74,8 @@ pub enum Body {
     JoinReply(JoinReply),
     /// A [`LinkState`](crate::LinkState), encoded: at most [`MAX_LINK_STATE`] bytes.
     LinkState(Bytes),
+    /// Something between a source and a destination that share no link; the frame has a route.
+    Relayed(Relayed),
 }
 
 impl Body {
@@ -87,6 +90,7 @@ impl Body {
             Self::Join(_) => 6,
             Self::JoinReply(_) => 7,
             Self::LinkState(_) => 8,
+            Self::Relayed(_) => 9,
         }
     }
 
@@ -101,6 +105,7 @@ impl Body {
             Self::Join(_) => Join::LEN,
             Self::JoinReply(_) => JoinReply::LEN,
             Self::LinkState(state) => state.len(),
+            Self::Relayed(relayed) => relayed.encoded_len(),
         }
     }
 }
@@ -165,6 +170,7 @@ impl Frame {
             Body::Join(join) => join.encode(out),
             Body::JoinReply(reply) => reply.encode(out),
             Body::LinkState(state) => out.put_slice(state),
+            Body::Relayed(relayed) => relayed.encode(out),
         }
         debug_assert_eq!(out.len(), end, "encoded_len is exact");
     }
@@ -210,8 +216,12 @@ impl Frame {
             6 => Body::Join(Join::decode(&mut reader)?),
             7 => Body::JoinReply(JoinReply::decode(&mut reader)?),
             8 => Body::LinkState(reader.rest_up_to("bytes of link state", MAX_LINK_STATE)?),
+            9 => Body::Relayed(Relayed::decode(&mut reader)?),
             unknown => return Err(DecodeError::Kind(unknown)),
         };
+        if matches!(body, Body::Relayed(_)) && route.is_none() {
+            return Err(DecodeError::Inconsistent("a relayed frame has no route"));
+        }
         reader.finish()?;
         Ok(Self { header, hop_ack, route, body })
     }

@@ -7,6 +7,7 @@
 //! ```text
 //! frame  = hop header | [hop ack] | [route] | body
 //! body   = nothing | data | end ack | probe | probe reply | hello | join | join reply | link state
+//!          | relayed
 //! ```
 //! The hop header, the hop ack and the route are for the next hop, in clear (the link encrypts).
 //! Data and end acks are for the destination: a relay forwards their bytes as they are. A sealed
@@ -33,6 +34,7 @@ mod probe;
 mod quality;
 mod reader;
 mod record;
+mod relayed;
 
 pub use ack::{
     EndAck, HopAck, MAX_ACK_BLOCKS, MAX_ACK_WORDS, MAX_PARTIALS, MAX_RANGES, MAX_RESULTS, Partial,
@@ -55,3 +57,4 @@ pub use record::{
     Alias, Introduction, LinkClaim, MAX_PAGES, MAX_RECORD_LINKS, MAX_RECORD_SEQUENCE, Record,
     Version,
 };
+pub use relayed::{MAX_RELAYED, MAX_VIA, Relayed, RelayedKind};

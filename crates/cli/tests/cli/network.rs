@@ -1,5 +1,7 @@
 //! Three processes in a row: the ends share no link.
 
+#![expect(clippy::unwrap_used, reason = "the lint knows test functions only, not what they call")]
+
 use serde_json::{Value, json};
 
 use crate::process::{Port, Running};
@@ -63,4 +65,24 @@ fn every_node_sees_links_that_are_not_its_own() {
     assert_eq!(hops, [&json!(middle.id), &json!(far.id)]);
     near.ask(&["path", &far.id[..8]]).exits(0).prints("way 1: 2 hops");
     near.ask(&["path", &"ab".repeat(32)]).exits(2).prints("no way to abababab");
+}
+
+#[test]
+fn a_message_crosses_a_relay_and_a_ping_names_it() {
+    let Row { ends: [near, mut far], middle, _ports } = Row::new();
+    near.ask_until(&["topology", "--json"], |report| links(report) == 2);
+    far.ask_until(&["topology", "--json"], |report| links(report) == 2);
+    let start = &far.id[..8];
+    let sent = near.ask(&["send", start, "across the table"]).exits(0);
+    assert!(sent.out.starts_with(&format!("delivered to {}", &far.id[..10])), "{}", sent.out);
+    let line = format!("{} critical: across the table", &near.id[..10]);
+    assert_eq!(far.out.until("across the table"), line);
+    let ping = near.ask(&["ping", start, "-c", "2", "--interval", "0"]).exits(0);
+    ping.prints("2 messages, 2 confirmed");
+    // The relay has links with both, and neither message.
+    let status = middle.ask(&["status", "--json"]).json();
+    assert_eq!(status["counters"]["delivered"], 0, "{status}");
+
+    let back = far.ask(&["ping", &near.id[..8]]).exits(0);
+    back.prints("end ack    ok");
 }

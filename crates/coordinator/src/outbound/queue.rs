@@ -43,6 +43,7 @@ impl Core {
     ) -> Result<Ticket, SendError> {
         let peer = handle.0;
         let class = options.class;
+        self.turn = now;
         if self.shut_down {
             return Err(SendError::ShutDown);
         }
@@ -167,6 +168,9 @@ impl Core {
                     passed += 1;
                 }
                 Err(blocked) => {
+                    if blocked == Blocked::NoLink {
+                        self.strand(peer);
+                    }
                     if !self.park_refused(ticket.slot, blocked, now) {
                         return;
                     }

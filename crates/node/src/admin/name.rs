@@ -71,10 +71,13 @@ impl From<NameError> for Refusal {
     }
 }
 
-/// The peer that `name` means to `node`: a whole id, known or not, or the start of a known one.
+/// The peer that `name` means to `node`: a whole id, known or not, or the start of one that is known
+/// or seen in the network.
 pub(super) fn resolve(node: &Node, name: &str) -> Result<PeerId, NameError> {
-    let known = node.peers().into_iter().map(|status| status.peer);
-    resolve_among(known, node.id(), name)
+    let mut known: BTreeSet<PeerId> = node.peers().into_iter().map(|status| status.peer).collect();
+    node.with(|engine, _| known.extend(engine.network().into_iter().flat_map(|n| n.peers())));
+    known.remove(&node.id());
+    resolve_among(known.into_iter(), node.id(), name)
 }
 
 /// [`resolve`], also of those who were decided upon and never seen since.
@@ -82,14 +85,6 @@ pub(super) async fn resolve_decided(node: &Node, name: &str) -> Result<PeerId, N
     let decided = node.decided().await.into_iter().map(|(peer, _)| peer);
     let known: BTreeSet<PeerId> =
         node.peers().into_iter().map(|status| status.peer).chain(decided).collect();
-    resolve_among(known.into_iter(), node.id(), name)
-}
-
-/// [`resolve`], also of those who are only seen in the network.
-pub(super) fn resolve_seen(node: &Node, name: &str) -> Result<PeerId, NameError> {
-    let mut known: BTreeSet<PeerId> = node.peers().into_iter().map(|status| status.peer).collect();
-    node.with(|engine, _| known.extend(engine.network().into_iter().flat_map(|n| n.peers())));
-    known.remove(&node.id());
     resolve_among(known.into_iter(), node.id(), name)
 }
 

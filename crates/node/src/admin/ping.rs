@@ -10,6 +10,7 @@ use tokio::sync::broadcast;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::network::{self, HopReport, WayReport};
 use super::report::{PingReport, ReplyReport, Stage, StageReport};
 use super::status::{micros, source_name};
 use crate::{BootClock, Node};
@@ -26,6 +27,9 @@ const MAX_DIALS: usize = 8;
 const DIALLING: Duration = Duration::from_secs(60);
 /// How long both nodes may take to greet each other on a link that is up.
 const GREETING: Duration = Duration::from_secs(3);
+
+/// How long two ends may take to agree on keys across relays.
+const AGREEMENT: Duration = Duration::from_secs(10);
 
 /// Sends `count` empty messages to `peer`, after whatever it takes to reach it.
 ///
@@ -100,10 +104,43 @@ impl Course<'_> {
     async fn reach(&mut self) -> bool {
         let mut notices = self.node.notices();
         let targets = self.targets();
-        if !self.address(&targets) {
+        let ways = if self.links().is_empty() { self.open_ways() } else { Vec::new() };
+        if !self.address(&targets, &ways) {
             return false;
         }
-        self.handshake(&targets).await && self.admission(&mut notices).await
+        let through = !ways.is_empty() && self.paths().is_empty();
+        let reached = match through {
+            true => self.relayed_handshake(&mut notices).await,
+            false => self.handshake(&targets).await,
+        };
+        reached && self.admission(&mut notices).await
+    }
+
+    /// Has ways through relays opened, when there are any; what they are.
+    fn open_ways(&self) -> Vec<String> {
+        let ways = network::path(self.node, self.peer).ways;
+        let through = ways.iter().filter(|way| way.hops.len() > 1);
+        let told: Vec<String> = through.map(told_way).collect();
+        if !told.is_empty() {
+            self.node.with(|engine, now| engine.reach(self.peer, now));
+        }
+        told
+    }
+
+    async fn relayed_handshake(&mut self, notices: &mut broadcast::Receiver<Notice>) -> bool {
+        let up = async {
+            while self.links().is_empty() {
+                if let Err(broadcast::error::RecvError::Closed) = notices.recv().await {
+                    return;
+                }
+            }
+        };
+        let up = timeout(AGREEMENT, up).await.is_ok();
+        let known = match up {
+            true => "both ends have agreed on keys across the relays".to_owned(),
+            false => format!("no answer came across the relays within {} s", AGREEMENT.as_secs()),
+        };
+        self.stage(Stage::Handshake, up, vec![known])
     }
 
     fn targets(&self) -> Vec<TargetStatus> {
@@ -117,7 +154,7 @@ impl Course<'_> {
         own.map(|l| format!("{} {} ({})", l.id(), l.path(), l.transport())).collect()
     }
 
-    fn address(&mut self, targets: &[TargetStatus]) -> bool {
+    fn address(&mut self, targets: &[TargetStatus], ways: &[String]) -> bool {
         let mut known: Vec<String> = targets
             .iter()
             .map(|status| {
@@ -126,6 +163,7 @@ impl Course<'_> {
                 format!("{} {} ({source})", target.transport, target.address)
             })
             .collect();
+        known.extend_from_slice(ways);
         let linked = !self.links().is_empty();
         if known.is_empty() {
             known.push(if linked {
@@ -137,7 +175,7 @@ impl Course<'_> {
                     .to_owned()
             });
         }
-        self.stage(Stage::Address, linked || !targets.is_empty(), known)
+        self.stage(Stage::Address, linked || !targets.is_empty() || !ways.is_empty(), known)
     }
 
     async fn handshake(&mut self, targets: &[TargetStatus]) -> bool {
@@ -287,6 +325,15 @@ impl Course<'_> {
             })
             .collect()
     }
+}
+
+/// A way, with the time that each of its hops takes as its ends measure it.
+fn told_way(way: &WayReport) -> String {
+    let hop = |hop: &HopReport| {
+        format!("{} {:.2} ms ({})", hop.to.short(), hop.latency_us as f64 / 1e3, hop.transport)
+    };
+    let hops: Vec<String> = way.hops.iter().map(hop).collect();
+    format!("through relays: {}", hops.join(" -> "))
 }
 
 fn told(what: &str, tried: &[bitcraps_coordinator::TriedLink]) -> String {

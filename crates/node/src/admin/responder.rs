@@ -11,7 +11,7 @@ use bitcraps_wire::JoinVerdict;
 use tokio::time::timeout;
 
 use super::live::LiveConfig;
-use super::name::{resolve, resolve_decided, resolve_seen};
+use super::name::{resolve, resolve_decided};
 use super::protocol::{Ack, Refusal, RefusalKind, Request, Response};
 use super::report::{
     ChangeReport, ConfigReport, EntryReport, LinksReport, OutcomeReport, PeersReport, ReloadReport,
@@ -105,9 +105,7 @@ impl Responder {
             Request::Block { peer } => self.decide(&peer, Choice::Block).await?,
             Request::Forget { peer } => self.decide(&peer, Choice::Forget).await?,
             Request::Topology => Response::Topology(network::topology(node)),
-            Request::Path { peer } => {
-                Response::Path(network::path(node, resolve_seen(node, &peer)?))
-            }
+            Request::Path { peer } => Response::Path(network::path(node, resolve(node, &peer)?)),
             Request::Outbox => Response::Outbox(store::outbox(node)),
             Request::Reload => self.reload().await?,
             Request::Config => Response::Config(self.config()),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bitcraps_coordinator::{
     Counters, Decision, FailoverPolicy, LinkStatus, PeerStatus, SizeBucket, Tier, TransportMetrics,
 };
-use bitcraps_engine::TargetStatus;
+use bitcraps_engine::{Engine, TargetStatus};
 use bitcraps_transport_api::{Link, LinkPath};
 use bitcraps_types::{HintSource, LinkId, PeerId, Timestamp, TrafficClass};
 use bitcraps_wire::Frame;
@@ -183,7 +183,8 @@ pub(super) async fn peers(node: &Node) -> Vec<PeerReport> {
     let report = |status: &PeerStatus| PeerReport {
         peer: status.peer,
         epoch: status.epoch.map(|epoch| epoch.0),
-        reachable: status.links.iter().any(|link| link.ready && link.tier < Tier::Down),
+        reachable: status.links.iter().any(|link| link.ready && link.tier < Tier::Down)
+            || node.with(|engine, _| leads_to(engine, &status.peer)),
         links: status.links.iter().map(summary).collect(),
         unsettled: TrafficClass::ALL.map(|c| (c, status.unsettled[c.index()])).into(),
         standing: status.standing.into(),
@@ -206,6 +207,11 @@ pub(super) async fn peers(node: &Node) -> Vec<PeerReport> {
     }));
     peers.sort_unstable_by_key(|peer| peer.peer);
     peers
+}
+
+/// Whether the network has a way to a peer.
+fn leads_to(engine: &Engine, peer: &PeerId) -> bool {
+    engine.network().is_some_and(|network| !network.ways(peer, 1).is_empty())
 }
 
 /// Where peers may dial the node.

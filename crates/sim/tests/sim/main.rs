@@ -7,6 +7,7 @@ mod checks;
 mod determinism;
 mod failover;
 mod faults;
+mod hops;
 mod network;
 mod soak;
 mod traces;

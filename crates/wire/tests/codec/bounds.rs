@@ -220,7 +220,7 @@ fn codes_without_a_meaning_are_refused() {
     for flags in 4..=u8::MAX {
         assert_eq!(with(1, flags), Err(DecodeError::Flags(flags)));
     }
-    for kind in 9..=u8::MAX {
+    for kind in 10..=u8::MAX {
         assert_eq!(with(2, kind), Err(DecodeError::Kind(kind)));
     }
     for class in 0..=u8::MAX {

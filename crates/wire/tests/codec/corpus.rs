@@ -83,6 +83,7 @@ fn mutated_frames_reach_every_decoder_and_every_refusal() {
                 Body::Join(_) => "=join",
                 Body::JoinReply(_) => "=join reply",
                 Body::LinkState(_) => "=link state",
+                Body::Relayed(_) => "=relayed",
             },
         });
     }
@@ -96,8 +97,10 @@ fn mutated_frames_reach_every_decoder_and_every_refusal() {
         "=link state",
         "=probe",
         "=probe reply",
+        "=relayed",
         "a hello without echo carries one",
         "a probe is smaller than its reply",
+        "a relayed frame has no route",
         "ack",
         "ack bitmap",
         "ack partials",
@@ -116,6 +119,7 @@ fn mutated_frames_reach_every_decoder_and_every_refusal() {
         "range",
         "received ranges",
         "received ranges are not ascending and apart",
+        "relays of a frame",
         "trailing",
         "truncated",
         "verdict",

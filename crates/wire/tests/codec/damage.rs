@@ -1,6 +1,6 @@
 //! Frames and beacons that were cut, lengthened, flipped or never were any.
 
-use bitcraps_wire::{Body, Data, DecodeError, Frame, Probe, fuzz};
+use bitcraps_wire::{Body, Data, DecodeError, Frame, Probe, Relayed, fuzz};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -42,6 +42,15 @@ fn cut(frame: &Frame, len: usize) -> Result<Frame, Option<DecodeError>> {
         | Body::Hello(_)
         | Body::Join(_)
         | Body::JoinReply(_) => Err(None),
+        Body::Relayed(relayed) => {
+            match len.checked_sub(frame.encoded_len() - relayed.payload.len()) {
+                Some(kept) => {
+                    let payload = relayed.payload.slice(..kept);
+                    Ok(with(Body::Relayed(Relayed { payload, ..relayed.clone() })))
+                }
+                None => Err(None),
+            }
+        }
         Body::LinkState(state) => match len.checked_sub(frame.encoded_len() - state.len()) {
             Some(kept) => Ok(with(Body::LinkState(state.slice(..kept)))),
             None => Err(None),
@@ -108,6 +117,11 @@ proptest! {
             | Body::Join(_)
             | Body::JoinReply(_) => {
                 prop_assert_eq!(read, Err(DecodeError::Trailing(tail.len())));
+            }
+            Body::Relayed(relayed) => {
+                let payload = [relayed.payload.as_ref(), &tail].concat().into();
+                let relayed = Relayed { payload, ..relayed };
+                prop_assert_eq!(read.map(|frame| frame.body), Ok(Body::Relayed(relayed)));
             }
             Body::LinkState(state) => {
                 let state = [state.as_ref(), &tail].concat().into();

@@ -10,9 +10,9 @@ use bitcraps_wire::{
     Introduction, Invitation, Join, JoinReply, JoinVerdict, LinkClaim, LinkState, Listing,
     MAX_ACK_BLOCKS, MAX_ACK_WORDS, MAX_BEACON_ADDRESSES, MAX_INTERNET_ADDRESS,
     MAX_INVITATION_ADDRESSES, MAX_LISTING, MAX_MESSAGE, MAX_PAGES, MAX_PARTIALS, MAX_RANGES,
-    MAX_RECORD_LINKS, MAX_RECORD_SEQUENCE, MAX_RESULTS, MAX_SUMMARY, Part, Partial, Presence,
-    Probe, ProbeReply, Quality, Record, ResultEntry, Route, SignedBeacon, Status, StreamAck,
-    Summary, Version, Want,
+    MAX_RECORD_LINKS, MAX_RECORD_SEQUENCE, MAX_RESULTS, MAX_SUMMARY, MAX_VIA, Part, Partial,
+    Presence, Probe, ProbeReply, Quality, Record, Relayed, RelayedKind, ResultEntry, Route,
+    SignedBeacon, Status, StreamAck, Summary, Version, Want,
 };
 use bytes::Bytes;
 use proptest::collection::vec;
@@ -182,6 +182,16 @@ fn join_reply() -> impl Strategy<Value = JoinReply> {
         .prop_map(|(invitation, verdict)| JoinReply { invitation, verdict })
 }
 
+fn relayed() -> impl Strategy<Value = Relayed> {
+    let kind = select(vec![RelayedKind::Handshake, RelayedKind::Sealed]);
+    let via = vec(any::<u64>().prop_map(Alias), 0..=MAX_VIA);
+    (kind, via, vec(any::<u8>(), 0..64)).prop_map(|(kind, via, payload)| Relayed {
+        kind,
+        via,
+        payload: payload.into(),
+    })
+}
+
 fn body() -> impl Strategy<Value = Body> {
     prop_oneof![
         Just(Body::Empty),
@@ -193,13 +203,18 @@ fn body() -> impl Strategy<Value = Body> {
         join().prop_map(Body::Join),
         join_reply().prop_map(Body::JoinReply),
         vec(any::<u8>(), 0..64).prop_map(|state| Body::LinkState(state.into())),
+        relayed().prop_map(Body::Relayed),
     ]
 }
 
-/// Every shape of frame, one ninth of each body.
+/// Every shape of frame, one tenth of each body.
 pub(crate) fn frame() -> impl Strategy<Value = Frame> {
-    let parts = (header(), proptest::option::of(hop_ack()), proptest::option::of(route()), body());
-    parts.prop_map(|(header, hop_ack, route, body)| Frame { header, hop_ack, route, body })
+    let hop_ack = proptest::option::of(hop_ack());
+    let parts = (header(), hop_ack, route(), any::<bool>(), body());
+    parts.prop_map(|(header, hop_ack, route, routed, body)| {
+        let routed = routed || matches!(body, Body::Relayed(_));
+        Frame { header, hop_ack, route: routed.then_some(route), body }
+    })
 }
 
 fn address() -> impl Strategy<Value = SocketAddr> {

@@ -1,0 +1,123 @@
+//! Frames between others, and links whose frames others carry.
+
+use bitcraps_types::{LinkId, PeerId, Timestamp};
+use bitcraps_wire::Frame;
+
+use crate::policy::{self, FailoverPolicy};
+use crate::{Core, Standing};
+
+/// Ids of links that lead through relays begin here. Drivers count theirs up from 1, and no process
+/// sees so many.
+const RELAYED: u64 = 1 << 32;
+
+/// Whether the frames of a link are carried by other links.
+pub const fn is_relayed(link: LinkId) -> bool {
+    link.0 >= RELAYED
+}
+
+/// The `number`th link that leads through relays.
+pub const fn relayed_link(number: u64) -> LinkId {
+    LinkId(RELAYED.saturating_add(number))
+}
+
+/// Why a frame was not handed on. Nothing changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ForwardError {
+    /// No link to the next hop carries data, or it may not relay.
+    #[error("no link leads to {0}")]
+    NoLink(PeerId),
+    /// Its links carry nothing so large.
+    #[error("{len} bytes are more than a link to {next} carries")]
+    TooLarge {
+        /// The next hop.
+        next: PeerId,
+        /// Length in bytes.
+        len: usize,
+    },
+    /// Its links have no room now.
+    #[error("links to {0} have no room now")]
+    NoRoom(PeerId),
+}
+
+impl Core {
+    /// Hands a frame to the next hop, over the fastest of its links that has room; its header is
+    /// completed here. Frames of others wait behind everything of this node: they are not handed
+    /// over where bulk would not be. Nobody acknowledges it: the ends of the path do.
+    ///
+    /// # Errors
+    /// [`ForwardError`].
+    pub fn forward(
+        &mut self,
+        next: PeerId,
+        mut frame: Frame,
+        own: bool,
+        now: Timestamp,
+    ) -> Result<(), ForwardError> {
+        let handle = self.peer(next).ok_or(ForwardError::NoLink(next))?;
+        let state = &self.peers[handle.0 as usize];
+        let len = frame.encoded_len();
+        let packet = policy::Packet {
+            policy: FailoverPolicy::FastestFirst,
+            bytes: len,
+            energy_aware: self.config.energy_aware,
+            incumbent: None,
+            held: false,
+            ceiling_us: u32::MAX,
+        };
+        let ranking = policy::rank(self.roster.candidates(handle.0), &packet, now);
+        let mut error = ForwardError::NoLink(next);
+        let mut chosen = None;
+        for link in ranking.iter().map(|index| &state.links[index]) {
+            if !link.ready || link.is_down() || is_relayed(link.id()) {
+                continue;
+            }
+            if link.max_frame < len {
+                error = ForwardError::TooLarge { next, len };
+            } else if own && link.has_room_ahead() || link.has_room(now) {
+                chosen = Some(link.id());
+                break;
+            } else {
+                error = ForwardError::NoRoom(next);
+            }
+        }
+        let epoch = state.epoch;
+        let admitted = state.standing == Standing::Admitted;
+        let link = chosen.filter(|_| admitted).ok_or(error)?;
+        frame.header.receiver_epoch = epoch.unwrap_or_default();
+        self.transmit_unnumbered(handle.0, link, &frame, now);
+        Ok(())
+    }
+
+    /// Whether a message for the peer has no outcome yet.
+    pub fn has_unsettled(&self, id: PeerId) -> bool {
+        self.peer(id).is_some_and(|handle| {
+            self.peers[handle.0 as usize].outgoing.iter().any(|outgoing| outgoing.messages > 0)
+        })
+    }
+
+    /// Whether a link of its own leads to the peer and carries data.
+    pub fn is_neighbour(&self, id: PeerId) -> bool {
+        self.peer(id).is_some_and(|handle| {
+            let links = &self.peers[handle.0 as usize].links;
+            links.iter().any(|link| link.ready && !link.is_down() && !is_relayed(link.id()))
+        })
+    }
+
+    /// Half the round trip to a neighbour over its fastest link, as far as it was measured.
+    pub fn half_trip(&self, id: PeerId, now: Timestamp) -> std::time::Duration {
+        let trips = self.measures(id, now).filter_map(|link| link.round_trip);
+        trips.min().unwrap_or_default() / 2
+    }
+
+    /// The next peer for whom a message waits and to whom no link leads.
+    pub fn poll_stranded(&mut self) -> Option<PeerId> {
+        self.stranded.pop_first()
+    }
+
+    pub(crate) fn strand(&mut self, peer: u32) {
+        let state = &self.peers[peer as usize];
+        if !state.links.iter().any(|link| link.ready) {
+            self.stranded.insert(state.id);
+        }
+    }
+}

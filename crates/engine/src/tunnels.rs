@@ -1,0 +1,145 @@
+//! Links that lead through relays: a pair of ends that share no link agree on keys, and hand each
+//! other sealed frames along ways that the network knows.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::time::Duration;
+
+use bitcraps_coordinator::relayed_link;
+use bitcraps_session::{Config, Identity, Sessions, Suite};
+use bitcraps_types::{Epoch, LinkId, PeerId, Timestamp};
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
+
+use crate::loops::Loops;
+
+/// Ways to one peer that are used at once: a message that is sent twice goes both.
+pub(crate) const WAYS: usize = 2;
+/// Peers that are reached through relays at once: their ways are probed all the time.
+const MAX_ENDS: usize = 256;
+/// Peers for whom messages wait without a way.
+const MAX_WAITING: usize = 1_024;
+/// How long a way stays open that no message used.
+pub(crate) const IDLE: Duration = Duration::from_secs(120);
+/// What others may have relayed in a second, in bytes, and what they may have saved up: a share of
+/// what a local network carries, and a burst of what a way holds.
+const RELAY_RATE: f64 = 4e6;
+const RELAY_BURST: f64 = 1e6;
+
+/// What was done for others, and what was not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RelayCounters {
+    /// Frames handed on.
+    pub relayed: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Frames that had been relayed before, or travelled too far.
+    pub looped: u64,
+    /// Frames whose time was over.
+    pub late: u64,
+    /// Frames for which the next hop had no room, or that exceeded what others may have relayed.
+    pub no_room: u64,
+    /// Frames that no way leads on.
+    pub no_way: u64,
+    /// Frames of or for peers that are not admitted.
+    pub not_admitted: u64,
+    /// Frames for this node that could not be opened.
+    pub unopened: u64,
+}
+
+/// A link that leads through relays.
+#[derive(Debug, Clone)]
+pub(crate) struct Tunnel {
+    pub(crate) peer: PeerId,
+    /// Its place among the ways to the peer.
+    pub(crate) number: usize,
+    /// From this node to the peer, both included.
+    pub(crate) way: Vec<PeerId>,
+    /// Frames handed on since it came up.
+    pub(crate) written: u64,
+}
+
+/// A peer that is reached through relays.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct End {
+    pub(crate) links: [Option<LinkId>; WAYS],
+    pub(crate) used: Timestamp,
+}
+
+pub(crate) struct Tunnels {
+    pub(crate) sessions: Sessions,
+    pub(crate) rng: ChaCha20Rng,
+    pub(crate) links: BTreeMap<LinkId, Tunnel>,
+    pub(crate) ends: BTreeMap<PeerId, End>,
+    pub(crate) waiting: BTreeSet<PeerId>,
+    /// Ways that others asked for, while the network stays as it is.
+    pub(crate) next_hops: BTreeMap<PeerId, Option<PeerId>>,
+    pub(crate) loops: Loops,
+    pub(crate) counters: RelayCounters,
+    /// Handshakes sent: each takes another way than the one before.
+    pub(crate) handshakes: usize,
+    next_link: u64,
+    saved: f64,
+    saved_at: Timestamp,
+}
+
+impl fmt::Debug for Tunnels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tunnels").field("links", &self.links).finish_non_exhaustive()
+    }
+}
+
+impl Tunnels {
+    /// Without any. `seed` is that of the node's key, `chance` is secret and new at each start.
+    pub(crate) fn new(seed: &[u8; 32], chance: [u8; 32], epoch: Epoch, now: Timestamp) -> Self {
+        let config = Config { epoch, suite: Suite::Classic };
+        Self {
+            sessions: Sessions::new(Identity::from_seed(seed), config),
+            rng: ChaCha20Rng::from_seed(chance),
+            links: BTreeMap::new(),
+            ends: BTreeMap::new(),
+            waiting: BTreeSet::new(),
+            next_hops: BTreeMap::new(),
+            loops: Loops::default(),
+            counters: RelayCounters::default(),
+            handshakes: 0,
+            next_link: 0,
+            saved: RELAY_BURST,
+            saved_at: now,
+        }
+    }
+
+    pub(crate) fn fresh_link(&mut self) -> LinkId {
+        self.next_link += 1;
+        relayed_link(self.next_link)
+    }
+
+    /// A message waits for a peer to whom no way leads now.
+    pub(crate) fn wait_for(&mut self, peer: PeerId) {
+        if self.waiting.len() < MAX_WAITING {
+            self.waiting.insert(peer);
+        }
+    }
+
+    /// Whether there is room for one more peer, in the place of the one that was idle for longest if
+    /// need be; that one is told.
+    pub(crate) fn room(&mut self, peer: PeerId, now: Timestamp) -> Result<Option<PeerId>, ()> {
+        if self.ends.len() < MAX_ENDS || self.ends.contains_key(&peer) {
+            return Ok(None);
+        }
+        let idlest = self.ends.iter().min_by_key(|(peer, end)| (end.used, **peer));
+        let idle = idlest.filter(|(_, end)| now.since(end.used) >= IDLE);
+        idle.map(|(peer, _)| Some(*peer)).ok_or(())
+    }
+
+    /// Whether others may have that many bytes more relayed.
+    pub(crate) fn may_relay(&mut self, bytes: usize, now: Timestamp) -> bool {
+        let earned = now.since(self.saved_at).as_secs_f64() * RELAY_RATE;
+        (self.saved, self.saved_at) = ((self.saved + earned).min(RELAY_BURST), now);
+        let may = self.saved >= bytes as f64;
+        if may {
+            self.saved -= bytes as f64;
+        }
+        may
+    }
+}

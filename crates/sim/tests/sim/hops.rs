@@ -1,0 +1,197 @@
+//! Messages between nodes that share no link: production engines, sealed from end to end.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bitcraps_coordinator::SendOptions;
+use bitcraps_engine::{AdmissionConfig, AdmissionMode};
+use bitcraps_linkstate::Config;
+use bitcraps_sim::{Death, Fate, LinkModel, NodeId, NodeSetup, SendId, SimLink, Simulation, Way};
+use bitcraps_types::{DownReason, Epoch, TrafficClass};
+use bitcraps_wire::{Body, Frame};
+use bytes::Bytes;
+
+const SECOND: Duration = Duration::from_secs(1);
+const MS: Duration = Duration::from_millis(1);
+
+fn relays(setup: &mut NodeSetup) {
+    setup.network = Some(Config::new(Epoch(1)));
+}
+
+/// Nodes in a row, each linked over Wi-Fi with the next.
+fn row(sim: &mut Simulation, count: usize) -> (Vec<NodeId>, Vec<SimLink>) {
+    let nodes: Vec<_> = (0..count).map(|_| sim.add_node_with(relays)).collect();
+    let links = nodes.windows(2).map(|pair| sim.add_link(pair[0], pair[1], LinkModel::wifi()));
+    let links = links.collect();
+    sim.run_for(3 * SECOND);
+    (nodes, links)
+}
+
+/// Two ends and two relays between them.
+fn diamond(sim: &mut Simulation) -> [NodeId; 4] {
+    let nodes: Vec<_> = (0..4).map(|_| sim.add_node_with(relays)).collect();
+    for (a, b) in [(0, 1), (1, 3), (0, 2), (2, 3)] {
+        sim.add_link(nodes[a], nodes[b], LinkModel::wifi());
+    }
+    sim.run_for(3 * SECOND);
+    [nodes[0], nodes[1], nodes[2], nodes[3]]
+}
+
+fn bet(sim: &mut Simulation, from: NodeId, to: NodeId) -> SendId {
+    sim.send(from, to, 100, SendOptions::new(TrafficClass::Critical), None)
+}
+
+#[test]
+fn a_message_crosses_four_hops_and_an_answer_comes_back() {
+    let mut sim = Simulation::new(1);
+    let (nodes, _) = row(&mut sim, 5);
+    let first = bet(&mut sim, nodes[0], nodes[4]);
+    assert!(sim.run_until_idle(5 * SECOND));
+    assert!(sim.message(first).is_delivered(), "{:?}", sim.message(first));
+    let start = sim.now();
+    let second = bet(&mut sim, nodes[0], nodes[4]);
+    assert!(sim.run_until_idle(5 * SECOND));
+    assert!(sim.message(second).is_delivered());
+    let took = sim.now().since(start);
+    assert!(took <= 60 * MS, "{took:?}: four hops of 2 to 5 ms each way, and no round trip more");
+    let back = bet(&mut sim, nodes[4], nodes[0]);
+    assert!(sim.run_until_idle(5 * SECOND));
+    assert!(sim.message(back).is_delivered());
+    for relay in &nodes[1..4] {
+        let counters = sim.engine(*relay).unwrap().relay_counters().unwrap();
+        assert!(counters.relayed > 0 && counters.no_way == 0, "{counters:?}");
+        assert_eq!(sim.core(*relay).unwrap().counters().delivered, 0, "it is not for a relay");
+    }
+    sim.check_settled().unwrap();
+}
+
+#[test]
+fn a_relay_that_dies_in_the_stream_loses_nothing_critical() {
+    let mut sim = Simulation::new(2);
+    let [from, left, right, to] = diamond(&mut sim);
+    let warm = bet(&mut sim, from, to);
+    assert!(sim.run_until_idle(5 * SECOND));
+    assert!(sim.message(warm).is_delivered());
+    sim.run_for(SECOND);
+    let carried =
+        |sim: &Simulation, node| sim.engine(node).unwrap().relay_counters().unwrap().relayed;
+    let before = [carried(&sim, left), carried(&sim, right)];
+    let mut sent = Vec::new();
+    for number in 0..200_u64 {
+        sent.push(bet(&mut sim, from, to));
+        sim.run_for(5 * MS);
+        if number == 100 {
+            let busier = carried(&sim, left) - before[0] > carried(&sim, right) - before[1];
+            sim.kill(if busier { left } else { right }, Death::Silent);
+        }
+    }
+    assert!(sim.run_until_idle(10 * SECOND));
+    let lost = sent.iter().filter(|id| !sim.message(**id).is_delivered()).count();
+    assert_eq!(lost, 0);
+    sim.check_settled().unwrap();
+}
+
+#[test]
+fn a_message_waits_until_a_way_is_there() {
+    let mut sim = Simulation::new(3);
+    let (nodes, links) = row(&mut sim, 4);
+    sim.take_down(links[1], DownReason::ClosedHere);
+    sim.run_for(3 * SECOND);
+    let sent = bet(&mut sim, nodes[0], nodes[3]);
+    sim.run_for(2 * SECOND);
+    assert!(!sim.message(sent).is_delivered());
+    sim.bring_up(links[1]);
+    sim.run_for(6 * SECOND);
+    assert!(sim.message(sent).is_delivered(), "{:?}", sim.message(sent));
+    // A link of their own takes the place of the way.
+    sim.add_link(nodes[0], nodes[3], LinkModel::wifi());
+    sim.run_for(2 * SECOND);
+    let core = sim.core(nodes[0]).unwrap();
+    let peer = sim.peer_id(nodes[3]);
+    let status = core.peers(sim.clock(nodes[0])).into_iter().find(|p| p.peer == peer).unwrap();
+    let relayed =
+        status.links.iter().filter(|link| bitcraps_coordinator::is_relayed(link.facts.link));
+    assert_eq!((status.links.len(), relayed.count()), (1, 0));
+    let direct = bet(&mut sim, nodes[0], nodes[3]);
+    assert!(sim.run_until_idle(5 * SECOND));
+    assert!(sim.message(direct).is_delivered());
+}
+
+#[test]
+fn an_end_that_restarts_is_sealed_for_anew() {
+    let mut sim = Simulation::new(4);
+    let (nodes, _) = row(&mut sim, 3);
+    let first = bet(&mut sim, nodes[0], nodes[2]);
+    assert!(sim.run_until_idle(5 * SECOND));
+    assert!(sim.message(first).is_delivered());
+    sim.kill(nodes[2], Death::Silent);
+    sim.run_for(5 * SECOND);
+    sim.restart(nodes[2], bitcraps_sim::Return::NewLinks);
+    sim.run_for(5 * SECOND);
+    let again = bet(&mut sim, nodes[0], nodes[2]);
+    sim.run_for(15 * SECOND);
+    assert!(sim.message(again).is_delivered(), "{:?}", sim.message(again));
+}
+
+#[test]
+fn a_relay_reads_nothing_of_what_it_carries() {
+    let mut sim = Simulation::new(5);
+    let (nodes, links) = row(&mut sim, 3);
+    let frames: Arc<Mutex<Vec<Bytes>>> = Arc::default();
+    let seen = Arc::clone(&frames);
+    sim.rule(links[1], Way::Both, move |passing| {
+        seen.lock().unwrap().push(passing.frame.clone());
+        Fate::Pass
+    });
+    let sent = bet(&mut sim, nodes[0], nodes[2]);
+    assert!(sim.run_until_idle(5 * SECOND));
+    assert!(sim.message(sent).is_delivered());
+    let payload = &sim.message(sent).payload;
+    let frames = frames.lock().unwrap();
+    let relayed = frames.iter().filter_map(|frame| Frame::decode(frame.clone()).ok());
+    let relayed: Vec<_> = relayed.filter(|f| matches!(f.body, Body::Relayed(_))).collect();
+    let long = |frame: &&Frame| frame.encoded_len() > payload.len();
+    assert!(relayed.iter().filter(long).count() > 0, "it did pass here");
+    assert!(frames.iter().all(|frame| !frame.windows(16).any(|part| part == &payload[..16])));
+    // What was changed on the way is not taken.
+    let before = sim.core(nodes[2]).unwrap().counters().delivered;
+    drop(frames);
+    sim.clear_rules(links[1], Way::Both);
+    sim.rule(links[1], Way::Both, |passing| match passing.decoded() {
+        Some(Frame { header, hop_ack, route, body: Body::Relayed(mut relayed) }) => {
+            let mut payload = relayed.payload.to_vec();
+            if let Some(last) = payload.last_mut() {
+                *last ^= 1;
+            }
+            relayed.payload = payload.into();
+            let frame = Frame { header, hop_ack, route, body: Body::Relayed(relayed) };
+            Fate::Replace(vec![frame.encode()])
+        }
+        _ => Fate::Pass,
+    });
+    let spoilt = bet(&mut sim, nodes[0], nodes[2]);
+    sim.run_for(SECOND);
+    assert!(!sim.message(spoilt).is_delivered());
+    assert_eq!(sim.core(nodes[2]).unwrap().counters().delivered, before);
+    let counters = sim.engine(nodes[2]).unwrap().relay_counters().unwrap();
+    assert!(counters.unopened > 0, "{counters:?}");
+}
+
+#[test]
+fn strangers_neither_relay_nor_are_relayed_for() {
+    let mut sim = Simulation::new(6);
+    let (from, to) = (sim.add_node_with(relays), sim.add_node_with(relays));
+    let middle = sim.add_node_with(|setup| {
+        relays(setup);
+        let mode = AdmissionMode::AllowList;
+        setup.admission = AdmissionConfig { mode, ..AdmissionConfig::default() };
+    });
+    sim.add_link(from, middle, LinkModel::wifi());
+    sim.add_link(middle, to, LinkModel::wifi());
+    sim.run_for(5 * SECOND);
+    let sent = bet(&mut sim, from, to);
+    sim.run_for(3 * SECOND);
+    assert!(!sim.message(sent).is_delivered());
+    let counters = sim.engine(middle).unwrap().relay_counters().unwrap();
+    assert_eq!(counters.relayed, 0);
+}

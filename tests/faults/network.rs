@@ -1,0 +1,144 @@
+//! What goes wrong between nodes that share no link, and in what they tell of the network.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use bitcraps_coordinator::SendOptions;
+use bitcraps_linkstate::forger::{Forger, body, quality};
+use bitcraps_linkstate::{Config, alias_of};
+use bitcraps_sim::{Fate, LinkModel, NodeId, NodeSetup, SimLink, Simulation, Way};
+use bitcraps_types::{DownReason, Epoch, PeerId, TrafficClass};
+use bitcraps_wire::{Body, Frame, HopHeader, NO_DEADLINE};
+
+use super::scene::{MS, SECOND, each_seed};
+
+fn relays(setup: &mut NodeSetup) {
+    setup.network = Some(Config::new(Epoch(1)));
+}
+
+fn linked(
+    seed: u64,
+    count: usize,
+    pairs: &[(usize, usize)],
+) -> (Simulation, Vec<NodeId>, Vec<SimLink>) {
+    let mut sim = Simulation::new(seed);
+    let nodes: Vec<_> = (0..count).map(|_| sim.add_node_with(relays)).collect();
+    let link = |(a, b): &(usize, usize)| sim.add_link(nodes[*a], nodes[*b], LinkModel::wifi());
+    let links = pairs.iter().map(link).collect();
+    sim.run_for(3 * SECOND);
+    (sim, nodes, links)
+}
+
+/// The links that a node sees, and which of them it vouches for.
+fn view(sim: &Simulation, node: NodeId) -> BTreeSet<(PeerId, PeerId, bool)> {
+    let network = sim.engine(node).unwrap().network().unwrap();
+    network.links().map(|link| (link.a, link.b, link.verified)).collect()
+}
+
+fn critical() -> SendOptions {
+    SendOptions::new(TrafficClass::Critical).deadline(60 * SECOND)
+}
+
+#[test]
+fn fault_24_false_link_state_changes_no_link_between_others() {
+    each_seed(|seed| {
+        let (mut sim, nodes, links) = linked(seed, 4, &[(0, 1), (1, 2), (2, 3), (3, 0)]);
+        let before = view(&sim, nodes[1]);
+        assert_eq!(before.len(), 4);
+        // Node 0 tells, beside the truth, of two who do not exist: that they are linked with each
+        // other and with everybody, at no cost.
+        let peers: Vec<PeerId> = nodes.iter().map(|node| sim.peer_id(*node)).collect();
+        let invented = [Forger::new(900, 1), Forger::new(901, 1)];
+        let free = quality(Duration::ZERO);
+        let lies = invented.iter().enumerate().map(|(at, one)| {
+            let mut links: Vec<_> = peers.iter().map(|peer| (*peer, free)).collect();
+            links.push((invented[1 - at].id(), free));
+            one.carried(one.record(1, 0, &links))
+        });
+        // And what nobody signed, of a link that is there.
+        let mut unsigned = invented[0].record(9, 0, &[(peers[2], free)]);
+        unsigned.version.alias = alias_of(&peers[3]);
+        let lies: Vec<_> = lies.chain([invented[0].carried(unsigned)]).collect();
+        let lie = body(lies);
+        sim.rule(links[0], Way::From(nodes[0]), move |passing| match passing.decoded() {
+            Some(Frame { header, body: Body::LinkState(_), .. }) => {
+                let header = HopHeader { ttl: 1, deadline_ms: NO_DEADLINE, link_seq: 0, ..header };
+                let body = Body::LinkState(lie.clone());
+                let lie = Frame { header, hop_ack: None, route: None, body };
+                Fate::Replace(vec![passing.frame.clone(), lie.encode()])
+            }
+            _ => Fate::Pass,
+        });
+        sim.run_for(10 * SECOND);
+        let after = view(&sim, nodes[1]);
+        let (a, b) = (invented[0].id(), invented[1].id());
+        let (told, rest): (BTreeSet<_>, BTreeSet<_>) =
+            after.into_iter().partition(|(x, y, _)| [a, b].contains(x) || [a, b].contains(y));
+        assert_eq!(rest, before);
+        assert_eq!(told, BTreeSet::from([(a.min(b), a.max(b), false)]), "of each other alone");
+        let network = sim.engine(nodes[1]).unwrap().network().unwrap();
+        assert!(network.metrics().forged > 0);
+        assert!(network.flags(&peers[0]).count() > 0, "who passes on what nobody signed is named");
+        let ways = network.ways(&peers[3], 2);
+        assert!(ways.iter().flatten().all(|peer| peers.contains(peer)), "{ways:?}");
+    });
+}
+
+#[test]
+fn fault_26_a_relay_that_drops_only_bets_is_left_for_the_other_way() {
+    each_seed(|seed| {
+        let (mut sim, nodes, links) = linked(seed, 4, &[(0, 1), (1, 3), (0, 2), (2, 3)]);
+        let warm = sim.send(nodes[0], nodes[3], 20, critical(), None);
+        assert!(sim.run_until_idle(5 * SECOND));
+        assert!(sim.message(warm).is_delivered());
+        // It cannot read what is a bet: it drops what is as long as one, and passes probes on.
+        sim.rule(links[1], Way::From(nodes[1]), |passing| match passing.decoded() {
+            Some(Frame { body: Body::Relayed(relayed), .. }) if relayed.payload.len() > 250 => {
+                Fate::Drop
+            }
+            _ => Fate::Pass,
+        });
+        let mut bets = Vec::new();
+        for _ in 0..100 {
+            bets.push(sim.send(nodes[0], nodes[3], 300, critical(), None));
+            sim.run_for(10 * MS);
+        }
+        assert!(sim.run_until_idle(20 * SECOND));
+        assert!(bets.iter().all(|id| sim.message(*id).is_delivered()));
+        sim.check_settled().unwrap();
+    });
+}
+
+#[test]
+fn fault_33_after_a_partition_views_and_outboxes_are_one_and_nothing_is_delivered_twice() {
+    each_seed(|seed| {
+        let row = [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5)];
+        let (mut sim, nodes, links) = linked(seed, 6, &row);
+        let across = [(0, 5), (5, 0), (1, 4)];
+        for (from, to) in across {
+            let sent = sim.send(nodes[from], nodes[to], 50, critical(), None);
+            assert!(sim.run_until_idle(5 * SECOND));
+            assert!(sim.message(sent).is_delivered());
+        }
+        sim.take_down(links[2], DownReason::ClosedHere);
+        sim.run_for(4 * SECOND);
+        let mut waiting = Vec::new();
+        for (from, to) in across {
+            waiting.push(sim.send(nodes[from], nodes[to], 50, critical(), None));
+        }
+        // Each half changes on its own meanwhile.
+        sim.take_down(links[0], DownReason::ClosedHere);
+        sim.run_for(2 * SECOND);
+        sim.bring_up(links[0]);
+        sim.run_for(10 * SECOND);
+        assert!(waiting.iter().all(|id| !sim.message(*id).is_delivered()));
+        sim.bring_up(links[2]);
+        assert!(sim.run_until_idle(20 * SECOND));
+        assert!(waiting.iter().all(|id| sim.message(*id).is_delivered()));
+        let ends = |node| -> BTreeSet<_> {
+            view(&sim, node).into_iter().map(|(a, b, _)| (a, b)).collect()
+        };
+        assert!(nodes.iter().all(|node| ends(*node).len() == 5 && ends(*node) == ends(nodes[0])));
+        sim.check_settled().unwrap();
+    });
+}
