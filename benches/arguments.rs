@@ -3,6 +3,7 @@ use crate::Failure;
 /// What may be on the command line.
 pub const USAGE: &str = "\
 usage: bench select|peers|topology [--json] [--quick] [--seed N] [--events N] [--only WORD]
+       bench topology --peers [--million]
        eval graphs DIR
        eval linkstate [--json] [--quick] [--seed N] [--only WORD]
        eval risk [--json] [--quick] [--seed N] [--only WORD] [--walks DIR]
@@ -11,7 +12,9 @@ usage: bench select|peers|topology [--json] [--quick] [--seed N] [--events N] [-
   --seed N    seed of everything random, 1 unless given
   --events N  black holes to survive, 200 unless given (20 with --quick)
   --only WORD measure only the groups whose name contains WORD
-  --walks DIR judge forecasts on the walks in DIR too: CSV files, user,t_s,x_m,y_m";
+  --walks DIR judge forecasts on the walks in DIR too: CSV files, user,t_s,x_m,y_m
+  --peers     install other libraries below target/ and measure against them
+  --million   up to a million peers";
 
 /// A parsed command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +29,10 @@ pub struct Arguments {
     pub events: usize,
     /// Directory of walks.
     pub walks: Option<String>,
+    /// Measure against other libraries.
+    pub peers: bool,
+    /// Up to a million peers there.
+    pub million: bool,
     only: Option<String>,
 }
 
@@ -35,8 +42,16 @@ impl Arguments {
     /// # Errors
     /// [`Failure::Usage`] naming the first word that is wrong.
     pub fn parse(words: &[String]) -> Result<Self, Failure> {
-        let mut parsed =
-            Self { json: false, quick: false, seed: 1, events: 0, walks: None, only: None };
+        let mut parsed = Self {
+            json: false,
+            quick: false,
+            seed: 1,
+            events: 0,
+            walks: None,
+            peers: false,
+            million: false,
+            only: None,
+        };
         let mut events = None;
         let mut words = words.iter();
         while let Some(word) = words.next() {
@@ -45,6 +60,8 @@ impl Arguments {
             match word.as_str() {
                 "--json" => parsed.json = true,
                 "--quick" => parsed.quick = true,
+                "--peers" => parsed.peers = true,
+                "--million" => parsed.million = true,
                 "--seed" => parsed.seed = number(word, value()?)?,
                 "--events" => events = Some(number(word, value()?)?),
                 "--walks" => parsed.walks = Some(value()?.clone()),
@@ -82,8 +99,11 @@ mod tests {
 
     #[test]
     fn every_option_is_obeyed_and_every_other_word_refused() {
-        let all = parse("--json --quick --seed 7 --events 3 --only send --walks here").unwrap();
-        assert!(all.json && all.quick && all.wants("full send") && !all.wants("lookup"));
+        let all =
+            parse("--json --quick --seed 7 --events 3 --only send --walks here --peers --million")
+                .unwrap();
+        assert!(all.json && all.quick && all.peers && all.million);
+        assert!(all.wants("full send") && !all.wants("lookup"));
         assert_eq!((all.seed, all.events, all.walks.as_deref()), (7, 3, Some("here")));
         assert_eq!(parse("").unwrap().events, 200);
         assert_eq!(parse("--quick").unwrap().events, 20);

@@ -26,7 +26,7 @@ const ROUND_NS: u64 = 5_000_000;
 const SETS: [(usize, f64); 4] = [(100, 25e3), (10_000, 6e6), (100_000, 110e6), (1_000_000, 1.6e9)];
 
 /// Microseconds of this thread for one call.
-fn each<T>(mut work: impl FnMut() -> T) -> f64 {
+pub(super) fn each<T>(mut work: impl FnMut() -> T) -> f64 {
     let start = thread();
     black_box(work());
     let first = (thread() - start).max(1);
