@@ -81,9 +81,14 @@ fn tell(acts: &mpsc::UnboundedSender<Act>, text: String) {
     acts.send(Act { text }).unwrap_or_default();
 }
 
-/// The wire under the link that carried the pair's last realtime message.
+/// The wire under the link that carried the pair's last realtime message, if there is another link to
+/// move to: a node that came back a moment ago may have none yet.
 fn wire_in_use(table: &Table, from: usize, to: usize) -> Option<Carrier> {
     let (node, _) = table.node(from)?;
+    let peer = node.peers().into_iter().find(|peer| peer.peer == table.id(to))?;
+    if peer.links.iter().filter(|link| link.ready).count() < 2 {
+        return None;
+    }
     let decisions = node.decisions(table.id(to));
     let last =
         decisions.iter().rev().find(|d| d.packet.policy == GamePacketType::DiceRoll.policy())?;

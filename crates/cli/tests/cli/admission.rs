@@ -130,9 +130,10 @@ fn a_code_that_does_not_work_says_why() {
     };
     let json = guest.ask(&["join", &gone, "--wait", "1s", "--json"]).exits(2).json();
     assert_eq!(json["error"]["kind"], "not_reached");
-    let targets = guest.ask(&["peers", "--addresses", "--json"]).exits(0).json();
-    let left = targets["targets"].as_array().unwrap().iter().filter(|t| t["linked"] == false);
-    assert_eq!(left.count(), 0, "what did not work leaves nothing behind: {targets}");
+    // What did not work leaves nothing behind, once a dial that is under way has ended.
+    guest.ask_until(&["peers", "--addresses", "--json"], |targets| {
+        targets["targets"].as_array().unwrap().iter().all(|target| target["linked"] == true)
+    });
     for (arguments, said) in [
         (["--for", "0s"], "an invitation lasts from 1 s to 31 days"),
         (["--uses", "1001"], "an invitation admits 1 to 1000 peers, not 1001"),
