@@ -1,4 +1,4 @@
-//! The whole node as one pure machine: the delivery [`Core`], the [`dialer`](Dialer) that keeps
+//! The whole node as one pure machine: the delivery [`Core`](bitcraps_coordinator::Core), the [`dialer`](Dialer) that keeps
 //! links to every known peer, admission, which says what each peer may do, and the [`Network`] as
 //! every node tells of it.
 //!
