@@ -38,7 +38,8 @@ impl<M: Machine> Driver<M> {
     /// Has batches made durable by whoever reads `store`, from what was recalled on; gives the
     /// receipts of what is in the outbox. To be called once, before anything else.
     ///
-    /// The reader answers each batch with [`Core::committed`] or [`Core::store_failed`]. It is to
+    /// The reader answers each batch with [`Core::committed`](crate::Core::committed) or
+    /// [`Core::store_failed`](crate::Core::store_failed). It is to
     /// hold a [`WeakDriver`]: the end of the driver is the end of what it reads.
     pub fn with_store(&self, store: Sender<Batch>, recalled: Recalled) -> Vec<(OutboxId, Receipt)> {
         let shared = &self.shared;

@@ -1,5 +1,5 @@
-//! The whole node as one pure machine: the delivery [`Core`](bitcraps_coordinator::Core), the [`dialer`](Dialer) that keeps
-//! links to every known peer, admission, which says what each peer may do, and the [`Network`] as
+//! The whole node as one pure machine: the delivery [`Core`](bitcraps_coordinator::Core), the
+//! [`dialer`](Dialer) that keeps links to every known peer, admission, which says what each peer may do, and the [`Network`] as
 //! every node tells of it.
 //!
 //! It takes events and `now` and returns commands. It contains no I/O, no clock, no task and no
