@@ -1,0 +1,30 @@
+//! Judges a network: what it measures now and measured before, what is unusual, what is likely to
+//! come, and what people are to be told.
+//!
+//! This crate contains no networking code, reads no clock, spawns nothing and draws no randomness:
+//! it is given reports and the time, and says what it makes of them. Everything that it keeps has a
+//! bound.
+
+mod alert;
+mod condition;
+mod config;
+mod facts;
+mod gate;
+mod health;
+mod history;
+mod load;
+mod measure;
+mod monitor;
+
+pub use alert::{
+    AlertKey, AlertKind, AlertState, AlertStatus, Alerts, Change, Level, Matcher, Muted, PastAlert,
+    Rule, Severity, Signal, Silence, SilenceError, Silences, Subject, Transition,
+};
+pub use config::MonitorConfig;
+pub use facts::{Facts, LostPeer, Tally};
+pub use gate::{Betting, Gate, GateConfig};
+pub use health::HealthMetrics;
+pub use history::{Grain, History, Range};
+pub use load::{Basis, RelayMeter};
+pub use measure::Measure;
+pub use monitor::{Monitor, Shape};

@@ -1,0 +1,165 @@
+use std::time::Duration;
+
+use bitcraps_topology::{Components, Cuts, Snapshot, Topology, TopologyReport};
+use bitcraps_types::Timestamp;
+
+use crate::alert::{AlertKey, AlertKind, Alerts, Level, Signal};
+use crate::condition::{bridge_loads, signals};
+use crate::load::RelayMeter;
+use crate::{Facts, HealthMetrics, History, MonitorConfig};
+
+/// Intervals without a look after which that is told.
+const ABSENT: u32 = 3;
+
+/// How a network hangs together: what has changed when it comes apart or together.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Shape {
+    components: usize,
+    articulation_points: Vec<u32>,
+}
+
+impl Shape {
+    /// O(n + m).
+    pub fn of(snapshot: &Snapshot) -> Self {
+        let cuts = Cuts::of(snapshot.graph());
+        let slot = |position: &u32| snapshot.slot(*position).map(|slot| slot.0);
+        let mut articulation_points: Vec<u32> =
+            cuts.articulation_points().iter().filter_map(slot).collect();
+        articulation_points.sort_unstable();
+        Self { components: Components::of(snapshot).count(), articulation_points }
+    }
+}
+
+/// Judges a network from one look after the other.
+#[derive(Debug, Clone)]
+pub struct Monitor {
+    config: MonitorConfig,
+    health: Option<HealthMetrics>,
+    shape: Shape,
+    facts: Option<Facts>,
+    history: History,
+    alerts: Alerts,
+    relay: RelayMeter,
+    ticked: Timestamp,
+    tick_at: Timestamp,
+}
+
+impl Monitor {
+    /// Has seen nothing; the first look is due at once.
+    pub fn new(config: MonitorConfig, now: Timestamp) -> Self {
+        Self {
+            alerts: Alerts::new(config.rules),
+            config,
+            health: None,
+            shape: Shape::default(),
+            facts: None,
+            history: History::default(),
+            relay: RelayMeter::default(),
+            ticked: now,
+            tick_at: now,
+        }
+    }
+
+    /// Other thresholds from now on. What was learned stays.
+    pub fn configure(&mut self, config: MonitorConfig) {
+        self.tick_at = self.tick_at.min(self.ticked + config.health_check_interval);
+        self.alerts.set_rules(config.rules);
+        self.config = config;
+    }
+
+    /// The thresholds in force.
+    pub const fn config(&self) -> &MonitorConfig {
+        &self.config
+    }
+
+    /// Takes a look: `report` is of `topology`, as a node with these `facts` sees it. O(report) and
+    /// O(alerts log alerts).
+    pub fn tick(
+        &mut self,
+        report: &TopologyReport,
+        topology: &Topology,
+        facts: Facts,
+        now: Timestamp,
+    ) -> HealthMetrics {
+        let mut health = HealthMetrics::of(report, &facts, self.facts.as_ref());
+        let measured =
+            facts.relayed.and_then(|(total, capacity)| self.relay.load(total, capacity, now));
+        let loads = bridge_loads(report, topology, &facts, measured);
+        health.bridge_load = loads.first().map(|load| load.share);
+        health.bridge_load_basis = loads.first().map(|load| load.basis);
+        self.history.push(&health, now);
+        let signals = signals(&self.config, &health, report, &facts, &loads);
+        self.alerts.evaluate(signals, now);
+        self.alerts.signal(absent(Level::Clear, Duration::ZERO), now);
+        (self.health, self.facts) = (Some(health), Some(facts));
+        self.ticked = now;
+        self.tick_at = now + self.config.health_check_interval;
+        health
+    }
+
+    /// Whether a network of this shape is to be looked at before the time: it hangs together
+    /// otherwise than when this was asked before.
+    pub fn is_news(&mut self, shape: Shape) -> bool {
+        let news = self.shape != shape;
+        self.shape = shape;
+        news
+    }
+
+    /// Whether the next look is due.
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        self.tick_at <= now
+    }
+
+    /// When there is something to do: the next look, or an alert that time alone moves on.
+    pub fn next_deadline(&self) -> Timestamp {
+        self.alerts.next_deadline().unwrap_or(Timestamp::MAX).min(self.tick_at)
+    }
+
+    /// Carries on what is due by time alone, the look excepted. Says so when the look is long
+    /// overdue, as after a sleep.
+    pub fn on_timer(&mut self, now: Timestamp) {
+        let silence = now.since(self.ticked);
+        if self.health.is_some() && silence > self.config.health_check_interval * ABSENT {
+            self.alerts.signal(absent(Level::Breach, silence), now);
+        }
+        self.alerts.advance(now);
+    }
+
+    /// The network when it was last looked at; `None` before the first look.
+    pub const fn health(&self) -> Option<&HealthMetrics> {
+        self.health.as_ref()
+    }
+
+    /// When it was last looked at.
+    pub const fn ticked(&self) -> Timestamp {
+        self.ticked
+    }
+
+    /// What was measured before.
+    pub const fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// What is wrong.
+    pub const fn alerts(&self) -> &Alerts {
+        &self.alerts
+    }
+
+    /// To silence and acknowledge, to add what was seen elsewhere, and to take up changes.
+    pub const fn alerts_mut(&mut self) -> &mut Alerts {
+        &mut self.alerts
+    }
+}
+
+fn absent(level: Level, silence: Duration) -> Signal {
+    Signal {
+        key: AlertKey::of_network(AlertKind::DataAbsent),
+        level,
+        value: silence.as_secs_f64(),
+        what: format!("nobody looked at the network for {} s", silence.as_secs()),
+        split_off: false,
+    }
+}
+
+#[cfg(test)]
+mod tests;

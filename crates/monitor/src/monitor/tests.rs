@@ -1,0 +1,214 @@
+use bitcraps_topology::{
+    EdgeInfo, LinkLife, Material, NodeType, ReportOptions, RiskOptions, TopologyReport,
+};
+use bitcraps_types::{PeerId, Ratio, TransportType};
+
+use super::*;
+use crate::alert::{Change, Subject};
+use crate::facts::{LostPeer, Tally};
+use crate::load::Basis;
+use crate::{Grain, Measure};
+
+fn at(second: u64) -> Timestamp {
+    Timestamp::from_millis(second * 1_000)
+}
+
+fn peer(number: u8) -> PeerId {
+    PeerId::from_bytes([number; 32])
+}
+
+fn topology(peers: u8, links: &[(u8, u8)]) -> Topology {
+    let mut topology = Topology::new(1);
+    for number in 0..peers {
+        topology.add_node(peer(number), NodeType::Regular, Timestamp::ZERO).unwrap();
+    }
+    for (a, b) in links {
+        topology.add_edge(&peer(*a), &peer(*b), EdgeInfo::default()).unwrap();
+    }
+    topology
+}
+
+fn ring(peers: u8) -> Vec<(u8, u8)> {
+    (0..peers).map(|peer| (peer, (peer + 1) % peers)).collect()
+}
+
+/// A report on links that live through the horizon with this probability.
+fn report(topology: &Topology, survival: f64) -> TopologyReport {
+    let snapshot = topology.snapshot();
+    let life = |key| LinkLife { key, survival: Ratio::clamped(survival) };
+    let lives: Vec<LinkLife> = (0..snapshot.links() as u64).map(life).collect();
+    let risk = RiskOptions { material: Material::Peers(1), ..RiskOptions::default() };
+    TopologyReport::of(&snapshot, &lives, &ReportOptions { risk, ..ReportOptions::default() })
+}
+
+fn look(monitor: &mut Monitor, topology: &Topology, facts: &Facts, second: u64) -> HealthMetrics {
+    monitor.tick(&report(topology, 1.0), topology, facts.clone(), at(second))
+}
+
+fn fired(monitor: &mut Monitor) -> Vec<AlertKey> {
+    let changes = std::iter::from_fn(|| monitor.alerts_mut().poll_transition());
+    changes.filter(|change| change.change == Change::Fired).map(|change| change.key).collect()
+}
+
+#[test]
+fn health_is_what_the_report_and_the_node_say() {
+    let mut monitor = Monitor::new(MonitorConfig::default(), at(0));
+    let network = topology(5, &[(0, 1), (1, 2), (2, 0), (2, 3), (3, 4)]);
+    let tally = |good, all| Tally { good, all };
+    let mut facts = Facts {
+        delivery: [tally(9, 10), tally(0, 0), tally(0, 0), tally(0, 0)],
+        link_reliability: Some(0.9),
+        link_latency: Some(Duration::from_millis(20)),
+        ..Facts::default()
+    };
+    let health = look(&mut monitor, &network, &facts, 0);
+    assert_eq!((health.peers, health.links, health.components), (5, 5, 1));
+    assert_eq!((health.network_diameter, health.bridges), (3, 2));
+    assert_eq!((health.articulation_points, health.average_degree), (2, 2.0));
+    // Of peers 0, 1, 2 and 3, which have two neighbours or more: 1, 1, 1/3 and 0.
+    assert!((health.clustering_coefficient - 7.0 / 12.0).abs() < 1e-12);
+    assert_eq!(health.partition_risk, 0.0);
+    assert_eq!(health.delivery, [Some(0.9), None, None, None]);
+    assert_eq!(health.link_latency_seconds, Some(0.02));
+    // Peer 2 parts {0, 1} from {3, 4}: 4 of the 6 pairs of others.
+    assert_eq!(health.bridge_load, Some(4.0 / 6.0));
+    assert_eq!(health.bridge_load_basis, Some(Basis::PairsThrough));
+    facts.delivery[0] = tally(10, 14);
+    let health = look(&mut monitor, &network, &facts, 5);
+    assert_eq!(health.delivery[0], Some(0.25));
+    assert_eq!(monitor.health(), Some(&health));
+    let kept = monitor.history().series(Measure::DeliveryRealtime, Grain::FiveSeconds);
+    assert_eq!(kept.map(|(_, range)| range.mean).collect::<Vec<_>>(), [0.9, 0.25]);
+}
+
+#[test]
+fn a_split_fires_in_the_look_that_sees_it() {
+    let mut monitor = Monitor::new(MonitorConfig::default(), at(0));
+    let whole = topology(6, &[(0, 1), (1, 2), (2, 3), (3, 4), (4, 5)]);
+    look(&mut monitor, &whole, &Facts::default(), 0);
+    assert_eq!(fired(&mut monitor), []);
+    let split = topology(6, &[(0, 1), (1, 2), (3, 4), (4, 5)]);
+    assert!(monitor.is_news(Shape::of(&whole.snapshot())));
+    assert!(!monitor.is_news(Shape::of(&whole.snapshot())));
+    assert!(monitor.is_news(Shape::of(&split.snapshot())));
+    look(&mut monitor, &split, &Facts::default(), 1);
+    assert_eq!(fired(&mut monitor), [AlertKey::of_network(AlertKind::NetworkPartitioned)]);
+}
+
+#[test]
+fn another_set_of_articulation_points_is_news() {
+    let mut monitor = Monitor::new(MonitorConfig::default(), at(0));
+    let path = topology(4, &[(0, 1), (1, 2), (2, 3)]);
+    let other = topology(4, &[(0, 1), (1, 3), (3, 2)]);
+    assert!(monitor.is_news(Shape::of(&path.snapshot())));
+    assert!(monitor.is_news(Shape::of(&other.snapshot())));
+    // One more link within a part that hangs together already is none.
+    let ring_of = |extra: &[(u8, u8)]| {
+        Shape::of(&topology(6, &[ring(6), extra.to_vec()].concat()).snapshot())
+    };
+    assert!(monitor.is_news(ring_of(&[])));
+    assert!(!monitor.is_news(ring_of(&[(0, 3)])));
+}
+
+#[test]
+fn thresholds_of_the_configuration_are_obeyed() {
+    let long: Vec<(u8, u8)> = (0..9).map(|peer| (peer, peer + 1)).collect();
+    let path = topology(10, &long);
+    let rule = crate::alert::Rule { hold: Duration::ZERO, keep_firing: Duration::ZERO };
+    let at_once = MonitorConfig { rules: [rule; AlertKind::COUNT], ..MonitorConfig::default() };
+    let kinds = |config: MonitorConfig, survival| {
+        let mut monitor = Monitor::new(config, at(0));
+        monitor.tick(&report(&path, survival), &path, Facts::default(), at(0));
+        let mut kinds: Vec<AlertKind> = fired(&mut monitor).iter().map(|key| key.kind).collect();
+        kinds.sort_unstable();
+        kinds.dedup();
+        kinds
+    };
+    use AlertKind::{ArticulationPointOverload, HighDiameter, LowClustering, PartitionRisk};
+    assert_eq!(kinds(at_once, 1.0), [HighDiameter, LowClustering]);
+    // A path of nine links: 1 - 0.9^9 = 0.61.
+    assert_eq!(kinds(at_once, 0.9), [HighDiameter, LowClustering]);
+    let nervous = MonitorConfig { partition_risk_alert_threshold: Ratio::clamped(0.6), ..at_once };
+    assert_eq!(kinds(nervous, 0.9), [PartitionRisk, HighDiameter, LowClustering]);
+    let far = MonitorConfig { max_diameter_alert: 9, ..at_once };
+    assert_eq!(kinds(far, 1.0), [LowClustering]);
+    let sparse = MonitorConfig { min_clustering_coefficient: Ratio::ZERO, ..far };
+    assert_eq!(kinds(sparse, 1.0), []);
+    // The middle of the path parts 20 of the 36 pairs of others.
+    for (threshold, expected) in [(20.0 / 36.0, &[][..]), (0.55, &[ArticulationPointOverload])] {
+        let mut config = sparse;
+        config.bridge_node_load_threshold = Ratio::clamped(threshold);
+        assert_eq!(kinds(config, 1.0), expected, "{threshold}");
+    }
+}
+
+#[test]
+fn a_measured_load_takes_the_place_of_a_reckoned_one() {
+    let star: Vec<(u8, u8)> = (1..6).map(|leaf| (0, leaf)).collect();
+    let network = topology(6, &star);
+    let mut monitor = Monitor::new(MonitorConfig::default(), at(0));
+    let facts =
+        |total| Facts { me: Some(peer(0)), relayed: Some((total, 1_000.0)), ..Facts::default() };
+    let first = look(&mut monitor, &network, &facts(0), 0);
+    assert_eq!(
+        (first.bridge_load, first.bridge_load_basis),
+        (Some(1.0), Some(Basis::PairsThrough))
+    );
+    let second = look(&mut monitor, &network, &facts(2_500), 5);
+    assert_eq!((second.bridge_load, second.bridge_load_basis), (Some(0.5), Some(Basis::Measured)));
+}
+
+#[test]
+fn what_the_node_knows_of_its_neighbours_becomes_alerts_of_their_own() {
+    let network = topology(5, &ring(5));
+    let facts = Facts {
+        transports_down: vec![TransportType::Internet],
+        lost: vec![LostPeer { peer: peer(7), split_off: false }],
+        poisoned: vec![(peer(8), "names a link that is not there".to_owned())],
+        conflicts: vec![peer(9)],
+        ..Facts::default()
+    };
+    let mut monitor = Monitor::new(MonitorConfig::default(), at(0));
+    look(&mut monitor, &network, &facts, 0);
+    let key = |kind, subject| AlertKey { kind, subject };
+    let mut at_once = fired(&mut monitor);
+    at_once.sort_unstable();
+    assert_eq!(
+        at_once,
+        [
+            key(AlertKind::LinkStatePoisoning, Subject::Peer(peer(8))),
+            key(AlertKind::IdentityConflict, Subject::Peer(peer(9))),
+        ]
+    );
+    look(&mut monitor, &network, &facts, 5);
+    let mut later = fired(&mut monitor);
+    later.sort_unstable();
+    assert_eq!(
+        later,
+        [
+            key(AlertKind::TransportDown, Subject::Transport(TransportType::Internet)),
+            key(AlertKind::PeerLost, Subject::Peer(peer(7))),
+        ]
+    );
+}
+
+#[test]
+fn looks_are_due_at_the_interval_and_their_absence_is_told() {
+    let mut monitor = Monitor::new(MonitorConfig::default(), at(0));
+    assert!(monitor.is_due(at(0)));
+    let network = topology(5, &ring(5));
+    look(&mut monitor, &network, &Facts::default(), 0);
+    assert!(!monitor.is_due(Timestamp::from_millis(4_999)));
+    assert_eq!(monitor.next_deadline(), at(5));
+    monitor.on_timer(at(15));
+    let absent = AlertKey::of_network(AlertKind::DataAbsent);
+    assert!(!monitor.alerts().fires(&absent));
+    monitor.on_timer(at(16));
+    assert!(monitor.alerts().fires(&absent));
+    look(&mut monitor, &network, &Facts::default(), 16);
+    assert!(!monitor.alerts().fires(&absent));
+    let faster =
+        MonitorConfig { health_check_interval: Duration::from_secs(1), ..MonitorConfig::default() };
+    monitor.configure(faster);
+    assert!(monitor.is_due(at(17)) && !monitor.is_due(Timestamp::from_millis(16_999)));
+}
