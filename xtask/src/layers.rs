@@ -42,7 +42,7 @@ const LAYERS: [Layer; 18] = [
     layer("quic-link", &["types", "transport-api"]),
     layer("transport-inet", ADAPTER),
     layer("transport-wifi", ADAPTER),
-    layer("transport-ble", ADAPTER),
+    layer("transport-ble", &["types", "session", "transport-api"]),
     Layer {
         name: "node",
         may: &[

@@ -105,7 +105,7 @@ pub(crate) struct Keys {
 }
 
 /// Snow's primitives, with the bytes of the ephemeral key passed in.
-struct Given(Zeroizing<[u8; 32]>);
+pub(crate) struct Given(pub(crate) Zeroizing<[u8; 32]>);
 
 struct Once(Option<Zeroizing<[u8; 32]>>);
 

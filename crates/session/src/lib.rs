@@ -26,6 +26,8 @@
 //! - **One ciphertext a message**: the nonce of XChaCha20-Poly1305 is the identity of the message
 //!   and the generation of its seal, so that sealing it twice gives the same bytes, and no two
 //!   messages share a nonce. Every attempt and every fragment carries those bytes.
+//! - **A link of its own** (feature `hybrid`, [`link`]): the handshake for carriers that authenticate
+//!   nobody, between ends that need not know each other.
 //! - **No round trip** is added once a session is established. A session is replaced by a new
 //!   handshake while it is still in use; its keys open what is under way for
 //!   [`OLD_KEYS_KEPT`] longer.
@@ -37,6 +39,8 @@ mod handshake;
 mod identity;
 #[cfg(feature = "hybrid")]
 mod kem;
+#[cfg(feature = "hybrid")]
+pub mod link;
 mod peer;
 mod replay;
 mod seal;

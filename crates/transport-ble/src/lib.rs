@@ -1,0 +1,34 @@
+//! Bluetooth LE as a [`Transport`](bitcraps_transport_api::Transport).
+//!
+//! A node advertises a [`Tag`] of its key and the number of its L2CAP channel, and looks for the
+//! advertisements of others. Of two nodes that see each other the one with the greater tag connects;
+//! both prove their keys before there is a link ([`bitcraps_session::link`]). Bluetooth's own
+//! addresses, pairing and encryption are not relied on.
+//!
+//! - What to dial, when to look for others and when to try again is decided by [`Neighbourhood`],
+//!   which is pure: it takes sightings and the time, and says what to do.
+//! - [`BleTransport`] is the shell: one task that owns every link's place, a task for each link.
+//! - [`Radio`] is the seam to whatever drives the hardware.
+
+mod advertisement;
+mod config;
+mod driver;
+mod handshake;
+mod link;
+mod neighbourhood;
+mod place;
+mod precedence;
+mod radio;
+mod record;
+mod station;
+mod transport;
+
+pub use advertisement::{Advertisement, AdvertisementError, SERVICE, Tag};
+pub use bitcraps_session::Identity;
+pub use config::{BleConfig, ConfigError};
+pub use neighbourhood::{
+    MAX_NEIGHBOURS, Neighbourhood, Outcome, SCAN, SCAN_EVERY_CALM, SCAN_EVERY_EAGER,
+};
+pub use place::{Device, ParsePlaceError, Place};
+pub use radio::{Channel, MAX_SDU, Radio, RadioError, RadioEvent};
+pub use transport::BleTransport;

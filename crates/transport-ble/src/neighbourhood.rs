@@ -1,0 +1,323 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bitcraps_types::Timestamp;
+
+use crate::advertisement::Tag;
+use crate::place::Place;
+
+/// Nodes remembered from their advertisements: a full hall within reach of one radio. The one that
+/// was not seen for longest gives way.
+pub const MAX_NEIGHBOURS: usize = 64;
+
+/// How long one look for others takes: several advertising intervals, the longest of which is 1.3 s.
+pub const SCAN: Duration = Duration::from_secs(4);
+/// From one look to the next while something was just lost or begun. The pause lets the radio serve
+/// its links, and a new look shows devices anew that the driver has reported before.
+pub const SCAN_EVERY_EAGER: Duration = Duration::from_secs(5);
+/// From one look to the next otherwise: 7 % of the time, because a receiver that is always on costs
+/// more than everything else. Whoever is new looks eagerly itself, and is seen to be there.
+pub const SCAN_EVERY_CALM: Duration = Duration::from_secs(60);
+
+/// How long this node looks eagerly after its start, and after it lost a link.
+const EAGER: Duration = Duration::from_secs(30);
+/// A sighting older than this is nobody to dial. Longer than one eager round.
+const FRESH: Duration = Duration::from_secs(12);
+/// How long the lesser tag waits for the greater to connect before it does so itself: the other end
+/// may not see it, or may be looking seldom.
+const YIELD: Duration = Duration::from_secs(10);
+/// A link that lived shorter counts as a dial that failed: the other end refuses it, or is at the
+/// edge of reach.
+const STABLE: Duration = Duration::from_secs(10);
+/// First wait after a failure, doubled by each further one.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+/// Longest wait after a failure.
+const MAX_RETRY: Duration = Duration::from_secs(300);
+
+struct Neighbour {
+    place: Place,
+    rssi: i16,
+    first_seen: Timestamp,
+    seen: Timestamp,
+    failures: u32,
+    retry_at: Timestamp,
+}
+
+impl Neighbour {
+    fn failed(&mut self, now: Timestamp) {
+        let wait = FIRST_RETRY * 2_u32.saturating_pow(self.failures.min(16));
+        self.failures = self.failures.saturating_add(1);
+        self.retry_at = now + wait.min(MAX_RETRY);
+    }
+}
+
+/// What came of a dial.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// There is a link to whom the advertisement named.
+    Linked,
+    /// There is not.
+    Failed,
+}
+
+/// Who is in reach, whom to dial next, and when to look for others.
+///
+/// Pure: it reads no clock and does nothing. Every method is O(n) in the neighbours at most.
+pub struct Neighbourhood {
+    own: Tag,
+    max_links: usize,
+    neighbours: BTreeMap<Tag, Neighbour>,
+    /// When each came up.
+    links: BTreeMap<Tag, Timestamp>,
+    /// When looking eagerly began.
+    eager_since: Timestamp,
+}
+
+impl Neighbourhood {
+    /// The neighbourhood of the node `own`, whose radio holds `max_links`, at its start.
+    pub fn new(own: Tag, max_links: usize, now: Timestamp) -> Self {
+        Self {
+            own,
+            max_links,
+            neighbours: BTreeMap::new(),
+            links: BTreeMap::new(),
+            eager_since: now,
+        }
+    }
+
+    /// An advertisement of `tag` was received from `place`.
+    pub fn sighted(&mut self, tag: Tag, place: Place, rssi: i16, now: Timestamp) {
+        if tag == self.own {
+            return;
+        }
+        if let Some(known) = self.neighbours.get_mut(&tag) {
+            if now.since(known.seen) > FRESH {
+                known.first_seen = now;
+            }
+            (known.place, known.rssi, known.seen) = (place, rssi, now);
+            return;
+        }
+        if self.neighbours.len() >= MAX_NEIGHBOURS
+            && let Some(oldest) = self.oldest()
+        {
+            self.neighbours.remove(&oldest);
+        }
+        let (first_seen, seen) = (now, now);
+        let new = Neighbour { place, rssi, first_seen, seen, failures: 0, retry_at: now };
+        self.neighbours.insert(tag, new);
+    }
+
+    fn oldest(&self) -> Option<Tag> {
+        self.neighbours.iter().min_by_key(|(_, known)| known.seen).map(|(tag, _)| *tag)
+    }
+
+    /// When `tag` may be dialled, if it is there to be dialled.
+    fn due(&self, tag: Tag, known: &Neighbour) -> Option<Timestamp> {
+        let free = self.links.len() < self.max_links && !self.links.contains_key(&tag);
+        let turn = if self.own > tag { known.first_seen } else { known.first_seen + YIELD };
+        let due = known.retry_at.max(turn);
+        (free && due.since(known.seen) <= FRESH).then_some(due)
+    }
+
+    /// Whom to dial now: of those that are due the one that is received best.
+    pub fn next_dial(&self, now: Timestamp) -> Option<(Tag, Place)> {
+        self.neighbours
+            .iter()
+            .filter(|(tag, known)| {
+                now.since(known.seen) <= FRESH
+                    && self.due(**tag, known).is_some_and(|due| due <= now)
+            })
+            .max_by_key(|(_, known)| known.rssi)
+            .map(|(tag, known)| (*tag, known.place))
+    }
+
+    /// A dial of `tag` has ended.
+    pub fn dialled(&mut self, tag: Tag, outcome: Outcome, now: Timestamp) {
+        if let (Some(known), Outcome::Failed) = (self.neighbours.get_mut(&tag), outcome) {
+            known.failed(now);
+        }
+    }
+
+    /// A link to `tag` came up, whoever dialled.
+    pub fn link_up(&mut self, tag: Tag, now: Timestamp) {
+        self.links.insert(tag, now);
+    }
+
+    /// The link to `tag` is down.
+    pub fn link_down(&mut self, tag: Tag, now: Timestamp) {
+        let Some(since) = self.links.remove(&tag) else { return };
+        self.eager_since = now;
+        if let Some(known) = self.neighbours.get_mut(&tag) {
+            // It was there until now.
+            (known.first_seen, known.seen) = (now, now);
+            if now.since(since) < STABLE {
+                known.failed(now);
+            } else {
+                (known.failures, known.retry_at) = (0, now);
+            }
+        }
+    }
+
+    /// The radio begins anew: what was seen with it counts no more.
+    pub fn radio_opened(&mut self, now: Timestamp) {
+        self.neighbours.clear();
+        self.eager_since = now;
+    }
+
+    /// Whether to look for others now, and when that changes next. Never while the radio holds as
+    /// many links as it can.
+    pub fn scan(&self, now: Timestamp) -> (bool, Option<Timestamp>) {
+        if self.links.len() >= self.max_links {
+            return (false, None);
+        }
+        let elapsed = now.since(self.eager_since);
+        let every = if elapsed < EAGER { SCAN_EVERY_EAGER } else { SCAN_EVERY_CALM };
+        let begun = if elapsed < EAGER { self.eager_since } else { self.eager_since + EAGER };
+        let into = Duration::from_nanos(
+            (now.since(begun).as_nanos() % every.as_nanos()) as u64, // below `every`
+        );
+        let on = into < SCAN;
+        let left = if on { SCAN } else { every } - into;
+        (on, Some(now + left))
+    }
+
+    /// When [`Self::next_dial`] or [`Self::scan`] may answer otherwise, if nothing happens before.
+    pub fn deadline(&self, now: Timestamp) -> Option<Timestamp> {
+        let due = self.neighbours.iter().filter_map(|(tag, known)| self.due(*tag, known));
+        due.filter(|due| *due > now).chain(self.scan(now).1).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::place::Device;
+
+    fn tag(number: u8) -> Tag {
+        Tag([number; 8])
+    }
+
+    fn place(number: u8) -> Place {
+        Place { device: Device { bytes: [number; 6], random: false }, psm: 0x80 }
+    }
+
+    fn at(millis: u64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+
+    fn hood() -> Neighbourhood {
+        Neighbourhood::new(tag(5), 2, at(0))
+    }
+
+    #[test]
+    fn the_greater_tag_dials_at_once_and_the_lesser_after_its_patience() {
+        let mut hood = hood();
+        hood.sighted(tag(5), place(5), -10, at(0));
+        assert_eq!(hood.next_dial(at(0)), None, "itself");
+        hood.sighted(tag(4), place(4), -60, at(0));
+        assert_eq!(hood.next_dial(at(0)), Some((tag(4), place(4))));
+        hood.link_up(tag(4), at(1));
+        hood.sighted(tag(6), place(6), -60, at(1_000));
+        hood.sighted(tag(6), place(7), -60, at(9_000));
+        assert_eq!(hood.next_dial(at(10_999)), None);
+        assert_eq!(hood.deadline(at(9_500)), Some(at(10_000)), "the next look comes before");
+        assert_eq!(hood.deadline(at(10_500)), Some(at(11_000)));
+        assert_eq!(hood.next_dial(at(11_000)), Some((tag(6), place(7))));
+    }
+
+    #[test]
+    fn the_best_received_is_dialled_first_and_the_gone_are_not() {
+        let mut hood = hood();
+        hood.sighted(tag(1), place(1), -80, at(0));
+        hood.sighted(tag(2), place(2), -50, at(0));
+        hood.sighted(tag(3), place(3), -70, at(0));
+        assert_eq!(hood.next_dial(at(0)), Some((tag(2), place(2))));
+        assert_eq!(hood.next_dial(at(12_000)), Some((tag(2), place(2))));
+        assert_eq!(hood.next_dial(at(12_001)), None);
+    }
+
+    #[test]
+    fn failures_wait_twice_as_long_each_time_up_to_a_bound() {
+        let mut hood = hood();
+        let mut now = at(0);
+        for wait in [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300] {
+            hood.sighted(tag(1), place(1), -80, now);
+            assert_eq!(hood.next_dial(now), Some((tag(1), place(1))), "before {wait}");
+            hood.dialled(tag(1), Outcome::Failed, now);
+            let due = now + Duration::from_secs(wait);
+            let early = due - Duration::from_nanos(1);
+            hood.sighted(tag(1), place(1), -80, early);
+            assert_eq!(hood.next_dial(early), None, "within {wait} s");
+            now = due;
+        }
+        hood.sighted(tag(1), place(1), -80, now);
+        hood.dialled(tag(1), Outcome::Linked, now);
+        assert!(hood.next_dial(now).is_some());
+    }
+
+    #[test]
+    fn a_link_that_lived_is_dialled_again_at_once_and_one_that_did_not_waits() {
+        let mut hood = hood();
+        hood.sighted(tag(1), place(1), -80, at(0));
+        hood.link_up(tag(1), at(0));
+        assert_eq!(hood.next_dial(at(1)), None, "linked");
+        hood.link_down(tag(1), at(60_000));
+        assert_eq!(hood.next_dial(at(60_000)), Some((tag(1), place(1))), "seen until then");
+        hood.link_up(tag(1), at(60_000));
+        hood.link_down(tag(1), at(69_999));
+        assert_eq!(hood.next_dial(at(70_998)), None);
+        assert_eq!(hood.next_dial(at(70_999)), Some((tag(1), place(1))));
+        hood.link_down(tag(1), at(71_000));
+        assert!(hood.next_dial(at(71_000)).is_some(), "told twice, counted once");
+    }
+
+    #[test]
+    fn a_full_radio_neither_looks_nor_dials() {
+        let mut hood = hood();
+        hood.sighted(tag(1), place(1), -80, at(0));
+        hood.link_up(tag(2), at(0));
+        assert!(hood.next_dial(at(0)).is_some() && hood.scan(at(0)).0);
+        hood.link_up(tag(3), at(0));
+        assert_eq!((hood.next_dial(at(0)), hood.scan(at(0))), (None, (false, None)));
+        assert_eq!(hood.deadline(at(0)), None);
+        hood.link_down(tag(3), at(1_000));
+        assert!(hood.next_dial(at(1_000)).is_some() && hood.scan(at(1_000)).0);
+    }
+
+    #[test]
+    fn looks_come_often_at_first_and_seldom_later() {
+        let mut hood = hood();
+        let rows = [
+            (0, true, 4_000),
+            (3_999, true, 4_000),
+            (4_000, false, 5_000),
+            (5_000, true, 9_000),
+            (29_000, false, 30_000),
+            (30_000, true, 34_000),
+            (34_000, false, 90_000),
+            (90_000, true, 94_000),
+        ];
+        for (now, on, change) in rows {
+            assert_eq!(hood.scan(at(now)), (on, Some(at(change))), "at {now}");
+        }
+        hood.link_up(tag(1), at(94_000));
+        hood.link_down(tag(1), at(100_000));
+        assert_eq!(hood.scan(at(104_500)), (false, Some(at(105_000))), "eager again");
+        hood.sighted(tag(1), place(1), -80, at(104_500));
+        hood.radio_opened(at(200_000));
+        assert_eq!(hood.scan(at(200_000)), (true, Some(at(204_000))));
+        assert_eq!(hood.next_dial(at(200_000)), None);
+    }
+
+    #[test]
+    fn the_table_is_bounded_and_the_oldest_gives_way() {
+        let mut hood = Neighbourhood::new(tag(255), 2, at(0));
+        for number in 0..MAX_NEIGHBOURS as u8 {
+            hood.sighted(tag(number), place(number), -80, at(1_000 + u64::from(number)));
+        }
+        hood.sighted(tag(0), place(0), -80, at(2_000));
+        hood.sighted(tag(100), place(100), -90, at(2_001));
+        assert_eq!(hood.neighbours.len(), MAX_NEIGHBOURS);
+        assert!(hood.neighbours.contains_key(&tag(0)) && !hood.neighbours.contains_key(&tag(1)));
+    }
+}

@@ -1,0 +1,457 @@
+//! The one task of a running transport: it owns the table of links and everything under way.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bitcraps_session::Identity;
+use bitcraps_session::link::LinkSession;
+use bitcraps_transport_api::{ConnectError, LinkPath, Sink};
+use bitcraps_types::{LinkId, PeerId, Timestamp};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::advertisement::Tag;
+use crate::config::BleConfig;
+use crate::driver::{drive, refuse};
+use crate::handshake;
+use crate::link::BleLink;
+use crate::neighbourhood::{Neighbourhood, Outcome};
+use crate::place::Place;
+use crate::precedence::{Claim, newcomer_wins};
+use crate::radio::{Channel, EVENT_QUEUE, Radio, RadioError, RadioEvent};
+use crate::record::Farewell;
+
+/// Callers that prove themselves at a time. Each costs a controller's connection, of which there are
+/// few; a caller beyond is dropped and calls again.
+const MAX_HANDSHAKES: usize = 4;
+
+/// Dials that wait for the one under way: a controller initiates one connection at a time.
+const MAX_WAITING: usize = 16;
+
+/// How long a driver may take for what it does at once when it is well.
+const RADIO_CALL: Duration = Duration::from_secs(10);
+
+/// First wait before a lost radio is opened again, doubled up to [`REOPEN_MAX`].
+const REOPEN_FIRST: Duration = Duration::from_secs(1);
+const REOPEN_MAX: Duration = Duration::from_secs(30);
+
+/// A dial that was asked for.
+pub(crate) struct Request {
+    pub(crate) peer: PeerId,
+    pub(crate) place: Place,
+    pub(crate) answer: oneshot::Sender<Result<LinkId, ConnectError>>,
+}
+
+struct Standing {
+    link: Arc<BleLink>,
+    claim: Claim,
+}
+
+/// The dial under way.
+struct Dial {
+    tag: Tag,
+    request: Option<Request>,
+}
+
+type Dialled = Result<(LinkSession, Arc<dyn Channel>), ConnectError>;
+
+enum RadioState {
+    Open(mpsc::Receiver<RadioEvent>),
+    Lost { reopen_at: Timestamp, wait: Duration },
+}
+
+/// What a station is made of.
+pub(crate) struct Parts {
+    pub(crate) config: BleConfig,
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) radio: Arc<dyn Radio>,
+    pub(crate) sink: Arc<dyn Sink>,
+    /// Where this node listens, for whoever asks the transport.
+    pub(crate) place: watch::Sender<Option<Place>>,
+    pub(crate) requests: mpsc::Receiver<Request>,
+    pub(crate) stop: watch::Receiver<bool>,
+}
+
+/// Room for requests that the station has not looked at.
+pub(crate) const REQUEST_QUEUE: usize = MAX_WAITING;
+
+/// Opens the radio of a node, and reports what it tells.
+pub(crate) async fn open(
+    radio: &dyn Radio,
+    tag: Tag,
+) -> Result<(Place, mpsc::Receiver<RadioEvent>), RadioError> {
+    let (tell, events) = mpsc::channel(EVENT_QUEUE);
+    Ok((in_time("opening the adapter", radio.open(tag, tell)).await?, events))
+}
+
+async fn in_time<T>(
+    what: &str,
+    call: impl Future<Output = Result<T, RadioError>>,
+) -> Result<T, RadioError> {
+    match tokio::time::timeout(RADIO_CALL, call).await {
+        Ok(done) => done,
+        Err(_) => {
+            let why = format!("no answer within {RADIO_CALL:?}");
+            Err(RadioError::Failed { what: what.to_owned(), why })
+        }
+    }
+}
+
+pub(crate) struct Station {
+    parts: Parts,
+    own: PeerId,
+    begun: Instant,
+    hood: Neighbourhood,
+    links: BTreeMap<PeerId, Standing>,
+    waiting: VecDeque<Request>,
+    dial: Option<Dial>,
+    dialling: JoinSet<Dialled>,
+    callers: JoinSet<Option<(LinkSession, Arc<dyn Channel>)>>,
+    drivers: JoinSet<(PeerId, LinkId)>,
+    refusals: JoinSet<()>,
+    radio: RadioState,
+    scanning: bool,
+}
+
+impl Station {
+    /// A station whose radio was just opened.
+    #[expect(clippy::disallowed_methods, reason = "an adapter keeps the time of its runtime")]
+    pub(crate) fn new(parts: Parts, events: mpsc::Receiver<RadioEvent>) -> Self {
+        let own = parts.identity.peer();
+        let hood = Neighbourhood::new(Tag::of(&own), parts.config.max_links, Timestamp::ZERO);
+        Self {
+            own,
+            hood,
+            parts,
+            begun: Instant::now(),
+            links: BTreeMap::new(),
+            waiting: VecDeque::new(),
+            dial: None,
+            dialling: JoinSet::new(),
+            callers: JoinSet::new(),
+            drivers: JoinSet::new(),
+            refusals: JoinSet::new(),
+            radio: RadioState::Open(events),
+            scanning: false,
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::ZERO + self.begun.elapsed()
+    }
+
+    /// Runs until the transport is stopped; then every link is down.
+    pub(crate) async fn run(mut self) {
+        loop {
+            self.dial_next();
+            self.set_scan().await;
+            let deadline = self.deadline();
+            let wake = async move {
+                match deadline {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = stopped(&mut self.parts.stop) => break,
+                event = next_event(&mut self.radio) => self.radio_event(event).await,
+                Some(request) = self.parts.requests.recv() => self.requested(request),
+                Some(dialled) = self.dialling.join_next() => self.dialled(dialled),
+                Some(called) = self.callers.join_next() => {
+                    if let Ok(Some((session, channel))) = called {
+                        let caller = session.peer();
+                        self.admit(session, channel, caller);
+                    }
+                }
+                Some(ended) = self.drivers.join_next() => {
+                    if let Ok((peer, id)) = ended {
+                        self.link_ended(peer, id);
+                    }
+                }
+                Some(_) = self.refusals.join_next() => {}
+                () = wake => self.reopen().await,
+            }
+        }
+        self.finish().await;
+    }
+
+    async fn finish(mut self) {
+        self.parts.place.send_replace(None);
+        self.dialling.shutdown().await;
+        self.callers.shutdown().await;
+        for standing in self.links.values() {
+            standing.link.end(Farewell::Closed);
+        }
+        while self.drivers.join_next().await.is_some() {}
+        while self.refusals.join_next().await.is_some() {}
+        close(&*self.parts.radio).await;
+        // Requests that wait are answered by being dropped.
+    }
+
+    /// When something is to be done though nothing happens.
+    fn deadline(&self) -> Option<Instant> {
+        let at = match &self.radio {
+            RadioState::Lost { reopen_at, .. } => Some(*reopen_at),
+            RadioState::Open(_) if self.parts.config.discover => self.hood.deadline(self.now()),
+            RadioState::Open(_) => None,
+        };
+        at.map(|at| self.begun + at.since(Timestamp::ZERO))
+    }
+
+    async fn radio_event(&mut self, event: RadioEvent) {
+        match event {
+            RadioEvent::Sighted { device, advertisement, rssi } => {
+                let place = Place { device, psm: advertisement.psm };
+                self.hood.sighted(advertisement.tag, place, rssi, self.now());
+            }
+            RadioEvent::Called(channel) => {
+                if self.callers.len() >= MAX_HANDSHAKES {
+                    tracing::debug!(device = %channel.device(), "too many callers at once");
+                    return;
+                }
+                let (identity, timeout) =
+                    (self.parts.identity.clone(), self.parts.config.connection_timeout);
+                self.callers.spawn(async move {
+                    let answered = handshake::answer(&identity, &*channel);
+                    let device = channel.device();
+                    match tokio::time::timeout(timeout, answered).await {
+                        Ok(Ok(session)) => return Some((session, channel)),
+                        Ok(Err(error)) => tracing::debug!(%device, %error, "caller refused"),
+                        Err(_) => tracing::debug!(%device, "caller proved nothing in time"),
+                    }
+                    None
+                });
+            }
+            RadioEvent::Lost(error) => self.lost(&error).await,
+        }
+    }
+
+    async fn lost(&mut self, error: &RadioError) {
+        tracing::warn!(%error, "the Bluetooth radio is lost; it is opened again when it is back");
+        close(&*self.parts.radio).await;
+        self.parts.place.send_replace(None);
+        self.scanning = false;
+        let wait = REOPEN_FIRST;
+        self.radio = RadioState::Lost { reopen_at: self.now() + wait, wait };
+    }
+
+    /// Opens a lost radio when it is time.
+    async fn reopen(&mut self) {
+        let RadioState::Lost { reopen_at, wait } = self.radio else { return };
+        if self.now() < reopen_at {
+            return;
+        }
+        match open(&*self.parts.radio, Tag::of(&self.own)).await {
+            Ok((place, events)) => {
+                tracing::info!(%place, "the Bluetooth radio is back");
+                self.parts.place.send_replace(Some(place));
+                self.radio = RadioState::Open(events);
+                self.hood.radio_opened(self.now());
+            }
+            Err(error) => {
+                tracing::debug!(%error, "the Bluetooth radio is not back");
+                close(&*self.parts.radio).await;
+                let wait = (wait * 2).min(REOPEN_MAX);
+                self.radio = RadioState::Lost { reopen_at: self.now() + wait, wait };
+            }
+        }
+    }
+
+    /// Looks for others when it is time, and nobody is dialled: a radio does one at a time.
+    async fn set_scan(&mut self) {
+        let RadioState::Open(_) = self.radio else { return };
+        let wanted =
+            self.parts.config.discover && self.dial.is_none() && self.hood.scan(self.now()).0;
+        if wanted == self.scanning {
+            return;
+        }
+        match in_time("looking for others", self.parts.radio.scan(wanted)).await {
+            Ok(()) => self.scanning = wanted,
+            Err(error) => self.lost(&error).await,
+        }
+    }
+
+    fn requested(&mut self, request: Request) {
+        if self.waiting.len() >= MAX_WAITING {
+            let why = format!("{MAX_WAITING} dials wait already");
+            answer(request, |address| Err(ConnectError::Unreachable { address, why }));
+        } else {
+            self.waiting.push_back(request);
+        }
+    }
+
+    fn dial_next(&mut self) {
+        while self.dial.is_none()
+            && let Some(request) = self.waiting.pop_front()
+        {
+            match (self.links.get(&request.peer), &self.radio) {
+                (Some(standing), _) => {
+                    let id = standing.link.id;
+                    answer(request, |_| Ok(id));
+                }
+                (None, RadioState::Lost { .. }) => {
+                    let why = "the Bluetooth radio is lost".to_owned();
+                    answer(request, |address| Err(ConnectError::Unreachable { address, why }));
+                }
+                (None, RadioState::Open(_)) => {
+                    let (tag, place) = (Tag::of(&request.peer), request.place);
+                    self.begin(Dial { tag, request: Some(request) }, place);
+                }
+            }
+        }
+        if self.dial.is_none()
+            && self.parts.config.discover
+            && matches!(self.radio, RadioState::Open(_))
+            && let Some((tag, place)) = self.hood.next_dial(self.now())
+        {
+            self.begin(Dial { tag, request: None }, place);
+        }
+    }
+
+    fn begin(&mut self, dial: Dial, place: Place) {
+        let (identity, radio) = (self.parts.identity.clone(), self.parts.radio.clone());
+        let timeout = self.parts.config.connection_timeout;
+        let (tag, asked) = (dial.tag, dial.request.as_ref().map(|request| request.peer));
+        self.dial = Some(dial);
+        self.dialling.spawn(async move {
+            let address = place.to_string();
+            let call = async {
+                let unreachable =
+                    |why: String| ConnectError::Unreachable { address: address.clone(), why };
+                let channel = radio.dial(place).await.map_err(|e| unreachable(e.to_string()))?;
+                let expected = |peer: &PeerId| match asked {
+                    Some(asked) => *peer == asked,
+                    None => Tag::of(peer) == tag,
+                };
+                match handshake::call(&identity, &*channel, expected).await {
+                    Ok(Ok(session)) => Ok((session, channel)),
+                    Ok(Err(other)) => Err(ConnectError::WrongPeer {
+                        address: address.clone(),
+                        expected: asked
+                            .map_or_else(|| tag.to_string(), |peer| peer.short().to_string()),
+                        why: format!("it is {}", other.short()),
+                    }),
+                    Err(error) => Err(unreachable(error.to_string())),
+                }
+            };
+            match tokio::time::timeout(timeout, call).await {
+                Ok(done) => done,
+                Err(_) => {
+                    let millis = timeout.as_millis() as u64;
+                    Err(ConnectError::TimedOut { address: address.clone(), millis })
+                }
+            }
+        });
+    }
+
+    fn dialled(&mut self, dialled: Result<Dialled, tokio::task::JoinError>) {
+        let Some(Dial { tag, request }) = self.dial.take() else { return };
+        // A dial that was aborted or broke is not answered: its request is dropped.
+        let Ok(dialled) = dialled else { return };
+        let now = self.now();
+        let done = match dialled {
+            Ok((session, channel)) => {
+                self.hood.dialled(tag, Outcome::Linked, now);
+                self.admit(session, channel, self.own).ok_or_else(|| {
+                    let why = "this radio holds as many links as it can".to_owned();
+                    let address = String::new();
+                    ConnectError::Unreachable { address, why }
+                })
+            }
+            Err(error) => {
+                tracing::debug!(%tag, %error, "no link");
+                self.hood.dialled(tag, Outcome::Failed, now);
+                Err(error)
+            }
+        };
+        if let Some(request) = request {
+            answer(request, |address| {
+                done.map_err(|error| match error {
+                    ConnectError::Unreachable { why, .. } => {
+                        ConnectError::Unreachable { address, why }
+                    }
+                    error => error,
+                })
+            });
+        }
+    }
+
+    /// Makes a link of a session; the link that stands between these ends afterwards.
+    fn admit(
+        &mut self,
+        session: LinkSession,
+        channel: Arc<dyn Channel>,
+        caller: PeerId,
+    ) -> Option<LinkId> {
+        let (peer, since) = (session.peer(), self.now());
+        let claim = Claim { caller, since };
+        let full = self.links.len() >= self.parts.config.max_links;
+        let (refusal, kept) = match self.links.get(&peer) {
+            _ if peer == self.own => (Some(Farewell::Closed), None),
+            Some(standing) if newcomer_wins(&standing.claim, &claim) => {
+                standing.link.end(Farewell::Replaced);
+                (None, None)
+            }
+            Some(standing) => (Some(Farewell::Replaced), Some(standing.link.id)),
+            None if full => (Some(Farewell::NoRoom), None),
+            None => (None, None),
+        };
+        if let Some(why) = refusal {
+            self.refusals.spawn(refuse(channel, session, why));
+            return kept;
+        }
+        let id = self.parts.sink.next_link_id();
+        let local =
+            self.parts.place.borrow().map_or_else(|| "this radio".into(), |p| p.to_string());
+        let path = LinkPath { local, remote: channel.device().to_string(), relay: None };
+        let (link, orders) = BleLink::new(id, peer, self.parts.config.capabilities(), path);
+        let link = Arc::new(link);
+        self.links.insert(peer, Standing { link: link.clone(), claim });
+        self.hood.link_up(Tag::of(&peer), since);
+        let sink = self.parts.sink.clone();
+        self.drivers.spawn(async move {
+            drive(link, orders, channel, session, sink).await;
+            (peer, id)
+        });
+        Some(id)
+    }
+
+    /// The driver of link `id` has ended; its successor may stand already.
+    fn link_ended(&mut self, peer: PeerId, id: LinkId) {
+        if self.links.get(&peer).is_some_and(|standing| standing.link.id == id) {
+            self.links.remove(&peer);
+            self.hood.link_down(Tag::of(&peer), self.now());
+        }
+    }
+}
+
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // A transport that was dropped needs its station no more either.
+    drop(stop.wait_for(|stop| *stop).await);
+}
+
+async fn next_event(radio: &mut RadioState) -> RadioEvent {
+    match radio {
+        RadioState::Open(events) => events.recv().await.unwrap_or_else(|| {
+            let (what, why) = ("the radio's driver".to_owned(), "it ended".to_owned());
+            RadioEvent::Lost(RadioError::Gone { what, why })
+        }),
+        RadioState::Lost { .. } => std::future::pending().await,
+    }
+}
+
+async fn close(radio: &dyn Radio) {
+    if tokio::time::timeout(RADIO_CALL, radio.close()).await.is_err() {
+        tracing::warn!("the Bluetooth radio does not close within {RADIO_CALL:?}");
+    }
+}
+
+fn answer(request: Request, with: impl FnOnce(String) -> Result<LinkId, ConnectError>) {
+    let address = request.place.to_string();
+    if request.answer.send(with(address)).is_err() {
+        tracing::debug!("a dial was answered after its caller had gone");
+    }
+}

@@ -1,0 +1,134 @@
+//! How nodes find, keep and find again each other. Time is tokio's and paused.
+
+use std::time::Duration;
+
+use bitcraps_transport_api::{DownReason, Transport as _};
+use bytes::Bytes;
+
+use crate::air::{Air, Node};
+
+async fn exchange(one: &Node, two: &Node) {
+    let [near] = one.told.standing(1).await.unwrap().try_into().ok().unwrap();
+    let [far] = two.told.standing(1).await.unwrap().try_into().ok().unwrap();
+    assert_eq!((near.peer(), far.peer()), (two.transport.peer(), one.transport.peer()));
+    let (before, back) = (two.told.arrived(far.id()), one.told.arrived(near.id()));
+    near.try_send(Bytes::from_static(b"there")).unwrap();
+    far.try_send(Bytes::from_static(b"back")).unwrap();
+    let there = two.told.arrivals(far.id(), before + 1).await.unwrap();
+    assert_eq!(there.last().map(|frame| &frame[..]), Some(&b"there"[..]));
+    let back = one.told.arrivals(near.id(), back + 1).await.unwrap();
+    assert_eq!(back.last().map(|frame| &frame[..]), Some(&b"back"[..]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_nodes_that_see_each_other_have_one_link_and_one_dial() {
+    let air = Air::default();
+    let (one, two) = (Node::started(&air, 1).await, Node::started(&air, 2).await);
+    exchange(&one, &two).await;
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    assert_eq!(air.dials(), 1);
+    exchange(&one, &two).await;
+    one.transport.shutdown().await;
+    let [far] = [two.told.link(0).await.unwrap()];
+    assert_eq!(two.told.downed(far.id()).await, Ok(DownReason::ClosedByPeer));
+    two.transport.shutdown().await;
+    assert!(!air.is_open(1) && !air.is_open(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_link_that_breaks_comes_back() {
+    let air = Air::default();
+    let (one, two) = (Node::started(&air, 1).await, Node::started(&air, 2).await);
+    exchange(&one, &two).await;
+    for round in 0..20 {
+        let before = two.told.link(round).await.unwrap();
+        // One that breaks sooner counts as refused, and is dialled ever more seldom.
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        air.cut();
+        let reason = two.told.downed(before.id()).await.unwrap();
+        // The other end may have dialled again before this one looked.
+        assert!(matches!(reason, DownReason::Failed(_) | DownReason::Replaced), "{reason}");
+        two.told.link(round + 1).await.unwrap();
+        one.told.link(round + 1).await.unwrap();
+        exchange(&one, &two).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_adapter_unplugged_and_back_fifty_times_leaves_nothing_behind() {
+    let air = Air::default();
+    let (one, two) = (Node::started(&air, 1).await, Node::started(&air, 2).await);
+    exchange(&one, &two).await;
+    for round in 0..50 {
+        air.unplug(2).await;
+        one.told.standing(0).await.unwrap();
+        two.told.standing(0).await.unwrap();
+        if round % 2 == 0 {
+            // Long enough for several tries to open it.
+            tokio::time::sleep(Duration::from_secs(40)).await;
+            assert_eq!(two.transport.place(), None, "round {round}");
+        }
+        air.plug(2);
+        exchange(&one, &two).await;
+        assert!(two.transport.place().is_some(), "round {round}");
+    }
+    two.transport.shutdown().await;
+    one.transport.shutdown().await;
+    assert!(!air.is_open(1) && !air.is_open(2) && !air.scanned());
+}
+
+#[tokio::test(start_paused = true)]
+async fn dials_that_cross_leave_one_link() {
+    for round in 0..20 {
+        let air = Air::default();
+        let [one, two] = [1, 2].map(|number| Node::new(&air, number, |c| c.discover = false));
+        one.start().await;
+        two.start().await;
+        let (there, back) = (two.target(), one.target());
+        let (there, back) = tokio::join!(one.transport.connect(there), two.transport.connect(back));
+        assert!(there.is_ok() && back.is_ok(), "round {round}: {there:?} {back:?}");
+        // What yields is told within the time that a farewell takes.
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        exchange(&one, &two).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_radio_refuses_who_comes_next_and_takes_it_when_there_is_room() {
+    let air = Air::default();
+    let [hub, first, second] = [1, 2, 3].map(|number| {
+        Node::new(&air, number, |config| {
+            config.discover = false;
+            config.max_links = if number == 1 { 1 } else { 7 };
+        })
+    });
+    for node in [&hub, &first, &second] {
+        node.start().await;
+    }
+    first.transport.connect(hub.target()).await.unwrap();
+    hub.told.standing(1).await.unwrap();
+    // The refusal comes after the handshake: the link is up at the caller for a moment.
+    let refused = second.transport.connect(hub.target()).await.unwrap();
+    assert_eq!(second.told.downed(refused).await, Ok(DownReason::ClosedByPeer));
+    exchange(&hub, &first).await;
+    first.transport.shutdown().await;
+    hub.told.standing(0).await.unwrap();
+    second.transport.connect(hub.target()).await.unwrap();
+    exchange(&hub, &second).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_link_in_use_is_not_disturbed_by_who_comes_and_goes() {
+    let air = Air::default();
+    let (one, two) = (Node::started(&air, 1).await, Node::started(&air, 2).await);
+    exchange(&one, &two).await;
+    let link = one.told.link(0).await.unwrap();
+    for number in 3..8 {
+        let other = Node::started(&air, number).await;
+        one.told.standing(2).await.unwrap();
+        other.transport.shutdown().await;
+        one.told.standing(1).await.unwrap();
+    }
+    assert_eq!(one.told.down(link.id()), None);
+    exchange(&one, &two).await;
+}
