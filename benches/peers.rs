@@ -5,6 +5,7 @@ mod books;
 mod echo;
 mod gate;
 mod internet;
+mod lanes;
 mod memory;
 mod node;
 mod outage;
@@ -13,6 +14,7 @@ mod quic;
 mod relay;
 mod throughput;
 
+use self::echo::Workers;
 use crate::calibration;
 use crate::{Arguments, Failure, Report};
 
@@ -25,12 +27,18 @@ pub fn run(arguments: &Arguments, report: &mut Report) -> Result<(), Failure> {
     if arguments.wants("memory") {
         memory::run(arguments, report)?;
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = runtime.map_err(Failure::io("runtime"))?;
-    runtime.block_on(async {
-        if arguments.wants("echo") {
-            echo::run(arguments, report).await?;
-        }
+    for workers in [Workers::One, Workers::EachCore] {
+        workers.runtime()?.block_on(async {
+            if arguments.wants("echo") {
+                echo::run(arguments, workers, report).await?;
+            }
+            if arguments.wants("internet echo") {
+                alone::run_echo(arguments, workers, report).await?;
+            }
+            Ok(())
+        })?;
+    }
+    Workers::EachCore.runtime()?.block_on(async {
         if arguments.wants("throughput of 1 KiB") {
             throughput::run_small(arguments, report).await?;
         }
@@ -42,9 +50,6 @@ pub fn run(arguments: &Arguments, report: &mut Report) -> Result<(), Failure> {
         }
         if arguments.wants("black hole") {
             outage::run(arguments, report).await?;
-        }
-        if arguments.wants("internet echo") {
-            alone::run_echo(arguments, report).await?;
         }
         if arguments.wants("failover internet") {
             internet::run(arguments, report).await?;

@@ -15,16 +15,15 @@ use tokio::task::JoinSet;
 use tokio::time::{interval, sleep, timeout};
 
 use super::books::{BYTES, EVERY, lock};
-use super::echo::{self, spawned};
+use super::echo::{self, Rounds, Workers};
 use super::internet::{address, dial, internet, relay_server};
 use super::node::{LOOK, Node, PATIENCE, Settings};
 use super::relay::Relay;
 use crate::clock::wall;
-use crate::sample::{median, quantile};
+use crate::sample::median;
 use crate::{Arguments, Failure, Report, Row};
 
 const ALPN: &[u8] = b"alone/1";
-const ROUNDS: usize = 7;
 /// Outages of each tuning, at the same time.
 const OUTAGES: usize = 4;
 /// Before an outage.
@@ -104,7 +103,11 @@ impl Alone {
 
 /// From `send` to the end-to-end acknowledgement over a direct path, against the round trip of a
 /// datagram of iroh.
-pub(super) async fn run_echo(arguments: &Arguments, report: &mut Report) -> Result<(), Failure> {
+pub(super) async fn run_echo(
+    arguments: &Arguments,
+    workers: Workers,
+    report: &mut Report,
+) -> Result<(), Failure> {
     let loopback = IpAddr::from([127, 0, 0, 1]);
     let settings = Settings { hedging: true, max_packet_size: None, seed: arguments.seed };
     let (near, far) = (Node::bare(1, &settings), Node::bare(2, &settings));
@@ -131,33 +134,18 @@ pub(super) async fn run_echo(arguments: &Arguments, report: &mut Report) -> Resu
     let application = tokio::spawn(async move { while inbox.recv().await.is_some() {} });
     let answering = tokio::spawn(answer(rival.far.clone()));
     let times = arguments.size(3_000, 1_000);
-    let mut own: [Vec<f64>; 3] = Default::default();
-    let mut theirs: [Vec<f64>; 3] = Default::default();
-    for round in 0..=ROUNDS {
-        let coordinator = near.coordinator.clone();
-        let mut acked = spawned(echo::acked(coordinator, far.peer, times)).await?;
-        let mut echoed = spawned(echoed(rival.near.clone(), times)).await?;
-        // The first round warms up.
-        if round > 0 {
-            for (samples, into) in [(&mut acked, &mut own), (&mut echoed, &mut theirs)] {
-                for (q, into) in [0.1, 0.5, 0.99].into_iter().zip(into) {
-                    into.push(quantile(samples, q));
-                }
-            }
-        }
-    }
+    let rounds = Rounds::of(
+        || echo::acked(near.coordinator.clone(), far.peer, times),
+        || echoed(rival.near.clone(), times),
+    );
+    let rounds = rounds.await?;
     answering.abort();
     for node in [&near, &far] {
         Node::shut_down(node).await;
     }
     rival.shut_down().await;
     application.await.map_err(|e| Failure::broken("receiving application", e))?;
-    let name = |q| format!("send to end-to-end ack over the internet, direct path, 100 B, {q}");
-    let rows = own.iter_mut().zip(&mut theirs).zip(["p10", "p50", "p99"]);
-    for (at, ((own, theirs), q)) in rows.enumerate() {
-        let row = Row::new(name(q), median(own), "us").beside("iroh datagram echo", median(theirs));
-        report.push(if at == 0 { row.ratio_at_most(1.3) } else { row });
-    }
+    workers.report("the internet, direct path", "iroh datagram echo", rounds, report);
     Ok(())
 }
 

@@ -13,16 +13,17 @@ use bitcraps_transport_inet::{
     Identity, InetConfig, InetTransport, Relay as RelayUrl, RelayServer, RelayServerConfig,
 };
 use bitcraps_types::{Address, ConnectTarget, LinkId, PeerId, TransportType};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use super::books::{Books, EVERY, Record, lock, receive, send};
 use super::echo::spawned;
 use super::gate::Gate;
+use super::lanes::{Measured, Share};
 use super::node::{Node, PATIENCE, Settings};
 use super::relay::Relay;
 use crate::clock::wall;
-use crate::{Arguments, Failure, Report, Row};
+use crate::{Arguments, Failure, Report};
 
 const LANES: usize = 4;
 /// What the LAN's forwarder holds a datagram back: more than the relay takes, on a busy machine too.
@@ -38,33 +39,16 @@ const MAX_VOID: usize = 20;
 
 /// Measures with hedging and without.
 pub(super) async fn run(arguments: &Arguments, report: &mut Report) -> Result<(), Failure> {
-    for hedging in [true, false] {
-        let start = wall();
-        let mut lanes = JoinSet::new();
-        for lane in 0..LANES {
-            let events = arguments.events.div_ceil(2 * LANES);
-            let seed = arguments.seed.wrapping_mul(1_000) + lane as u64;
-            lanes.spawn(Lane { lane: lane as u8, events, hedging, seed }.run());
-        }
-        let mut all = Record::default();
-        while let Some(lane) = lanes.join_next().await {
-            all.add(lane.map_err(|e| Failure::broken("lane", e))??);
-        }
-        let with = if hedging { "hedging on" } else { "hedging off" };
-        let what = format!("failover internet -> LAN, the relay path silent, {with}");
-        all.report(&what, 60.0, 150.0, report);
-        let seconds = (wall() - start) as f64 / 1e9;
-        report.push(Row::new(format!("{what}: time taken"), seconds, "s"));
-    }
-    Ok(())
+    let measured = Measured {
+        lanes: LANES,
+        what: "failover internet -> LAN, the relay path silent",
+        p50: 60.0,
+        p99: 150.0,
+    };
+    measured.in_lanes(arguments.events / 2, |share| Lane(share).run(), arguments, report).await
 }
 
-struct Lane {
-    lane: u8,
-    events: usize,
-    hedging: bool,
-    seed: u64,
-}
+struct Lane(Share);
 
 impl Lane {
     async fn run(self) -> Result<Record, Failure> {
@@ -72,7 +56,7 @@ impl Lane {
         let mut record = Record::default();
         for event in 0.. {
             let done = record.resumed.len() + record.never;
-            if done >= self.events || record.void >= MAX_VOID {
+            if done >= self.0.events || record.void >= MAX_VOID {
                 break;
             }
             record.add(self.event(event, &server).await?);
@@ -82,9 +66,9 @@ impl Lane {
     }
 
     async fn event(&self, event: u64, server: &RelayServer) -> Result<Record, Failure> {
-        let seed = self.seed.wrapping_mul(1_000_003).wrapping_add(event);
+        let seed = self.0.seed.wrapping_mul(1_000_003).wrapping_add(event);
         let mut rng = fastrand::Rng::with_seed(seed);
-        let scene = Scene::set(self.lane, self.hedging, seed, server).await?;
+        let scene = Scene::set(self.0.lane, self.0.hedging, seed, server).await?;
         let books = scene.books.clone();
         let sending = send(scene.near.clone(), scene.far.peer, books.clone());
         // Any moment between two messages.

@@ -10,15 +10,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bitcraps_types::{LinkId, TransportType};
-use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::books::{Books, EVERY, Record, lock, receive, send};
 use super::echo::spawned;
+use super::lanes::{Measured, Share};
 use super::node::{Node, Settings};
 use super::relay::Relay;
 use crate::clock::wall;
-use crate::{Arguments, Failure, Report, Row};
+use crate::{Arguments, Failure, Report};
 
 const LANES: usize = 8;
 const EVENTS_PER_PAIR: usize = 2;
@@ -33,40 +33,19 @@ const MAX_VOID: usize = 50;
 
 /// Measures with hedging and without.
 pub(super) async fn run(arguments: &Arguments, report: &mut Report) -> Result<(), Failure> {
-    for hedging in [true, false] {
-        let start = wall();
-        let mut lanes = JoinSet::new();
-        for lane in 0..LANES {
-            let events = arguments.events.div_ceil(LANES);
-            let seed = arguments.seed.wrapping_mul(1_000) + lane as u64;
-            lanes.spawn(Lane { lane: lane as u8, events, hedging, seed }.run());
-        }
-        let mut all = Record::default();
-        while let Some(lane) = lanes.join_next().await {
-            all.add(lane.map_err(|e| Failure::broken("lane", e))??);
-        }
-        let with = if hedging { "hedging on" } else { "hedging off" };
-        let what = format!("black hole of the link in use, {with}");
-        all.report(&what, 25.0, 80.0, report);
-        let seconds = (wall() - start) as f64 / 1e9;
-        report.push(Row::new(format!("{what}: time taken"), seconds, "s"));
-    }
-    Ok(())
+    let measured =
+        Measured { lanes: LANES, what: "black hole of the link in use", p50: 25.0, p99: 80.0 };
+    measured.in_lanes(arguments.events, |share| Lane(share).run(), arguments, report).await
 }
 
-struct Lane {
-    lane: u8,
-    events: usize,
-    hedging: bool,
-    seed: u64,
-}
+struct Lane(Share);
 
 impl Lane {
     async fn run(self) -> Result<Record, Failure> {
         let mut record = Record::default();
         let mut pair = 0;
-        while record.resumed.len() + record.never < self.events && record.void < MAX_VOID {
-            let left = self.events - record.resumed.len() - record.never;
+        while record.resumed.len() + record.never < self.0.events && record.void < MAX_VOID {
+            let left = self.0.events - record.resumed.len() - record.never;
             record.add(self.pair(pair, left.min(EVENTS_PER_PAIR)).await?);
             pair += 1;
         }
@@ -74,9 +53,9 @@ impl Lane {
     }
 
     async fn pair(&self, pair: u64, events: usize) -> Result<Record, Failure> {
-        let seed = self.seed.wrapping_mul(1_000_003).wrapping_add(pair);
+        let seed = self.0.seed.wrapping_mul(1_000_003).wrapping_add(pair);
         let mut rng = fastrand::Rng::with_seed(seed);
-        let scene = Scene::set(self.lane, self.hedging, seed).await?;
+        let scene = Scene::set(self.0.lane, self.0.hedging, seed).await?;
         let books = scene.books.clone();
         let sending = send(scene.near.clone(), scene.far.peer, books.clone());
         let (mut onsets, mut void) = (Vec::new(), 0);
