@@ -20,8 +20,8 @@ use crate::identity::Identity;
 /// Protocol spoken inside: greeting and framing of `bitcraps-quic-link`, version 1.
 pub(crate) const ALPN: &[u8] = b"bitcraps-inet/1";
 
-/// Silence after which a direct path is given up, and with the last path the connection. Not lower:
-/// with 150 ms the spare path was found gone before the one in use died.
+/// Silence after which a direct path is given up; iroh keeps a relay's longer. Not lower: with 150 ms
+/// the spare path was found gone before the one in use died.
 const PATH_IDLE: Duration = Duration::from_secs(1);
 
 /// How often something is said on each silent path: three chances within [`PATH_IDLE`].
