@@ -249,7 +249,7 @@ impl LiveTopology {
     fn linked(&mut self, a: u32, b: u32) -> Upkeep {
         self.version += 1;
         self.find_shared(a, b);
-        self.corners.changed(&self.topology, a, b, &self.shared, true);
+        self.corners.changed(a, b, &self.shared, true);
         let apart = self.parts.label(a) != self.parts.label(b);
         let shared = self.shared.first().copied();
         let of_blocks = self.blocks.linked(&self.topology, (a, b), apart, shared);
@@ -275,7 +275,7 @@ impl LiveTopology {
     fn unlinked(&mut self, a: u32, b: u32, edge: u32) -> Upkeep {
         self.version += 1;
         self.find_shared(a, b);
-        self.corners.changed(&self.topology, a, b, &self.shared, false);
+        self.corners.changed(a, b, &self.shared, false);
         let (apart, of_blocks) = self.blocks.unlinked(&self.topology, (a, b, edge), &self.shared);
         let before = self.parts.label(a);
         let parting = apart.then(|| self.parts.part(&self.topology, a, b));
@@ -285,7 +285,7 @@ impl LiveTopology {
                 Ok(Upkeep::Certified)
             }
             (Diameter::Certified(certificate), Some(parting)) => {
-                certificate.parted(topology, parts, &parting.left)
+                certificate.parted(topology, parts, [a, b], &parting.left)
             }
             (Diameter::Certified(certificate), None) => certificate.unlinked(topology, parts, a, b),
             (Diameter::Known(_) | Diameter::Unknown, _) => Err(Lost),

@@ -106,7 +106,13 @@ pub struct Topology {
     /// Sorted neighbours of each slot, beside the graph's lists: common neighbours are found, and
     /// snapshots made, without a jump through memory for each edge.
     rows: Vec<Row>,
+    /// Edges of pairs that are not linked any more: the graph finds what precedes an edge in its
+    /// lists step by step, so that it forgets many at once.
+    idle: Vec<EdgeIndex>,
 }
+
+/// Idle edges at most: taking them out then is no pause to be noticed.
+const MAX_IDLE: usize = 1_024;
 
 impl Topology {
     /// Without peers. `seed` keys the hash of ids, so that strangers cannot choose ids that
@@ -116,6 +122,7 @@ impl Topology {
             slots: HashMap::with_hasher(FixedState::with_seed(seed)),
             graph: StableUnGraph::default(),
             rows: Vec::new(),
+            idle: Vec::new(),
         }
     }
 
@@ -126,7 +133,7 @@ impl Topology {
 
     /// How many pairs are linked.
     pub fn linked_pairs(&self) -> usize {
-        self.graph.edge_count()
+        self.graph.edge_count() - self.idle.len()
     }
 
     /// Adds a peer without links, heard of at `now`. O(1).
@@ -167,6 +174,7 @@ impl Topology {
             self.rows[neighbour as usize].remove(slot);
         }
         self.rows[slot as usize].clear();
+        self.forget_idle();
         self.graph.remove_node(NodeIndex::new(slot as usize));
         self.slots.remove(peer);
         Ok(info)
@@ -281,9 +289,18 @@ impl Topology {
     }
 
     fn unlink(&mut self, from: u32, to: u32, edge: u32) {
-        self.graph.remove_edge(EdgeIndex::new(edge as usize));
         self.rows[from as usize].remove(to);
         self.rows[to as usize].remove(from);
+        self.idle.push(EdgeIndex::new(edge as usize));
+        if self.idle.len() > MAX_IDLE {
+            self.forget_idle();
+        }
+    }
+
+    fn forget_idle(&mut self) {
+        for edge in self.idle.drain(..) {
+            self.graph.remove_edge(edge);
+        }
     }
 
     /// The links between two peers, sorted by transport; none when one of them is unknown.

@@ -1,4 +1,4 @@
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 
 use super::blocks::Upkeep;
@@ -7,40 +7,51 @@ use crate::Snapshot;
 use crate::diameter::{Kept, proof};
 use crate::topology::Topology;
 
-/// Columns of a line: as many as fit in half a cache line.
+/// Columns of a line: as many as fit in a cache line with what goes with them.
 const COLUMNS: usize = 16;
-/// Distances above this are not certified: bounds may grow, and must stay below 2^16.
+/// Distances above this are not certified: they may grow, and must stay below 2^16.
 const MAX_DISTANCE: u32 = 20_000;
-/// Slots whose bound may be raised one by one before a column is searched anew.
-const MAX_RAISED: usize = 20000;
 /// Searches for one change before everything is computed anew.
 const MAX_SEARCHES: usize = 6;
+/// Slots up to which a column is mended one by one, however few there are in all.
+const FEW_MENDED: usize = 256;
+/// Above one in so many slots, a search anew costs less than mending them one by one.
+const MENDED_SHARE: usize = 16;
+/// So many nearer neighbours, or more: they are counted when one goes.
+const MANY: u8 = u8::MAX;
 
-type Line = [u16; COLUMNS];
+/// What is known of the distances of a peer, by column.
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(align(64))]
+struct Line {
+    hops: [u16; COLUMNS],
+    /// Neighbours that are nearer.
+    nearer: [u8; COLUMNS],
+}
 
 /// Why the diameter of the largest component is what it is, kept through changes.
 ///
-/// Column 0 is a lower bound on the distance from one peer: it differs by at most 1 across every
-/// link, so that its highest value is a distance that exists. Deletions leave it valid.
-///
-/// The others are upper bounds on the distances from a source each: every peer but the source has a
-/// neighbour with a lower value. Insertions leave them valid. With the greatest value of a column,
-/// its reach, `reach + value` bounds the eccentricity of a peer. A peer is closed when one of those
-/// bounds is not above the diameter, or when it is within half a diameter of the centre: of two
-/// peers that are not closed by a bound, the ways through the centre add up to no more than the
-/// diameter. While all are closed, the diameter is exact.
+/// Each column has the exact distances from a source: every peer but the source has a neighbour that
+/// is one nearer, and none that is farther from it in more than one step. The greatest of a column,
+/// its reach, is a distance that exists, and `reach + distance` bounds the eccentricity of a peer. A
+/// peer is closed when one of those bounds is not above the greatest reach, or when it is within
+/// half of that of the centre: of two peers that are not closed by a bound, the ways through the
+/// centre add up to no more. While all are closed, the greatest reach is the diameter.
 #[derive(Debug, Clone)]
 pub(super) struct Certificate {
     label: u32,
     lines: Vec<Line>,
-    sources: Vec<u32>,
-    reach: Line,
+    sources: [u32; COLUMNS],
+    /// Columns that are kept, a bit each: those that some peer needs to be closed.
+    kept: u16,
+    /// How many slots have each distance, by column; the last number is not 0.
+    levels: [Vec<u32>; COLUMNS],
     centre: usize,
-    /// How many slots have each value in column 0.
-    levels: Vec<u32>,
     diameter: u16,
-    /// Whether bounds are kept, and peers closed at the end of many changes only.
+    /// Whether distances are mended, and peers closed, at the end of many changes only.
     deferred: bool,
+    /// Slots that lost their last nearer neighbour meanwhile, with the column.
+    loose: Vec<(usize, u32)>,
     /// Slots met in the current search, by its number.
     marks: Vec<u32>,
     round: u32,
@@ -50,6 +61,11 @@ pub(super) struct Certificate {
 /// The certificate does not hold any more, and a few searches did not mend it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Lost;
+
+/// The columns of which `bits` has the bit.
+fn columns(bits: u16) -> impl Iterator<Item = usize> {
+    (0..COLUMNS).filter(move |column| bits & (1 << column) != 0)
+}
 
 impl Certificate {
     /// Of the largest component, when one is larger than all others and few searches prove its
@@ -62,37 +78,40 @@ impl Certificate {
         if !parts.is_the_largest(label) || ends[1] - ends[0] < 4 {
             return None;
         }
-        let kept = proof(snapshot.graph(), ends[0], ends[1])?;
-        let far = kept.iter().flat_map(|kept| &kept.hops).copied().max()?;
+        let found = proof(snapshot.graph(), ends[0], ends[1])?;
+        let far = found.iter().flat_map(|kept| &kept.hops).copied().max()?;
         if far > MAX_DISTANCE {
             return None;
         }
         let mut certificate = Self {
             label,
-            lines: vec![[0; COLUMNS]; topology.slot_bound()],
-            sources: Vec::new(),
-            reach: [0; COLUMNS],
-            centre: 1,
-            levels: Vec::new(),
+            lines: vec![Line::default(); topology.slot_bound()],
+            sources: [0; COLUMNS],
+            kept: 0,
+            levels: Default::default(),
+            centre: 0,
             diameter: 0,
             deferred: false,
+            loose: Vec::new(),
             marks: vec![0; topology.slot_bound()],
             round: 0,
             queue: Vec::new(),
         };
-        // The first is the lower bound, and an upper bound as well.
-        for Kept { source, hops } in kept.iter().take(1).chain(&kept).take(COLUMNS) {
-            let column = certificate.sources.len();
-            certificate.sources.push(slot(*source)?);
-            for (at, hops) in hops.iter().enumerate() {
+        for (column, Kept { source, hops }) in found.iter().take(COLUMNS).enumerate() {
+            certificate.sources[column] = slot(*source)?;
+            certificate.kept |= 1 << column;
+            for (at, own) in hops.iter().enumerate() {
+                let position = ends[0] + at as u32;
+                let around = snapshot.graph().row(position).iter();
+                let nearer =
+                    around.filter(|other| hops[(**other - ends[0]) as usize] < *own).count();
+                let line = &mut certificate.lines[slot(position)? as usize];
                 // Checked above.
-                let hops = *hops as u16;
-                let slot = slot(ends[0] + at as u32)? as usize;
-                certificate.lines[slot][column] = hops;
-                certificate.reach[column] = certificate.reach[column].max(hops);
+                line.hops[column] = *own as u16;
+                line.nearer[column] = nearer.min(usize::from(MANY)) as u8;
+                certificate.count(column, *own as u16, 1);
             }
         }
-        certificate.relevel(topology, parts);
         certificate.settle(topology, parts).ok()?;
         Some(certificate)
     }
@@ -113,6 +132,19 @@ impl Certificate {
     /// Ends many changes.
     pub(super) fn conclude(&mut self, topology: &Topology, parts: &Parts) -> Result<(), Lost> {
         self.deferred = false;
+        let mut loose = std::mem::take(&mut self.loose);
+        loose.sort_unstable();
+        loose.dedup();
+        for of_column in loose.chunk_by(|a, b| a.0 == b.0) {
+            let column = of_column[0].0;
+            let slots = of_column.iter().map(|(_, slot)| *slot);
+            // What was linked again since, or went, is not to be raised.
+            let slots = slots.filter(|slot| {
+                parts.label(*slot) == self.label && self.lines[*slot as usize].nearer[column] == 0
+            });
+            let mut raised: Vec<u32> = slots.collect();
+            self.raise(topology, column, &mut raised)?;
+        }
         self.settle(topology, parts)
     }
 
@@ -120,7 +152,7 @@ impl Certificate {
     pub(super) fn add(&mut self, slot: u32) {
         let slots = slot as usize + 1;
         if self.lines.len() < slots {
-            self.lines.resize(slots, [0; COLUMNS]);
+            self.lines.resize(slots, Line::default());
             self.marks.resize(slots, 0);
         }
     }
@@ -134,66 +166,73 @@ impl Certificate {
         (0..topology.slot_bound() as u32).filter(move |slot| parts.label(*slot) == label)
     }
 
-    fn relevel(&mut self, topology: &Topology, parts: &Parts) {
-        self.levels.clear();
-        for slot in self.members(topology, parts) {
-            self.count(self.lines[slot as usize][0], 1);
+    fn count(&mut self, column: usize, hops: u16, change: i32) {
+        let levels = &mut self.levels[column];
+        let at = usize::from(hops);
+        if at >= levels.len() {
+            levels.resize(at + 1, 0);
+        }
+        levels[at] = levels[at].wrapping_add_signed(change);
+        while levels.last() == Some(&0) {
+            levels.pop();
         }
     }
 
-    fn count(&mut self, level: u16, change: i32) {
-        let at = usize::from(level);
-        if at >= self.levels.len() {
-            self.levels.resize(at + 1, 0);
-        }
-        self.levels[at] = self.levels[at].wrapping_add_signed(change);
+    /// The greatest distance in a column.
+    fn reach(&self, column: usize) -> u16 {
+        self.levels[column].len().saturating_sub(1) as u16
     }
 
-    /// The greatest distance that column 0 shows to exist.
-    fn top(&mut self) -> u16 {
-        while self.levels.last() == Some(&0) {
-            self.levels.pop();
-        }
-        self.levels.len().saturating_sub(1) as u16
+    fn reaches(&self) -> [u16; COLUMNS] {
+        std::array::from_fn(|column| self.reach(column))
     }
 
-    fn is_bounded(&self, line: &Line) -> bool {
-        let columns = 1..self.sources.len();
-        columns.into_iter().any(|c| self.reach[c].saturating_add(line[c]) <= self.diameter)
+    /// The greatest distance that is known to exist.
+    fn farthest(&self) -> u16 {
+        columns(self.kept).map(|column| self.reach(column)).max().unwrap_or(0)
+    }
+
+    /// Columns by which the peer of a line is closed, a bit each.
+    fn closing(&self, line: &Line) -> u16 {
+        let closes = |column: &usize| {
+            self.reach(*column).saturating_add(line.hops[*column]) <= self.diameter
+        };
+        columns(self.kept).filter(closes).fold(0, |bits, column| bits | 1 << column)
     }
 
     fn is_closed(&self, slot: u32) -> bool {
         let line = &self.lines[slot as usize];
-        line[self.centre] <= self.diameter / 2 || self.is_bounded(line)
+        line.hops[self.centre] <= self.diameter / 2 || self.closing(line) != 0
     }
 
-    /// Makes the diameter what column 0 shows, and closes every peer, with searches from those that
-    /// are not.
+    /// Makes the diameter the farthest that is known, and closes every peer, with searches from those
+    /// that are not.
     fn settle(&mut self, topology: &Topology, parts: &Parts) -> Result<(), Lost> {
         if self.deferred {
             return Ok(());
         }
         for _ in 0..MAX_SEARCHES {
-            self.diameter = self.top();
+            self.diameter = self.farthest();
             // The centre is the source that leaves the fewest.
             let mut left = [0_usize; COLUMNS];
             let mut worst = [(0, u32::MAX); COLUMNS];
             for slot in self.members(topology, parts) {
                 let line = &self.lines[slot as usize];
-                if self.is_bounded(line) {
+                if self.closing(line) != 0 {
                     continue;
                 }
-                for column in 1..self.sources.len() {
-                    if line[column] > self.diameter / 2 {
+                for column in columns(self.kept) {
+                    if line.hops[column] > self.diameter / 2 {
                         left[column] += 1;
-                        worst[column] = worst[column].max((line[column], slot));
+                        worst[column] = worst[column].max((line.hops[column], slot));
                     }
                 }
             }
-            let best = (1..self.sources.len()).min_by_key(|column| left[*column]);
+            let best = columns(self.kept).min_by_key(|column| left[*column]);
             let Some(best) = best else { return Err(Lost) };
             self.centre = best;
             if left[best] == 0 {
+                self.keep_needed(topology, parts);
                 return Ok(());
             }
             self.search(topology, parts, worst[best].1)?;
@@ -201,73 +240,95 @@ impl Certificate {
         Err(Lost)
     }
 
+    /// The columns by which each peer that is far from the centre is closed.
+    fn closed_by(&self, topology: &Topology, parts: &Parts) -> Vec<u16> {
+        let lines = self.members(topology, parts).map(|slot| &self.lines[slot as usize]);
+        let far = lines.filter(|line| line.hops[self.centre] > self.diameter / 2);
+        far.map(|line| self.closing(line)).collect()
+    }
+
+    /// Drops columns without which every peer is closed all the same: a column costs something at
+    /// every change.
+    fn keep_needed(&mut self, topology: &Topology, parts: &Parts) {
+        let closed = self.closed_by(topology, parts);
+        for column in columns(self.kept).filter(|column| *column != self.centre) {
+            let rest = self.kept & !(1 << column);
+            let farthest = columns(rest).map(|column| self.reach(column)).max();
+            if farthest == Some(self.diameter) && closed.iter().all(|bits| bits & rest != 0) {
+                self.kept = rest;
+            }
+        }
+    }
+
     /// Makes a column of the distances from a peer.
     fn search(&mut self, topology: &Topology, parts: &Parts, source: u32) -> Result<(), Lost> {
-        let column = if self.sources.len() < COLUMNS {
-            self.sources.push(source);
-            self.sources.len() - 1
-        } else {
-            let spare = self.spare(topology, parts);
-            self.sources[spare] = source;
-            spare
-        };
-        self.fill(topology, column)?;
-        if self.reach[column] > self.diameter {
-            for slot in self.members(topology, parts) {
-                let line = &mut self.lines[slot as usize];
-                line[0] = line[column];
-            }
-            self.sources[0] = source;
-            self.relevel(topology, parts);
-        }
-        Ok(())
+        let free = (0..COLUMNS).find(|column| self.kept & (1 << column) == 0);
+        let column = free.unwrap_or_else(|| self.spare(topology, parts));
+        self.kept |= 1 << column;
+        self.sources[column] = source;
+        self.fill(topology, column)
     }
 
     /// The column that the fewest peers need to be closed.
     fn spare(&self, topology: &Topology, parts: &Parts) -> usize {
         let mut needed = [0_u32; COLUMNS];
         needed[self.centre] = u32::MAX;
-        for slot in self.members(topology, parts) {
-            let line = &self.lines[slot as usize];
-            if line[self.centre] <= self.diameter / 2 {
-                continue;
-            }
-            let closes =
-                |column: &usize| self.reach[*column].saturating_add(line[*column]) <= self.diameter;
-            let mut closing = (1..COLUMNS).filter(closes);
-            if let (Some(only), None) = (closing.next(), closing.next()) {
-                needed[only] = needed[only].saturating_add(1);
-            }
+        for bits in
+            self.closed_by(topology, parts).into_iter().filter(|bits| bits.count_ones() == 1)
+        {
+            let only = bits.trailing_zeros() as usize;
+            needed[only] = needed[only].saturating_add(1);
         }
-        (1..COLUMNS).min_by_key(|column| needed[*column]).unwrap_or(1)
+        (0..COLUMNS).min_by_key(|column| needed[*column]).unwrap_or(0)
     }
 
-    /// Exact distances from a column's source.
+    /// Searches from a column's source. In arrays of its own: lines are far apart.
     fn fill(&mut self, topology: &Topology, column: usize) -> Result<(), Lost> {
-        self.round += 1;
-        let Self { lines, marks, round, queue, sources, .. } = self;
+        const UNMET: u16 = u16::MAX;
+        let Self { lines, queue, sources, levels, .. } = self;
+        let levels = &mut levels[column];
+        levels.clear();
+        let mut found = vec![(UNMET, 0_u8); lines.len()];
         queue.clear();
         queue.push(sources[column]);
-        marks[sources[column] as usize] = *round;
-        lines[sources[column] as usize][column] = 0;
+        found[sources[column] as usize] = (0, 0);
         let mut head = 0;
-        let mut far = 0;
         while let Some(&slot) = queue.get(head) {
             head += 1;
-            far = lines[slot as usize][column];
-            if u32::from(far) > MAX_DISTANCE {
+            let next = found[slot as usize].0 + 1;
+            if u32::from(next) > MAX_DISTANCE {
                 return Err(Lost);
             }
             for other in topology.row(slot).slots() {
-                if marks[other as usize] != *round {
-                    marks[other as usize] = *round;
-                    lines[other as usize][column] = far + 1;
+                let (hops, nearer) = &mut found[other as usize];
+                if *hops == UNMET {
+                    *hops = next;
                     queue.push(other);
                 }
+                *nearer = nearer.saturating_add(u8::from(*hops == next));
             }
         }
-        self.reach[column] = far;
+        for (line, (hops, nearer)) in lines.iter_mut().zip(found) {
+            if hops != UNMET {
+                (line.hops[column], line.nearer[column]) = (hops, nearer);
+                let at = usize::from(hops);
+                if at >= levels.len() {
+                    levels.resize(at + 1, 0);
+                }
+                levels[at] += 1;
+            }
+        }
         Ok(())
+    }
+
+    /// The farther of two slots and the nearer, when they are not equally far.
+    fn farther(&self, column: usize, a: u32, b: u32) -> Option<(u32, u32)> {
+        let hops = |slot: u32| self.lines[slot as usize].hops[column];
+        match hops(a).cmp(&hops(b)) {
+            Ordering::Less => Some((b, a)),
+            Ordering::Equal => None,
+            Ordering::Greater => Some((a, b)),
+        }
     }
 
     /// Two of its peers were linked.
@@ -278,42 +339,75 @@ impl Certificate {
         a: u32,
         b: u32,
     ) -> Result<Upkeep, Lost> {
-        let value = |slot: u32| self.lines[slot as usize][0];
-        let (low, high) = if value(a) <= value(b) { (a, b) } else { (b, a) };
-        if value(high) - value(low) <= 1 {
-            return Ok(Upkeep::Certified);
+        let mut upkeep = Upkeep::Certified;
+        for column in columns(self.kept) {
+            let Some((far, near)) = self.farther(column, a, b) else { continue };
+            let hops = self.lines[near as usize].hops[column] + 1;
+            let line = &mut self.lines[far as usize];
+            if line.hops[column] == hops {
+                line.nearer[column] = line.nearer[column].saturating_add(1);
+            } else {
+                self.lower(topology, column, far, hops)?;
+                upkeep = Upkeep::Repaired;
+            }
         }
-        self.lower(topology, high, value(low) + 1);
-        if self.top() < self.diameter {
+        if self.farthest() != self.diameter {
             self.settle(topology, parts)?;
         }
-        Ok(Upkeep::Repaired)
+        Ok(upkeep)
     }
 
-    /// Lowers column 0 at a slot, and around it wherever a step would be more than 1.
-    fn lower(&mut self, topology: &Topology, slot: u32, value: u16) {
-        let mut queue = std::mem::take(&mut self.queue);
-        queue.clear();
-        self.set_lower(slot, value);
-        queue.push(slot);
+    /// Lowers a column at a slot, and around it wherever a step would be more than 1.
+    fn lower(
+        &mut self,
+        topology: &Topology,
+        column: usize,
+        slot: u32,
+        hops: u16,
+    ) -> Result<(), Lost> {
+        self.round += 1;
+        let round = self.round;
+        self.marks[slot as usize] = round;
+        let mut lowered = vec![(slot, self.set(column, slot, hops))];
         let mut head = 0;
-        while let Some(&slot) = queue.get(head) {
+        while let Some(&(slot, _)) = lowered.get(head) {
             head += 1;
-            let next = self.lines[slot as usize][0] + 1;
+            let next = self.lines[slot as usize].hops[column] + 1;
             for other in topology.row(slot).slots() {
-                if self.lines[other as usize][0] > next {
-                    self.set_lower(other, next);
-                    queue.push(other);
+                if self.lines[other as usize].hops[column] > next {
+                    self.marks[other as usize] = round;
+                    lowered.push((other, self.set(column, other, next)));
+                }
+            }
+            if lowered.len() > self.most_mended() {
+                return self.fill(topology, column);
+            }
+        }
+        for (slot, before) in lowered {
+            self.recount(topology, column, slot, |_| true);
+            let now = self.lines[slot as usize].hops[column];
+            for other in topology.row(slot).slots() {
+                let line = &mut self.lines[other as usize];
+                let gains = (now + 1..=before).contains(&line.hops[column]);
+                if gains && self.marks[other as usize] != round {
+                    line.nearer[column] = line.nearer[column].saturating_add(1);
                 }
             }
         }
-        self.queue = queue;
+        Ok(())
     }
 
-    fn set_lower(&mut self, slot: u32, value: u16) {
-        let before = std::mem::replace(&mut self.lines[slot as usize][0], value);
-        self.count(before, -1);
-        self.count(value, 1);
+    /// Slots above which a search anew costs less than mending one by one.
+    fn most_mended(&self) -> usize {
+        FEW_MENDED.max(self.lines.len() / MENDED_SHARE)
+    }
+
+    /// Gives what was there before.
+    fn set(&mut self, column: usize, slot: u32, hops: u16) -> u16 {
+        let before = std::mem::replace(&mut self.lines[slot as usize].hops[column], hops);
+        self.count(column, hops, 1);
+        self.count(column, before, -1);
+        before
     }
 
     /// Two of its peers were unlinked that still reach each other.
@@ -324,80 +418,97 @@ impl Certificate {
         a: u32,
         b: u32,
     ) -> Result<Upkeep, Lost> {
-        let reach = self.reach;
-        let mut raised = Vec::new();
-        for (slot, other) in [(a, b), (b, a)] {
-            let (own, gone) = (self.lines[slot as usize], self.lines[other as usize]);
-            if own[1..self.sources.len()].iter().zip(&gone[1..]).all(|(own, gone)| gone >= own) {
-                continue;
-            }
-            let mut least = [u16::MAX; COLUMNS];
-            for neighbour in topology.row(slot).slots() {
-                for (least, value) in least.iter_mut().zip(&self.lines[neighbour as usize]) {
-                    *least = (*least).min(*value);
-                }
-            }
-            // Columns in which the other end was below, and nobody else is.
-            for column in 1..self.sources.len() {
-                if gone[column] < own[column] && least[column] >= own[column] {
-                    self.raise(topology, column, slot, &mut raised)?;
-                }
+        let begin = self.loose.len();
+        for column in columns(self.kept) {
+            if let Some((far, _)) = self.farther(column, a, b)
+                && self.loses_one(topology, column, far)
+            {
+                self.loose.push((column, far));
             }
         }
-        if raised.is_empty() && reach == self.reach {
+        if self.deferred || self.loose.len() == begin {
             return Ok(Upkeep::Certified);
         }
-        let whole = reach != self.reach;
-        if whole || raised.iter().any(|slot| !self.is_closed(*slot)) {
+        let mut open = false;
+        while let Some((column, slot)) = self.loose.pop() {
+            let reach = self.reach(column);
+            let mut raised = vec![slot];
+            let whole = self.raise(topology, column, &mut raised)?;
+            open |= whole || self.reach(column) > reach;
+            open |= raised.iter().any(|slot| !self.is_closed(*slot));
+        }
+        if open || self.farthest() != self.diameter {
             self.settle(topology, parts)?;
         }
         Ok(Upkeep::Repaired)
     }
 
-    /// Raises a column where nobody around is below any more.
-    fn raise(
+    /// A neighbour nearer than `slot` went; whether none is left.
+    fn loses_one(&mut self, topology: &Topology, column: usize, slot: u32) -> bool {
+        if self.lines[slot as usize].nearer[column] == MANY {
+            self.recount(topology, column, slot, |_| true);
+        } else {
+            self.lines[slot as usize].nearer[column] -= 1;
+        }
+        self.lines[slot as usize].nearer[column] == 0
+    }
+
+    /// Counts the nearer neighbours, of those that count.
+    fn recount(
         &mut self,
         topology: &Topology,
         column: usize,
         slot: u32,
+        counts: impl Fn(u32) -> bool,
+    ) {
+        let own = self.lines[slot as usize].hops[column];
+        let around = topology.row(slot).slots().filter(|other| counts(*other));
+        let nearer = around.filter(|other| self.lines[*other as usize].hops[column] < own);
+        self.lines[slot as usize].nearer[column] = nearer.count().min(usize::from(MANY)) as u8;
+    }
+
+    /// Raises a column at slots that have no nearer neighbour any more, and at those that had only
+    /// these: all of them are in `raised` then, unless the whole column was searched anew, which is
+    /// returned.
+    fn raise(
+        &mut self,
+        topology: &Topology,
+        column: usize,
         raised: &mut Vec<u32>,
-    ) -> Result<(), Lost> {
+    ) -> Result<bool, Lost> {
         self.round += 1;
         let round = self.round;
-        let begin = raised.len();
-        let mut open = BinaryHeap::from([Reverse((self.lines[slot as usize][column], slot))]);
-        while let Some(Reverse((value, slot))) = open.pop() {
-            if self.marks[slot as usize] == round {
-                continue;
-            }
-            let mut around = topology.row(slot).slots();
-            let stands = around.any(|other| {
-                self.marks[other as usize] != round && self.lines[other as usize][column] < value
-            });
-            if stands {
-                continue;
-            }
+        let mut head = 0;
+        while let Some(&slot) = raised.get(head) {
+            head += 1;
             self.marks[slot as usize] = round;
-            raised.push(slot);
-            if raised.len() - begin > MAX_RAISED {
-                // Too many: their bounds are searched anew, and all are to be looked at.
+            if raised.len() > self.most_mended() {
                 self.fill(topology, column)?;
-                self.reach[column] = self.reach[column].saturating_add(1);
-                raised.truncate(begin);
-                return Ok(());
+                return Ok(true);
             }
+            let value = self.lines[slot as usize].hops[column];
             for other in topology.row(slot).slots() {
-                let above = self.lines[other as usize][column];
-                if above > value && self.marks[other as usize] != round {
-                    open.push(Reverse((above, other)));
+                let line = &mut self.lines[other as usize];
+                if line.hops[column] <= value {
+                    continue;
+                }
+                if line.nearer[column] == MANY {
+                    let marks = std::mem::take(&mut self.marks);
+                    self.recount(topology, column, other, |low| marks[low as usize] != round);
+                    self.marks = marks;
+                } else {
+                    line.nearer[column] -= 1;
+                }
+                if self.lines[other as usize].nearer[column] == 0 {
+                    raised.push(other);
                 }
             }
         }
-        open.clear();
-        for &slot in &raised[begin..] {
+        let mut open = BinaryHeap::new();
+        for &slot in raised.iter() {
             let around = topology.row(slot).slots();
             let known = around.filter(|other| self.marks[*other as usize] != round);
-            let least = known.map(|other| self.lines[other as usize][column]).min();
+            let least = known.map(|other| self.lines[other as usize].hops[column]).min();
             if let Some(least) = least {
                 open.push(Reverse((least + 1, slot)));
             }
@@ -409,16 +520,26 @@ impl Certificate {
             if u32::from(value) > MAX_DISTANCE {
                 return Err(Lost);
             }
-            self.marks[slot as usize] = round - 1;
-            self.lines[slot as usize][column] = value;
-            self.reach[column] = self.reach[column].max(value);
+            self.marks[slot as usize] = 0;
+            self.set(column, slot, value);
             for other in topology.row(slot).slots() {
                 if self.marks[other as usize] == round {
                     open.push(Reverse((value + 1, other)));
                 }
             }
         }
-        Ok(())
+        raised.iter().for_each(|slot| self.marks[*slot as usize] = round);
+        for &slot in raised.iter() {
+            self.recount(topology, column, slot, |_| true);
+            let value = self.lines[slot as usize].hops[column];
+            for other in topology.row(slot).slots() {
+                let line = &mut self.lines[other as usize];
+                if self.marks[other as usize] != round && line.hops[column] > value {
+                    line.nearer[column] = line.nearer[column].saturating_add(1);
+                }
+            }
+        }
+        Ok(false)
     }
 
     /// Slots joined the component through a new link from `anchor` to the first of them; each comes
@@ -435,7 +556,7 @@ impl Certificate {
         for slot in moved {
             self.marks[*slot as usize] = fresh;
         }
-        let reach = self.reach;
+        let reach = self.reaches();
         let mut from = anchor;
         for (at, &slot) in moved.iter().enumerate() {
             if at == 0 {
@@ -448,8 +569,10 @@ impl Certificate {
                 }
             }
         }
-        let whole = self.top() != self.diameter || reach != self.reach;
-        if whole || moved.iter().any(|slot| !self.is_closed(*slot)) {
+        for &slot in moved {
+            columns(self.kept).for_each(|column| self.recount(topology, column, slot, |_| true));
+        }
+        if self.reaches() != reach || moved.iter().any(|slot| !self.is_closed(*slot)) {
             self.settle(topology, parts)?;
         }
         Ok(Upkeep::Repaired)
@@ -457,33 +580,46 @@ impl Certificate {
 
     /// One farther than `from` in every column.
     fn follow(&mut self, slot: u32, from: u32, done: u32) -> Result<(), Lost> {
-        let line = self.lines[from as usize].map(|value| value + 1);
-        for (reach, value) in self.reach[..self.sources.len()].iter_mut().zip(line).skip(1) {
-            if u32::from(value) > MAX_DISTANCE {
+        let hops = self.lines[from as usize].hops.map(|hops| hops.saturating_add(1));
+        for column in columns(self.kept) {
+            if u32::from(hops[column]) > MAX_DISTANCE {
                 return Err(Lost);
             }
-            *reach = value.max(*reach);
+            self.count(column, hops[column], 1);
         }
-        self.lines[slot as usize] = line;
+        self.lines[slot as usize].hops = hops;
         self.marks[slot as usize] = done;
-        self.count(line[0], 1);
         Ok(())
     }
 
-    /// Slots left the component, as the label in `parts` says already.
+    /// Slots left the component, as the label in `parts` says already, with the link of `ends`.
     pub(super) fn parted(
         &mut self,
         topology: &Topology,
         parts: &Parts,
+        ends: [u32; 2],
         left: &[u32],
     ) -> Result<Upkeep, Lost> {
-        if self.sources.iter().any(|source| parts.label(*source) != self.label) {
+        let before = self.kept;
+        let gone = columns(self.kept).filter(|c| parts.label(self.sources[*c]) != self.label);
+        self.kept &= !gone.fold(0, |bits, column| bits | 1 << column);
+        if self.kept == 0 {
             return Err(Lost);
         }
         for slot in left {
-            self.count(self.lines[*slot as usize][0], -1);
+            for column in columns(self.kept) {
+                self.count(column, self.lines[*slot as usize].hops[column], -1);
+            }
         }
-        if self.top() != self.diameter {
+        // The way to a source is on this side, but where a distance waits to be mended.
+        let staying = if parts.label(ends[0]) == self.label { ends[0] } else { ends[1] };
+        for column in columns(if self.deferred { self.kept } else { 0 }) {
+            self.recount(topology, column, staying, |_| true);
+            if staying != self.sources[column] {
+                self.loose.push((column, staying));
+            }
+        }
+        if self.kept != before || self.farthest() != self.diameter {
             self.settle(topology, parts)?;
         }
         Ok(Upkeep::Repaired)

@@ -1,23 +1,30 @@
 use crate::Clustering;
 use crate::Snapshot;
 use crate::clustering::triangles;
-use crate::topology::Topology;
 
 /// Triangles at each slot, and the tallies by degree that the coefficients are made of.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Corners {
-    triangles: Vec<u32>,
+    slots: Vec<Corner>,
     clustering: Clustering,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Corner {
+    degree: u32,
+    triangles: u32,
 }
 
 impl Corners {
     pub(super) fn of(snapshot: &Snapshot, slots: usize) -> Self {
-        let mut corners = Self { triangles: vec![0; slots], clustering: Clustering::default() };
+        let mut corners =
+            Self { slots: vec![Corner::default(); slots], clustering: Clustering::default() };
         for (position, count) in triangles(snapshot.graph()).into_iter().enumerate() {
             let position = position as u32;
-            corners.clustering.add(snapshot.graph().degree(position), count);
+            let corner = Corner { degree: snapshot.graph().degree(position), triangles: count };
+            corners.clustering.add(corner.degree, count);
             if let Some(slot) = snapshot.slot(position) {
-                corners.triangles[slot.0 as usize] = count;
+                corners.slots[slot.0 as usize] = corner;
             }
         }
         corners
@@ -30,10 +37,10 @@ impl Corners {
     /// A peer without links.
     pub(super) fn add(&mut self, slot: u32) {
         let at = slot as usize;
-        if at >= self.triangles.len() {
-            self.triangles.resize(at + 1, 0);
+        if at >= self.slots.len() {
+            self.slots.resize(at + 1, Corner::default());
         }
-        self.triangles[at] = 0;
+        self.slots[at] = Corner::default();
         self.clustering.add(0, 0);
     }
 
@@ -43,30 +50,18 @@ impl Corners {
     }
 
     /// A pair was linked, or unlinked, whose ends have these neighbours in common.
-    pub(super) fn changed(
-        &mut self,
-        topology: &Topology,
-        a: u32,
-        b: u32,
-        shared: &[u32],
-        linked: bool,
-    ) {
-        let count = shared.len() as u32;
-        for slot in [a, b] {
-            let now = topology.row(slot).len() as u32;
-            let before = if linked { now - 1 } else { now + 1 };
-            self.recount(slot, before, now, count, linked);
-        }
-        for slot in shared {
-            let degree = topology.row(*slot).len() as u32;
-            self.recount(*slot, degree, degree, 1, linked);
-        }
+    pub(super) fn changed(&mut self, a: u32, b: u32, shared: &[u32], linked: bool) {
+        let change = if linked { 1 } else { -1 };
+        let count = shared.len() as i32;
+        [a, b].into_iter().for_each(|slot| self.recount(slot, change, change * count));
+        shared.iter().for_each(|slot| self.recount(*slot, 0, change));
     }
 
-    fn recount(&mut self, slot: u32, before: u32, now: u32, count: u32, more: bool) {
-        let triangles = &mut self.triangles[slot as usize];
-        self.clustering.subtract(before, *triangles);
-        *triangles = if more { *triangles + count } else { *triangles - count };
-        self.clustering.add(now, *triangles);
+    fn recount(&mut self, slot: u32, links: i32, triangles: i32) {
+        let corner = &mut self.slots[slot as usize];
+        self.clustering.subtract(corner.degree, corner.triangles);
+        corner.degree = corner.degree.wrapping_add_signed(links);
+        corner.triangles = corner.triangles.wrapping_add_signed(triangles);
+        self.clustering.add(corner.degree, corner.triangles);
     }
 }

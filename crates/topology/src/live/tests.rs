@@ -113,6 +113,35 @@ fn a_grid_is_thinned_to_nothing_and_rebuilt() {
 }
 
 #[test]
+fn what_moves_half_the_network_is_followed() {
+    // A ring with some chords: without one of its links, everything behind it is farther away.
+    let mut links: Vec<(u32, u32)> = (0..1_500).map(|i| (i, (i + 1) % 1_500)).collect();
+    links.extend((0..1_500).step_by(50).map(|i| (i, (i + 30) % 1_500)));
+    let mut live = live_of(&crate::testing::graph(1_500, &links));
+    check(&mut live);
+    for (a, b) in [(0, 1), (0, 30), (749, 750), (30, 0), (1, 0), (1_490, 1_491), (750, 749)] {
+        toggle(&mut live, a, b);
+        check(&mut live);
+    }
+}
+
+#[test]
+fn more_nearer_neighbours_than_are_counted_go_one_by_one() {
+    // From 0 over 300 peers to 301, with a tail that makes it worth knowing.
+    let middle = || 1..=300_u32;
+    let mut links: Vec<(u32, u32)> = middle().flat_map(|i| [(0, i), (i, 301)]).collect();
+    links.extend([(301, 302), (302, 303), (303, 304)]);
+    let mut live = live_of(&crate::testing::graph(305, &links));
+    for i in middle().chain(middle().rev()) {
+        toggle(&mut live, u64::from(i), 301);
+        if i % 10 < 2 || i > 290 {
+            check(&mut live);
+        }
+    }
+    check(&mut live);
+}
+
+#[test]
 fn peers_come_and_go() {
     let mut rng = fastrand::Rng::with_seed(73);
     let mut live = live_of(&varied(20, &mut rng));

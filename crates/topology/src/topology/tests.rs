@@ -155,3 +155,20 @@ fn random_changes_agree_with_ordered_maps() {
     assert!(!expected.is_empty());
     assert_eq!(topology.snapshot().links(), links.len());
 }
+
+#[test]
+fn a_link_that_comes_and_goes_leaves_nothing_behind() {
+    let mut topology = of(3);
+    topology.add_edge(&peer(0), &peer(2), EdgeInfo::default()).unwrap();
+    for turn in 0..2 * MAX_IDLE + 3 {
+        topology.add_edge(&peer(0), &peer(1), EdgeInfo::default()).unwrap();
+        assert_eq!(topology.linked_pairs(), 2);
+        topology.remove_edge(&peer(1), &peer(0), EdgeInfo::default().transport()).unwrap();
+        assert_eq!((topology.linked_pairs(), topology.links().count()), (1, 1), "{turn}");
+        assert!(topology.graph.edge_count() <= MAX_IDLE + 2);
+    }
+    assert!(topology.graph.edge_count() > 1);
+    topology.remove_node(&peer(1)).unwrap();
+    assert_eq!((topology.linked_pairs(), topology.graph.edge_count()), (1, 1));
+    assert_eq!(topology.links_between(&peer(0), &peer(2)), [EdgeInfo::default()]);
+}
