@@ -1,10 +1,12 @@
 //! What the destination's application does with what its node acknowledged.
 
 use bitcraps_coordinator::{Outcome, Progress, RejectReason, SendOptions};
-use bitcraps_sim::{App, Fortune, LinkModel, NodeId, SendId, Simulation, Verdict};
+use bitcraps_sim::{
+    App, Fortune, LinkModel, NodeId, Pace, SendId, Simulation, StoreModel, Verdict,
+};
 use bitcraps_types::{AckLevel, TrafficClass, TransportType};
 
-use super::scene::{MS, SECOND, confirmed, each_seed, settle};
+use super::scene::{MS, SECOND, confirmed, data_sent, each_seed, settle};
 
 /// A bet to a peer whose application gives `verdict`, and how it stands half a second later.
 fn bet(seed: u64, verdict: Verdict, ack: AckLevel) -> (Simulation, NodeId, SendId) {
@@ -57,4 +59,50 @@ fn fault_27_a_peer_that_acks_and_sits_on_the_data_has_not_applied_it() {
         let why = RejectReason::Refused;
         assert_eq!(sim.message(id).outcome.as_ref().unwrap().1, Outcome::Rejected { why });
     });
+}
+
+/// Three senders fill the inbox of an application that takes one bet each 2 ms. What is refused waits
+/// and comes back as room is found: the application never waits for it, and no retry is spent on it.
+#[test]
+fn an_application_slower_than_its_senders_is_never_without_a_message() {
+    const EACH: usize = 300;
+    const ROOM: usize = 64;
+    for store in [None, Some(StoreModel::DISK)] {
+        each_seed(|seed| {
+            let mut sim = Simulation::new(seed);
+            let b = sim.add_node_with(|setup| {
+                setup.store = store;
+                setup.app = App::default().room(ROOM).pace(Pace::Every(2 * MS));
+            });
+            let senders = [(); 3].map(|()| {
+                let a = sim.add_node_with(|setup| setup.store = store);
+                let link = sim.add_link(a, b, LinkModel::wifi());
+                (a, link)
+            });
+            sim.run_for(SECOND);
+            let start = sim.now();
+            let bet = SendOptions::new(TrafficClass::Critical).deadline(60 * SECOND).max_copies(1);
+            for (a, link) in senders {
+                sim.record(link, a);
+                for _ in 0..EACH {
+                    sim.send(a, b, 200, bet, None);
+                }
+            }
+            settle(&mut sim);
+            let all = 3 * EACH;
+            let taken = sim.app(b).delivered();
+            assert_eq!(taken.len(), all);
+            let needed = 2 * MS * (all - ROOM) as u32;
+            let took = taken.last().unwrap().at.since(start);
+            assert!(took < needed + needed / 10, "{took:?} where {needed:?} are needed");
+            let mut frames = 0;
+            for (a, link) in senders {
+                let sender = sim.core(a).unwrap().counters();
+                assert_eq!(sender.budget_waits, 0, "no retry was wanted");
+                frames += data_sent(&sim, link, a).len();
+            }
+            assert!(frames < 3 * all, "{frames} frames for {all} messages");
+            sim.check_settled().unwrap();
+        });
+    }
 }

@@ -290,7 +290,8 @@ impl Core {
             return self.reassembly.remove(&(source, stream, sequence));
         }
         let arrival = Arrival { ack: data.ack, attempt, link, due };
-        let payload = if data.payload.len() == data.total as usize {
+        let fragmented = data.payload.len() != data.total as usize;
+        let payload = if !fragmented {
             Some(data.payload.clone())
         } else {
             let added = self.reassembly.add(source, &data, arrival, now);
@@ -309,6 +310,10 @@ impl Core {
         };
         if !self.take(peer, stream, sequence, arrival, payload, now) {
             self.counters.no_custody += 1;
+            self.pend_result(peer, link, stream, sequence, attempt, Status::NoRoom);
+            if fragmented {
+                self.pend_partial(peer, link, stream, sequence, attempt);
+            }
         }
     }
 

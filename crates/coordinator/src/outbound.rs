@@ -5,7 +5,10 @@ mod copies;
 mod handover;
 mod queue;
 mod refusal;
+mod room;
 mod timeout;
+
+pub(crate) use room::FullInbox;
 
 use crate::link::Link;
 use crate::message::Message;

@@ -9,6 +9,7 @@ use crate::contest::{Clash, Contest};
 use crate::damping::Damping;
 use crate::explain::Decision;
 use crate::link::Link;
+use crate::outbound::FullInbox;
 use crate::policy::Candidate;
 use crate::record::{StreamId, StreamRecord};
 use crate::standing::stranger_allowance;
@@ -113,6 +114,8 @@ pub(crate) struct Outgoing {
     pub(crate) closing: BTreeMap<(Option<Epoch>, Sequence), u64>,
     /// Waiting messages that a newer one may replace, by conflation key.
     pub(crate) conflated: BTreeMap<u64, Ticket>,
+    /// The peer had no room for messages of this class.
+    pub(crate) full: Option<FullInbox>,
 }
 
 impl Outgoing {
@@ -223,7 +226,11 @@ impl Incoming {
         let told = wanted.filter_map(|(number, status)| match status {
             Status::Applied => Some((*number, true)),
             Status::Refused => Some((*number, false)),
-            Status::Late | Status::TooOld | Status::Unrecorded | Status::NotAdmitted => None,
+            Status::Late
+            | Status::TooOld
+            | Status::Unrecorded
+            | Status::NotAdmitted
+            | Status::NoRoom => None,
         });
         let mut verdicts: BTreeMap<Sequence, bool> = told.collect();
         verdicts.extend(&self.deciding);

@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
 
 use bitcraps_types::{AckLevel, Epoch, PeerId, Timestamp, TrafficClass};
-use bitcraps_wire::{EndAck, MAX_RANGES, Status, StreamAck};
+use bitcraps_wire::{EndAck, MAX_RANGES, ResultEntry, Status, StreamAck};
 
 use crate::{
     Command, Core, LastSuccess, Order, Outcome, Progress, RejectReason, Ticket, TriedLink,
@@ -97,6 +97,7 @@ impl Core {
         {
             queue.conflated.remove(&key);
         }
+        let full = queue.full.is_some();
         let mut released = Vec::new();
         if let Order::PerKey(key) = options.order
             && let Some(waiting) = queue.gates.get_mut(&key)
@@ -116,6 +117,10 @@ impl Core {
             let given_up = queue.closing.range((former, 0)..(former, lowest_live));
             let given_up: Vec<_> = given_up.map(|(number, _)| *number).collect();
             released.extend(given_up.iter().filter_map(|number| queue.closing.remove(number)));
+        }
+        if queued && full {
+            // It may be the one that was to look for room.
+            self.mark_dirty(peer);
         }
         for key in released {
             self.open_gate(peer, class, key);
@@ -192,7 +197,7 @@ impl Core {
             }
         }
         for result in &ack.results {
-            self.on_verdict(peer, stream, result.sequence, result.status, now);
+            self.on_verdict(peer, stream, result, now);
         }
         for partial in &ack.partials {
             self.on_partial(peer, stream, partial, ack, now);
@@ -218,6 +223,7 @@ impl Core {
         let Some(slot) = self.sent(peer, stream, sequence) else {
             return;
         };
+        self.room_was_found(slot);
         let Some(message) = self.messages.get_mut(slot) else {
             return;
         };
@@ -277,21 +283,14 @@ impl Core {
         self.settle(slot, outcome, now);
     }
 
-    fn on_verdict(
-        &mut self,
-        peer: u32,
-        stream: Sent,
-        sequence: u64,
-        status: Status,
-        now: Timestamp,
-    ) {
-        let Some(slot) = self.sent(peer, stream, sequence) else {
+    fn on_verdict(&mut self, peer: u32, stream: Sent, result: &ResultEntry, now: Timestamp) {
+        let Some(slot) = self.sent(peer, stream, result.sequence) else {
             return;
         };
         let Some(message) = self.messages.get(slot) else {
             return;
         };
-        match status {
+        match result.status {
             Status::Applied if message.options.ack == AckLevel::Applied => {
                 self.delivered(slot, AckLevel::Applied, None, now);
             }
@@ -313,6 +312,7 @@ impl Core {
             Status::Unrecorded => {
                 self.settle(slot, Outcome::Rejected { why: RejectReason::Unrecorded }, now);
             }
+            Status::NoRoom => self.wait_for_room(slot, result.attempt, now),
         }
     }
 

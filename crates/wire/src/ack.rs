@@ -67,6 +67,9 @@ pub enum Status {
     Unrecorded = 4,
     /// The sender is not admitted here; it was not delivered and never will be.
     NotAdmitted = 5,
+    /// There is no room for it now, in its class. It was not taken; the same message may be sent
+    /// again, and may be taken then.
+    NoRoom = 6,
 }
 
 impl Status {
@@ -78,6 +81,7 @@ impl Status {
             3 => Some(Self::TooOld),
             4 => Some(Self::Unrecorded),
             5 => Some(Self::NotAdmitted),
+            6 => Some(Self::NoRoom),
             _ => None,
         }
     }

@@ -135,6 +135,7 @@ impl Core {
 
     pub(super) fn pump_class(&mut self, peer: u32, class: TrafficClass, now: Timestamp) {
         let (mut passed, mut expired) = (0, 0);
+        let asks = self.peers[peer as usize].outgoing[class.index()].full.is_some();
         while passed < PUMP_DEPTH {
             let queue = &mut self.peers[peer as usize].outgoing[class.index()].queue;
             let Some(ticket) = queue.get(passed).copied() else {
@@ -155,12 +156,18 @@ impl Core {
                 self.expire(ticket.slot, now);
                 continue;
             }
+            if let Some(at) = self.asks_at(peer, class).filter(|at| *at > now) {
+                return self.look_at_room(ticket.slot, at, now);
+            }
             let reason = if message.attempts == 0 { Reason::First } else { Reason::LocalError };
             match self.transmit(ticket.slot, None, reason, now) {
                 Ok(_) => {
                     // A fragmented message may have only begun; then it is still the head.
                     if self.messages.by_ticket(ticket).is_some_and(|m| m.queued) {
                         return;
+                    }
+                    if asks {
+                        self.asked_for_room(peer, class, now);
                     }
                 }
                 Err(Blocked::TooDear) => {

@@ -1,7 +1,7 @@
 //! Who has a message, and how often its application sees it.
 
 use bitcraps_types::{AckLevel, TrafficClass};
-use bitcraps_wire::{Body, EndAck, Frame, Status};
+use bitcraps_wire::{Body, EndAck, Frame, ResultEntry, Status};
 use bytes::Bytes;
 
 use super::pair::{Fate, Pair, Profile, ROOM, config, data_of, is_data, ms};
@@ -116,9 +116,17 @@ fn without_an_application_nothing_is_acknowledged() {
     let ticket = pair.send(0, "x", SendOptions::new(TrafficClass::Background));
     pair.drive_for(ms(5_000));
     assert_eq!(pair.outcome(0, ticket), None);
-    assert_eq!(end_acks(&pair, 1), []);
-    let refused = pair.nodes[1].core.counters().no_custody;
-    assert!((2..=20).contains(&refused), "asked {refused} times");
+    let acks = end_acks(&pair, 1);
+    let answers: Vec<_> = acks.iter().flat_map(|ack| &ack.streams).collect();
+    for (attempt, answer) in (1..).zip(&answers) {
+        assert_eq!((answer.cumulative, answer.bitmap.iter().max()), (0, None));
+        let no_room = ResultEntry { sequence: 0, attempt, status: Status::NoRoom };
+        assert_eq!(answer.results, [no_room]);
+    }
+    // After 10 ms, 20 ms and so on, and then every second.
+    assert_eq!(answers.len(), 11);
+    assert_eq!(pair.nodes[1].core.counters().no_custody, 11);
+    assert_eq!(pair.nodes[0].core.counters().budget_waits, 0, "it costs no retries");
     assert_eq!(pair.changes(0, 0), [], "the link is not to blame");
     pair.with(1, |core, now| core.attach(ROOM, now));
     pair.drive_for(ms(1_100));
@@ -186,9 +194,9 @@ fn a_whole_message_whose_time_is_up_is_not_handed_over() {
         pair.drive_for(ms(500));
         if cancelled {
             pair.cancel(0, ticket);
-            // Its successor tells that the number is given up.
+            // Its successor, once it asks for room, tells that the number is given up.
             pair.send(0, "next", SendOptions::new(TrafficClass::Background));
-            pair.drive_for(ms(10));
+            pair.drive_for(ms(1_000));
         } else {
             pair.drive_for(ms(600));
         }

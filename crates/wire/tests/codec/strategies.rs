@@ -98,6 +98,7 @@ fn result_entry() -> impl Strategy<Value = ResultEntry> {
         Status::TooOld,
         Status::Unrecorded,
         Status::NotAdmitted,
+        Status::NoRoom,
     ];
     (any::<u64>(), any::<u16>(), select(statuses.to_vec()))
         .prop_map(|(sequence, attempt, status)| ResultEntry { sequence, attempt, status })
