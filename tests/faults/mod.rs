@@ -6,6 +6,7 @@
 mod admission;
 mod changes;
 mod clock;
+mod crowd;
 mod custody;
 mod drivers;
 mod flaps;

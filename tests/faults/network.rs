@@ -1,16 +1,17 @@
 //! What goes wrong between nodes that share no link, and in what they tell of the network.
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bitcraps_coordinator::SendOptions;
 use bitcraps_linkstate::forger::{Forger, body, quality};
-use bitcraps_linkstate::{Config, alias_of};
+use bitcraps_linkstate::{Config, Flag, alias_of};
 use bitcraps_sim::{Fate, LinkModel, NodeId, NodeSetup, SimLink, Simulation, Way};
 use bitcraps_types::{DownReason, Epoch, PeerId, TrafficClass};
-use bitcraps_wire::{Body, Frame, HopHeader, NO_DEADLINE};
+use bitcraps_wire::{Body, Frame, HopAck, HopHeader, NO_DEADLINE};
 
-use super::scene::{MS, SECOND, each_seed};
+use super::scene::{MS, SECOND, each_seed, frame, single};
 
 fn relays(setup: &mut NodeSetup) {
     setup.network = Some(Config::new(Epoch(1)));
@@ -81,6 +82,52 @@ fn fault_24_false_link_state_changes_no_link_between_others() {
         assert!(network.flags(&peers[0]).count() > 0, "who passes on what nobody signed is named");
         let ways = network.ways(&peers[3], 2);
         assert!(ways.iter().flatten().all(|peer| peers.contains(peer)), "{ways:?}");
+    });
+}
+
+/// What a node finds wrong with the far end of a row of four that it talks to for five seconds. The
+/// link in the middle is a tunnel that answers at once: it acknowledges, but takes that long to
+/// carry what goes on from there.
+fn far_end_flags(seed: u64, model: LinkModel, tunnel: Duration) -> Vec<Flag> {
+    let mut sim = Simulation::new(seed);
+    let nodes: Vec<_> = (0..4).map(|_| sim.add_node_with(relays)).collect();
+    let row = nodes.windows(2).map(|ends| sim.add_link(ends[0], ends[1], model));
+    let links: Vec<_> = row.collect();
+    let held: Arc<Mutex<Vec<(NodeId, u32)>>> = Arc::default();
+    let holds = Arc::clone(&held);
+    sim.rule(links[1], Way::Both, move |passing| match passing.decoded() {
+        Some(Frame { header, body: Body::Relayed(_), .. }) if !tunnel.is_zero() => {
+            holds.lock().unwrap().push((passing.from, header.link_seq));
+            Fate::Delay(tunnel)
+        }
+        _ => Fate::Pass,
+    });
+    sim.run_for(3 * SECOND);
+    for step in 0..5_000 {
+        if step % 100 == 0 {
+            sim.send(nodes[0], nodes[3], 100, single(TrafficClass::Critical), None);
+        }
+        sim.run_for(MS);
+        for (to, largest) in held.lock().unwrap().drain(..) {
+            let ack = HopAck { link_tag: 0, largest, bitmap: u64::MAX, dwell_us: 0 };
+            let ack = Frame { hop_ack: Some(ack), ..frame(0, Body::Empty) };
+            assert!(sim.inject(links[1], to, ack.encode()));
+        }
+    }
+    let network = sim.engine(nodes[0]).unwrap().network().unwrap();
+    let mut others = nodes[..3].iter().flat_map(|node| network.flags(&sim.peer_id(*node)));
+    assert_eq!(others.next(), None, "between honest nodes");
+    network.flags(&sim.peer_id(nodes[3])).collect()
+}
+
+#[test]
+fn fault_25_a_tunnel_that_makes_a_far_peer_look_near_is_flagged() {
+    each_seed(|seed| {
+        let near = LinkModel::wifi().jitter(Duration::ZERO);
+        // Three links of 2 ms: eight times as much, and 250 ms, is what nobody wonders at.
+        assert_eq!(far_end_flags(seed, near, 110 * MS), []);
+        assert_eq!(far_end_flags(seed, near, 180 * MS), [Flag::TooNear]);
+        assert_eq!(far_end_flags(seed, near.latency(70 * MS), Duration::ZERO), [], "far, as told");
     });
 }
 

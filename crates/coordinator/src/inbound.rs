@@ -123,6 +123,7 @@ impl Core {
             return;
         }
         if let (Body::Relayed(_), Some(route)) = (&body, route) {
+            state.links[at].arrivals.record(header.link_seq, now);
             return self.on_passing(id, link, header, route, body, now);
         }
         if route.is_some_and(|r| {

@@ -21,6 +21,9 @@ const SUSPECT_EXPIRIES: u8 = 2;
 const DOWN_PROBES: u8 = 3;
 /// Good answers that a suspect or down link needs before it is trusted again, beside the hold.
 const RECOVERY_ANSWERS: u8 = 5;
+/// Most that is added to the hold of a link that was down: a thousand whose access point came back
+/// return to it one after the other.
+const STAGGER: Duration = Duration::from_secs(4);
 /// Good answers of a suspect link after which another failure is a flap.
 const RELAPSE_ANSWERS: u8 = 2;
 /// Least patience with a driver's queue before the link becomes suspect.

@@ -3,8 +3,8 @@
 use bitcraps_types::{LinkId, PeerId, Timestamp};
 use bitcraps_wire::Frame;
 
-use crate::policy::{self, FailoverPolicy};
-use crate::{Core, Standing};
+use crate::policy::{self, FailoverPolicy, Tier};
+use crate::{Command, Core, SizeBucket, Standing};
 
 /// Ids of links that lead through relays begin here. Drivers count theirs up from 1, and no process
 /// sees so many.
@@ -42,7 +42,9 @@ pub enum ForwardError {
 impl Core {
     /// Hands a frame to the next hop, over the fastest of its links that has room; its header is
     /// completed here. Frames of others wait behind everything of this node: they are not handed
-    /// over where bulk would not be. Nobody acknowledges it: the ends of the path do.
+    /// over where bulk would not be. The next hop acknowledges a frame that has a route, which says
+    /// something of the link; that it arrived is for the ends of the path to say. Nobody here sends
+    /// it again.
     ///
     /// # Errors
     /// [`ForwardError`].
@@ -73,6 +75,8 @@ impl Core {
             }
             if link.max_frame < len {
                 error = ForwardError::TooLarge { next, len };
+            } else if link.flights.is_full() {
+                error = ForwardError::NoRoom(next);
             } else if own && link.has_room_ahead() || link.has_room(now) {
                 chosen = Some(link.id());
                 break;
@@ -84,8 +88,44 @@ impl Core {
         let admitted = state.standing == Standing::Admitted;
         let link = chosen.filter(|_| admitted).ok_or(error)?;
         frame.header.receiver_epoch = epoch.unwrap_or_default();
-        self.transmit_unnumbered(handle.0, link, &frame, now);
+        if frame.route.is_none() {
+            // What is told to a neighbour has acknowledgements of its own, or none.
+            self.transmit_unnumbered(handle.0, link, &frame, now);
+            return Ok(());
+        }
+        let entry =
+            self.peers[handle.0 as usize].link_mut(link).ok_or(ForwardError::NoLink(next))?;
+        let seq = entry.flights.push(len, None, true, now);
+        entry.handed(len, Some(seq), now);
+        let due = now + entry.timeout(SizeBucket::of(len));
+        let arms = entry.timer.is_none_or(|at| at > due);
+        frame.header.link_seq = seq;
+        let frame = self.encode(&frame);
+        self.command(Command::Transmit { link, seq: Some(seq), frame });
+        if arms {
+            self.arm_link(handle.0, link, now);
+        }
         Ok(())
+    }
+
+    /// Whether a link of its own leads to the peer and answers, frames of the size of a packet
+    /// included.
+    pub fn is_answering(&self, id: PeerId) -> bool {
+        self.peer(id).is_some_and(|handle| {
+            let mut links = self.peers[handle.0 as usize].links.iter();
+            links
+                .any(|link| !is_relayed(link.id()) && link.tier(SizeBucket::Packet) < Tier::Suspect)
+        })
+    }
+
+    /// What a link relies on does not answer: it is out of favour until it answers itself.
+    pub fn doubt(&mut self, link: LinkId, now: Timestamp) {
+        let Some(peer) = self.links.get(&link).copied() else { return };
+        let Some(entry) = self.peers[peer as usize].link_mut(link) else { return };
+        let change = entry.suspect(SizeBucket::Small, now);
+        self.link_changed(peer, link, change);
+        self.arm_link(peer, link, now);
+        self.end_turn(now);
     }
 
     /// Whether a message for the peer has no outcome yet.
@@ -107,6 +147,14 @@ impl Core {
     pub fn half_trip(&self, id: PeerId, now: Timestamp) -> std::time::Duration {
         let trips = self.measures(id, now).filter_map(|link| link.round_trip);
         trips.min().unwrap_or_default() / 2
+    }
+
+    /// Round trip to a peer over the fastest link that leads through relays, as far as it was
+    /// measured.
+    pub fn relayed_trip(&self, id: PeerId) -> Option<std::time::Duration> {
+        let links = &self.peers[self.peer(id)?.0 as usize].links;
+        let relayed = links.iter().filter(|link| is_relayed(link.id()));
+        relayed.filter_map(|link| link.smoothed(SizeBucket::Small)).min()
     }
 
     /// The next peer for whom a message waits and to whom no link leads.

@@ -141,9 +141,18 @@ impl Core {
         self.command(Command::Transmit { link, seq: Some(seq), frame: frame.encode() });
     }
 
-    pub(crate) fn probe_not_taken(&mut self, peer: u32, link: LinkId, now: Timestamp) {
+    /// A frame that belongs to no message was not taken: if it was a probe, another one follows.
+    pub(crate) fn probe_not_taken(
+        &mut self,
+        peer: u32,
+        link: LinkId,
+        seq: Option<u32>,
+        now: Timestamp,
+    ) {
         let jitter = self.jitter();
-        if let Some(entry) = self.peers[peer as usize].link_mut(link) {
+        if let Some(entry) = self.peers[peer as usize].link_mut(link)
+            && entry.probe.is_some_and(|probe| Some(probe.seq) == seq)
+        {
             entry.probe = None;
             entry.schedule_probe(jitter, now);
         }

@@ -417,8 +417,13 @@ impl Machine for Engine {
                 }
                 continue;
             };
-            if let (Command::Notice(notice), Some(network)) = (&command, &mut self.network) {
-                network.observe(notice, &mut self.core);
+            if let Command::Notice(notice) = &command {
+                if let Notice::LinkChanged { peer, .. } = notice {
+                    self.hop_changed(*peer, self.core.turn());
+                }
+                if let Some(network) = &mut self.network {
+                    network.observe(notice, &mut self.core);
+                }
             }
             self.review_ways(self.core.turn());
             if let Some(command) = self.take_relayed(command) {

@@ -21,6 +21,9 @@ const LOOK: Duration = Duration::from_secs(1);
 const HOP: Duration = Duration::from_micros(200);
 /// A less reliable link is reckoned as if it were this reliable: it costs a thousand times its latency.
 const LEAST: f64 = 0.001;
+/// How often a link that came up is looked at until its first round trip is measured: what is not
+/// measured is not told, because the other end may have measured it already.
+const UNMEASURED: Duration = Duration::from_millis(20);
 /// How long a link that passes for dead has to be silent before the network is told. Six probes in a
 /// row are lost by then: one in a million where one frame of twenty is lost.
 const SILENCE: Duration = Duration::from_millis(1_500);
@@ -39,6 +42,9 @@ pub struct Network {
     /// What the database was told of own links.
     told: BTreeMap<(PeerId, TransportType), LinkFacts>,
     look_at: Timestamp,
+    /// Neighbours with links that were not measured yet, and when they are looked at again.
+    unmeasured: BTreeSet<PeerId>,
+    unmeasured_at: Timestamp,
     /// Links have come or gone since somebody looked at ways.
     changed: bool,
     outran: Option<Epoch>,
@@ -62,6 +68,8 @@ impl Network {
             origins: BTreeSet::new(),
             told: BTreeMap::new(),
             look_at: now + LOOK,
+            unmeasured: BTreeSet::new(),
+            unmeasured_at: Timestamp::MAX,
             changed: false,
             outran: None,
             elsewhere: false,
@@ -111,6 +119,12 @@ impl Network {
         self.act(core, now);
     }
 
+    /// A round trip to a peer was measured across relays.
+    pub(crate) fn judge(&mut self, peer: &PeerId, trip: Duration, core: &mut Core, now: Timestamp) {
+        self.database.on_round_trip(peer, trip);
+        self.act(core, now);
+    }
+
     /// Whether links have come or gone since this was asked.
     pub(crate) fn take_changed(&mut self) -> bool {
         std::mem::take(&mut self.changed)
@@ -125,10 +139,28 @@ impl Network {
     /// none when no chain of links that count leads to it. What a way costs is the time until a
     /// message is expected to have arrived. O(count (n + m) log n).
     pub fn ways(&self, to: &PeerId, count: usize) -> Vec<Vec<PeerId>> {
+        self.ways_by(to, count, |_| true)
+    }
+
+    /// [`Self::ways`] that begin with a neighbour for which `may_begin` holds.
+    pub(crate) fn ways_by(
+        &self,
+        to: &PeerId,
+        count: usize,
+        may_begin: impl Fn(&PeerId) -> bool,
+    ) -> Vec<Vec<PeerId>> {
         let snapshot = self.topology.snapshot();
         let position = |peer| snapshot.position(self.topology.slot_of(peer)?);
         let Some((from, to)) = position(&self.me).zip(position(to)) else { return Vec::new() };
-        let costs: Vec<_> = self.topology.weights(&snapshot).iter().map(expected_us).collect();
+        let weights = self.topology.weights(&snapshot);
+        let links = snapshot.graph().link_list().zip(&weights);
+        let costs: Vec<_> = links
+            .map(|((a, b), weight)| {
+                let hop = (a == from).then_some(b).or((b == from).then_some(a));
+                let hop = hop.and_then(|hop| self.topology.peer(snapshot.slot(hop)?));
+                expected_us(weight).filter(|_| hop.is_none_or(|hop| may_begin(&hop)))
+            })
+            .collect();
         let ways = disjoint_paths(snapshot.graph(), &costs, from, to, count, Disjoint::Peers);
         ways.into_iter().map(|way| self.named(&snapshot, &way.peers)).collect()
     }
@@ -210,6 +242,7 @@ impl Network {
         let links = may.then(|| core.measures(peer, now)).into_iter().flatten();
         let mut found: BTreeMap<TransportType, LinkFacts> = BTreeMap::new();
         let mut awake = false;
+        self.unmeasured.remove(&peer);
         for link in links {
             match link.silence {
                 Some(silence) if silence >= SILENCE => continue,
@@ -217,7 +250,12 @@ impl Network {
                 None => {}
             }
             awake |= link.awake;
-            let facts = facts(&link);
+            let Some(round_trip) = link.round_trip else {
+                self.unmeasured.insert(peer);
+                self.unmeasured_at = self.unmeasured_at.min(now + UNMEASURED);
+                continue;
+            };
+            let facts = facts(&link, round_trip);
             let best = found.entry(link.transport).or_insert(facts);
             best.latency = best.latency.min(facts.latency);
             if best.reliability.get() < facts.reliability.get() {
@@ -256,7 +294,7 @@ impl Network {
 
     pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
         let database = self.database.next_deadline().filter(|at| *at != Timestamp::MAX);
-        database.into_iter().chain([self.look_at]).min()
+        database.into_iter().chain([self.look_at, self.unmeasured_at]).min()
     }
 
     /// Serves what is due; whether links were measured anew.
@@ -269,6 +307,12 @@ impl Network {
                 if self.measure(peer, core, now) {
                     self.database.on_probe(&peer, now);
                 }
+            }
+        }
+        if self.unmeasured_at <= now {
+            self.unmeasured_at = Timestamp::MAX;
+            for peer in std::mem::take(&mut self.unmeasured) {
+                self.measure(peer, core, now);
             }
         }
         self.database.on_timer(now);
@@ -362,10 +406,9 @@ fn expected_us(link: &LinkWeight) -> Option<u64> {
         .then(|| ((link.latency + HOP).as_micros() as f64 / reliability.max(LEAST)) as u64)
 }
 
-fn facts(link: &LinkMeasures) -> LinkFacts {
-    let cold = link.transport.cold_timeout() / 4;
+fn facts(link: &LinkMeasures, round_trip: Duration) -> LinkFacts {
     LinkFacts {
-        latency: link.round_trip.map_or(cold, |round_trip| round_trip / 2),
+        latency: round_trip / 2,
         reliability: link.delivery,
         rate: link.goodput,
         room: link.max_frame.saturating_sub(HopHeader::LEN),

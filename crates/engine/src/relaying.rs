@@ -1,5 +1,7 @@
 //! Messages across hops: ways opened for those who have no link, frames carried for others.
 
+use std::collections::BTreeSet;
+
 use bitcraps_coordinator::{Command, ForwardError, LinkUp, Standing, TransmitFailure};
 use bitcraps_session::Command as Agreement;
 use bitcraps_types::{Epoch, LinkId, Medium, PeerId, Timestamp};
@@ -223,9 +225,51 @@ impl Engine {
         }
     }
 
-    /// Looks again for ways that were not there, and closes those that nothing uses.
+    /// A neighbour answers no more, or again. Ways that begin with one who does not lead through
+    /// another from now on, or are out of favour while a second way is there.
+    pub(crate) fn hop_changed(&mut self, peer: PeerId, now: Timestamp) {
+        let (Some(network), Some(tunnels)) = (&self.network, &mut self.tunnels) else { return };
+        tunnels.next_hops.clear();
+        if self.core.is_answering(peer) {
+            return;
+        }
+        let begins = |tunnel: &&Tunnel| tunnel.way.get(1) == Some(&peer);
+        let ends: BTreeSet<PeerId> =
+            tunnels.links.values().filter(begins).map(|t| t.peer).collect();
+        let mut doubted = Vec::new();
+        for end in ends {
+            let answers = |hop: &PeerId| self.core.is_answering(*hop);
+            let mut fresh = network.ways_by(&end, WAYS, answers);
+            let links = tunnels.ends.get(&end).map(|end| end.links).into_iter().flatten().flatten();
+            let mut silent = Vec::new();
+            for link in links {
+                let Some(tunnel) = tunnels.links.get(&link) else { continue };
+                fresh.retain(|way| *way != tunnel.way);
+                silent.extend(begins(&tunnel).then_some(link));
+            }
+            for link in silent {
+                match (fresh.pop(), tunnels.links.get_mut(&link)) {
+                    (Some(way), Some(tunnel)) => tunnel.way = way,
+                    _ => doubted.push(link),
+                }
+            }
+        }
+        for link in doubted {
+            self.core.doubt(link, now);
+        }
+    }
+
+    /// Looks again for ways that were not there, and closes those that nothing uses. What was
+    /// measured across relays is held against what the network says.
     pub(crate) fn tend_ways(&mut self, now: Timestamp) {
         let Some(tunnels) = &mut self.tunnels else { return };
+        if let Some(network) = &mut self.network {
+            for peer in tunnels.ends.keys() {
+                if let Some(trip) = self.core.relayed_trip(*peer) {
+                    network.judge(peer, trip, &mut self.core, now);
+                }
+            }
+        }
         let waiting = std::mem::take(&mut tunnels.waiting);
         let idle = tunnels.ends.iter().filter(|(_, end)| now.since(end.used) >= IDLE);
         let idle: Vec<PeerId> = idle.map(|(peer, _)| *peer).collect();
@@ -390,10 +434,10 @@ impl Engine {
             tunnels.counters.late += 1;
             return;
         };
-        // The relay that was named, if it is a neighbour; the destination, if it is; or the next one
-        // on this node's own way there.
+        // The destination, if it is a neighbour; the relay that was named, if it is one that answers;
+        // or the next one on this node's own way there.
         let named = relayed.via.first().and_then(|alias| network.neighbour_of(*alias));
-        let named = named.filter(|next| self.core.is_neighbour(*next));
+        let named = named.filter(|next| self.core.is_answering(*next));
         let next = if self.core.is_neighbour(route.destination) {
             relayed.via.clear();
             Some(route.destination)
@@ -403,7 +447,10 @@ impl Engine {
         } else {
             relayed.via.clear();
             *tunnels.next_hops.entry(route.destination).or_insert_with(|| {
-                network.ways(&route.destination, 1).first().and_then(|way| way.get(1)).copied()
+                let answers = |hop: &PeerId| self.core.is_answering(*hop);
+                let first = |ways: Vec<Vec<PeerId>>| ways.first()?.get(1).copied();
+                first(network.ways_by(&route.destination, 1, answers))
+                    .or_else(|| first(network.ways(&route.destination, 1)))
             })
         };
         let next = next.filter(|next| *next != from && *next != route.source);

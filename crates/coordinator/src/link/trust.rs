@@ -2,13 +2,14 @@
 
 use super::{
     Change, DOWN_PROBES, Link, PROBE_FAST, QUEUE_TARGET, RECOVERY_ANSWERS, RELAPSE_ANSWERS,
-    SHORT_LIFE, SUSPECT_EXPIRIES,
+    SHORT_LIFE, STAGGER, SUSPECT_EXPIRIES,
 };
 use crate::damping::{Damping, Fall};
 use crate::estimator::SizeBucket;
 use crate::flight::AckedFlight;
 use crate::policy::Tier;
 use bitcraps_types::Timestamp;
+use std::time::Duration;
 
 impl Link {
     /// The driver cannot send: as good as two expiries.
@@ -94,7 +95,10 @@ impl Link {
         self.suspect_since?;
         // It lives: the next probes may come soon again.
         self.probe_at = self.probe_at.min(now + PROBE_FAST);
-        let hold = self.damping.hold();
+        // Many may wait for the same access point: each comes back in its own time.
+        let share = (self.greeting.challenge >> 32) as f64 / f64::from(u32::MAX);
+        let stagger = if self.down { STAGGER.mul_f64(share) } else { Duration::ZERO };
+        let hold = self.damping.hold() + stagger;
         let size = &mut self.buckets[bucket.index()];
         let held = now.since(size.failed_at) >= hold;
         if held && size.answers >= RECOVERY_ANSWERS {

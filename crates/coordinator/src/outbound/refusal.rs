@@ -59,7 +59,7 @@ impl Core {
         self.link_changed(peer, link, change);
         let Some(flight) = flight else { return };
         let Some(ticket) = flight.owner else {
-            return self.probe_not_taken(peer, link, now);
+            return self.probe_not_taken(peer, link, seq, now);
         };
         if self.messages.by_ticket(ticket).is_none() {
             return;

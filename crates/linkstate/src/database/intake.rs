@@ -14,6 +14,8 @@ use crate::{Change, Command, Flag, alias_of};
 
 /// Bluetooth links that no radio holds.
 const MANY_BLUETOOTH: usize = 24;
+/// One end may measure this much more than eight times what the other does: it is busy.
+const BUSY: Duration = Duration::from_millis(10);
 
 impl LinkDatabase {
     pub(super) fn on_have(&mut self, from: &PeerId, version: &Version, now: Timestamp) {
@@ -260,9 +262,9 @@ impl LinkDatabase {
             let other = self.table.get(*end).and_then(|o| o.claims.get(&(alias, *transport)));
             if let Some(other) = other {
                 let (here, there) = (quality.latency(), other.latency());
-                if here > there * 8 {
+                if here > there * 8 + BUSY {
                     flags.push((*end, Flag::EndsDisagree));
-                } else if there > here * 8 {
+                } else if there > here * 8 + BUSY {
                     flags.push((alias, Flag::EndsDisagree));
                 }
             }

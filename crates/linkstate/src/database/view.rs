@@ -39,8 +39,12 @@ impl LinkDatabase {
     }
 
     /// A round trip to a peer was measured end to end. One that is far longer than the links on the
-    /// shortest path say is a sign of a relay that nobody tells of: the peer is flagged. O(m log n).
+    /// shortest path say is a sign of a relay that nobody tells of: the peer is flagged. O(m log n)
+    /// for what takes longer than a path may anyway, O(1) for anything else.
     pub fn on_round_trip(&mut self, peer: &PeerId, round_trip: Duration) {
+        if round_trip <= SLACK {
+            return;
+        }
         let Some(told) = self.shortest(peer) else { return };
         if round_trip > told * 2 * TOO_LONG + SLACK {
             self.flag(crate::alias_of(peer), Flag::TooNear);

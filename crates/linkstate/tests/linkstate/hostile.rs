@@ -95,6 +95,20 @@ fn impossible_claims_are_flagged() {
 }
 
 #[test]
+fn ends_may_disagree_by_what_a_busy_machine_takes() {
+    let far = Forger::new(2, 7);
+    for (latency, flags) in [(15 * MS, 0), (20 * MS, 1)] {
+        let neighbour = Forger::new(1, 1);
+        let mut db = met(&neighbour);
+        let quick = far.record(1, 0, &[(neighbour.id(), quality(MS))]);
+        db.on_body(&neighbour.id(), body(vec![far.carried(quick)]), NOW).unwrap();
+        let slow = neighbour.record(1, 0, &[(far.id(), quality(latency))]);
+        db.on_body(&neighbour.id(), body(vec![neighbour.carried(slow)]), NOW).unwrap();
+        assert_eq!(flagged(&mut db).len(), flags, "{latency:?} against 1 ms");
+    }
+}
+
+#[test]
 fn a_link_that_went_a_moment_ago_may_still_be_named() {
     let neighbour = Forger::new(1, 1);
     let me = Forger::new(1_000, 4).id();

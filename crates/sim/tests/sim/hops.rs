@@ -92,6 +92,46 @@ fn a_relay_that_dies_in_the_stream_loses_nothing_critical() {
 }
 
 #[test]
+fn a_relay_notices_the_next_ones_death_in_the_round_trip_of_a_hop() {
+    // One way to the first relay, two from there on: only that relay can tell them apart.
+    let mut sim = Simulation::new(12);
+    let nodes: Vec<_> = (0..5).map(|_| sim.add_node_with(relays)).collect();
+    let pairs = [(0, 1), (1, 2), (1, 3), (2, 4), (3, 4)];
+    for (a, b) in pairs {
+        sim.add_link(nodes[a], nodes[b], LinkModel::wifi());
+    }
+    sim.run_for(3 * SECOND);
+    let carried = |sim: &Simulation, at: usize| {
+        sim.engine(nodes[at]).unwrap().relay_counters().unwrap().relayed
+    };
+    let mut sent = Vec::new();
+    for _ in 0..100 {
+        sent.push(bet(&mut sim, nodes[0], nodes[4]));
+        sim.run_for(5 * MS);
+    }
+    let used = if carried(&sim, 2) > carried(&sim, 3) { 2 } else { 3 };
+    let death = sim.now();
+    sim.kill(nodes[used], Death::Silent);
+    for _ in 0..100 {
+        sent.push(bet(&mut sim, nodes[0], nodes[4]));
+        sim.run_for(5 * MS);
+    }
+    assert!(sim.run_until_idle(10 * SECOND));
+    let mut resumed = Duration::MAX;
+    for id in &sent {
+        let message = sim.message(*id);
+        assert!(message.is_delivered(), "{:?}", message.outcome);
+        let (settled, _) = message.outcome.as_ref().unwrap();
+        if message.at >= death {
+            resumed = resumed.min(settled.since(death));
+        }
+    }
+    // The network hears of the death after 1.5 s of silence.
+    assert!(resumed <= 100 * MS, "{resumed:?}");
+    sim.check_settled().unwrap();
+}
+
+#[test]
 fn a_message_waits_until_a_way_is_there() {
     let mut sim = Simulation::new(3);
     let (nodes, links) = row(&mut sim, 4);
