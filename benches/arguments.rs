@@ -3,7 +3,7 @@ use crate::Failure;
 /// What may be on the command line.
 pub const USAGE: &str = "\
 usage: bench select|peers|topology [--json] [--quick] [--seed N] [--events N] [--only WORD]
-       bench topology --peers [--million]
+       bench topology --peers [--million] [--graphs DIR]
        eval graphs DIR
        eval linkstate [--json] [--quick] [--seed N] [--only WORD]
        eval risk [--json] [--quick] [--seed N] [--only WORD] [--walks DIR]
@@ -14,7 +14,8 @@ usage: bench select|peers|topology [--json] [--quick] [--seed N] [--events N] [-
   --only WORD measure only the groups whose name contains WORD
   --walks DIR judge forecasts on the walks in DIR too: CSV files, user,t_s,x_m,y_m
   --peers     install other libraries below target/ and measure against them
-  --million   up to a million peers";
+  --million   up to a million peers
+  --graphs DIR measure the diameter of the graphs that DIR/truth.json names there too";
 
 /// A parsed command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +34,8 @@ pub struct Arguments {
     pub peers: bool,
     /// Up to a million peers there.
     pub million: bool,
+    /// Directory of graphs with a `truth.json`.
+    pub graphs: Option<String>,
     only: Option<String>,
 }
 
@@ -50,6 +53,7 @@ impl Arguments {
             walks: None,
             peers: false,
             million: false,
+            graphs: None,
             only: None,
         };
         let mut events = None;
@@ -64,6 +68,7 @@ impl Arguments {
                 "--million" => parsed.million = true,
                 "--seed" => parsed.seed = number(word, value()?)?,
                 "--events" => events = Some(number(word, value()?)?),
+                "--graphs" => parsed.graphs = Some(value()?.clone()),
                 "--walks" => parsed.walks = Some(value()?.clone()),
                 "--only" => parsed.only = Some(value()?.clone()),
                 other => return Err(Failure::Usage(format!("`{other}` means nothing here"))),
@@ -100,9 +105,10 @@ mod tests {
     #[test]
     fn every_option_is_obeyed_and_every_other_word_refused() {
         let all =
-            parse("--json --quick --seed 7 --events 3 --only send --walks here --peers --million")
+            parse("--json --quick --seed 7 --events 3 --only send --walks here --peers --million --graphs there")
                 .unwrap();
         assert!(all.json && all.quick && all.peers && all.million);
+        assert_eq!(all.graphs.as_deref(), Some("there"));
         assert!(all.wants("full send") && !all.wants("lookup"));
         assert_eq!((all.seed, all.events, all.walks.as_deref()), (7, 3, Some("here")));
         assert_eq!(parse("").unwrap().events, 200);

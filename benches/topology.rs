@@ -4,6 +4,7 @@
 
 mod measures;
 mod naive;
+mod open;
 mod peers;
 mod risk;
 mod rival;

@@ -1,13 +1,12 @@
 //! Each measure against the libraries that people use, in the same run.
 
 use std::collections::BTreeMap;
-use std::fs;
 
 use bitcraps_topology::{Clustering, Components, Cuts, Diameters, Graph, MeasureSet, Snapshot};
 
 use super::measures::each;
 use super::rival::Rivals;
-use super::shape;
+use super::{open, shape};
 use crate::sample::median;
 use crate::{Arguments, Failure, Report, Row};
 
@@ -26,6 +25,12 @@ const SIZES: [(usize, f64, f64); 5] = [
 pub(super) fn run(arguments: &Arguments, report: &mut Report) -> Result<(), Failure> {
     report.progress("rivals: a virtual environment and a build");
     let rivals = Rivals::installed()?;
+    if arguments.wants("open graphs") {
+        open::run(arguments, &rivals, report)?;
+    }
+    if !arguments.wants("generated graphs") {
+        return Ok(());
+    }
     let most = if arguments.million { 1_000_000 } else { arguments.size(100_000, 10_000) };
     for (peers, set, clustering) in SIZES.into_iter().filter(|size| size.0 <= most) {
         let graph = largest_component(&shape::geometric(peers, 8.0, arguments.seed)?)?;
@@ -42,7 +47,7 @@ pub(super) fn run(arguments: &Arguments, report: &mut Report) -> Result<(), Fail
 }
 
 /// Some of the rivals know the diameter of connected graphs alone.
-fn largest_component(graph: &Graph) -> Result<Graph, Failure> {
+pub(super) fn largest_component(graph: &Graph) -> Result<Graph, Failure> {
     let snapshot = Snapshot::of(graph);
     let rows = snapshot.graph();
     let distances = |peer| bitcraps_topology::hop_distances(rows, peer);
@@ -82,13 +87,7 @@ fn compare(
     report: &mut Report,
 ) -> Result<(), Failure> {
     report.progress(name);
-    let path = rivals.directory().join("links.txt");
-    let mut text = String::new();
-    for (a, b) in graph.link_list() {
-        text += &format!("{a} {b}\n");
-    }
-    fs::write(&path, text).map_err(|e| Failure::broken(&path.display().to_string(), e))?;
-    let mut running = rivals.start(&path)?;
+    let mut running = rivals.start(graph, None)?;
     let snapshot = Snapshot::of(graph);
     let rows = snapshot.graph();
     let diameter = Diameters::of_largest(&snapshot);

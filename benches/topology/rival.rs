@@ -1,10 +1,12 @@
 //! Programs that measure other libraries, and the libraries they need.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
+use bitcraps_topology::Graph;
 use serde::Deserialize;
 
 use crate::Failure;
@@ -78,12 +80,12 @@ impl Rivals {
         if !rivals.python().exists() {
             succeed(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
         }
-        let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
+        let pip = ["-m", "pip", "install", "--disable-pip-version-check"];
         succeed(Command::new(rivals.python()).args(pip).args(PACKAGES))?;
         let Some(benches) = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from) else {
             return Err(Failure::Usage("--peers wants to be run by cargo xtask bench".to_owned()));
         };
-        let build = ["build", "--release", "--locked", "--quiet", "--manifest-path"];
+        let build = ["build", "--release", "--locked", "--manifest-path"];
         let mut build_it = Command::new("cargo");
         build_it.args(build).arg(benches.join("exact-sum-sweep/Cargo.toml"));
         succeed(build_it.arg("--target-dir").arg(&rivals.directory))?;
@@ -94,25 +96,28 @@ impl Rivals {
         self.directory.join("venv/bin/python")
     }
 
-    /// Where graphs are put for them.
-    pub(super) fn directory(&self) -> &Path {
-        &self.directory
-    }
-
-    /// Each rival, reading the links in a file.
-    pub(super) fn start(&self, links: &Path) -> Result<[Rival; 2], Failure> {
+    /// Writes the links of a graph where each rival reads them; Python's measure `only`, when told.
+    pub(super) fn start(&self, graph: &Graph, only: Option<&str>) -> Result<[Rival; 2], Failure> {
+        let links = self.directory.join("links.txt");
+        let mut text = String::new();
+        for (a, b) in graph.link_list() {
+            text += &format!("{a} {b}\n");
+        }
+        fs::write(&links, text).map_err(|e| Failure::broken(&links.display().to_string(), e))?;
         let mut python = Command::new(self.python());
         let mut rust = Command::new(self.directory.join("release/exact-sum-sweep"));
         Ok([
-            Rival::started("rivals.py", python.args(["-c", PYTHON]).arg(links))?,
-            Rival::started("exact-sum-sweep", rust.arg(links))?,
+            Rival::started("rivals.py", python.args(["-c", PYTHON]).arg(&links).args(only))?,
+            Rival::started("exact-sum-sweep", rust.arg(&links))?,
         ])
     }
 }
 
 fn succeed(command: &mut Command) -> Result<(), Failure> {
     let shown = format!("{command:?}");
-    let status = command.stdout(Stdio::null()).status().map_err(|e| Failure::broken(&shown, e))?;
+    // What it tells is progress.
+    let status =
+        command.stdout(std::io::stderr()).status().map_err(|e| Failure::broken(&shown, e))?;
     if status.success() { Ok(()) } else { Err(Failure::Broken(format!("{shown}: {status}"))) }
 }
 

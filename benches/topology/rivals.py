@@ -1,8 +1,9 @@
 """Libraries that Python knows, rivals of `bench topology --peers`.
 
-rivals.py FILE: reads links of a connected graph, two numbers a line. Then, for each line on standard
-input, prints one JSON object: microseconds of processor time by measure and library, and the
-diameters found. Measures that take minutes at a size are left out there.
+rivals.py FILE [MEASURE]: reads links of a connected graph, two numbers a line. Then, for each line on
+standard input, prints one JSON object: microseconds of processor time by measure (the one that is
+named, or all) and library, and the diameters found. Measures that take minutes at a size are left out
+there.
 """
 
 import json
@@ -19,6 +20,7 @@ ALL_PAIRS = 1_000
 SLOW = 2_000
 
 nk.setNumberOfThreads(1)
+only = sys.argv[2] if len(sys.argv) > 2 else None
 links = [tuple(map(int, line.split())) for line in open(sys.argv[1])]
 peers = 1 + max(max(link) for link in links)
 
@@ -101,6 +103,8 @@ for _ in sys.stdin:
     taken, diameters = {}, []
     for library, measures in libraries.items():
         for measure, work in measures.items():
+            if only not in (None, measure):
+                continue
             seconds, result = timed(work, 1)
             times = int(min(ROUND / max(seconds, 1e-7), 10_000))
             if times > 1:
