@@ -6,6 +6,7 @@
 //! bound.
 
 mod alert;
+mod anomaly;
 mod condition;
 mod config;
 mod facts;
@@ -20,6 +21,7 @@ pub use alert::{
     AlertKey, AlertKind, AlertState, AlertStatus, Alerts, Change, Level, Matcher, Muted, PastAlert,
     Rule, Severity, Signal, Silence, SilenceError, Silences, Subject, Transition,
 };
+pub use anomaly::{Detector, Verdict};
 pub use config::MonitorConfig;
 pub use facts::{Facts, LostPeer, Tally};
 pub use gate::{Betting, Gate, GateConfig};

@@ -97,6 +97,30 @@ impl Measure {
         }
     }
 
+    /// Deviations below this mean nothing to people: one of what is counted, a few percent of a share,
+    /// two milliseconds.
+    pub const fn resolution(self) -> f64 {
+        match self {
+            Self::Peers
+            | Self::Links
+            | Self::Components
+            | Self::Diameter
+            | Self::ArticulationPoints
+            | Self::Bridges => 1.0,
+            Self::AverageDegree => 0.5,
+            Self::Clustering | Self::PartitionRisk | Self::BridgeLoad => 0.05,
+            Self::LinkReliability => 0.02,
+            Self::LinkLatency => 0.002,
+            Self::DeliveryRealtime
+            | Self::DeliveryCritical
+            | Self::DeliveryBackground
+            | Self::DeliveryBulk
+            | Self::SuccessBluetooth
+            | Self::SuccessWifi
+            | Self::SuccessInternet => 0.05,
+        }
+    }
+
     /// Lower-case name, as in reports.
     pub const fn name(self) -> &'static str {
         match self {

@@ -3,10 +3,11 @@ use std::time::Duration;
 use bitcraps_topology::{Components, Cuts, Snapshot, Topology, TopologyReport};
 use bitcraps_types::Timestamp;
 
-use crate::alert::{AlertKey, AlertKind, Alerts, Level, Signal};
+use crate::alert::{AlertKey, AlertKind, Alerts, Level, Signal, Subject};
+use crate::anomaly::{Detector, Verdict};
 use crate::condition::{bridge_loads, signals};
 use crate::load::RelayMeter;
-use crate::{Facts, HealthMetrics, History, MonitorConfig};
+use crate::{Facts, HealthMetrics, History, Measure, MonitorConfig};
 
 /// Intervals without a look after which that is told.
 const ABSENT: u32 = 3;
@@ -40,6 +41,10 @@ pub struct Monitor {
     history: History,
     alerts: Alerts,
     relay: RelayMeter,
+    /// In the order of [`Measure::ALL`].
+    detectors: Vec<Detector>,
+    /// When they saw the last value: they want even steps.
+    detected: Option<Timestamp>,
     ticked: Timestamp,
     tick_at: Timestamp,
 }
@@ -55,6 +60,8 @@ impl Monitor {
             facts: None,
             history: History::default(),
             relay: RelayMeter::default(),
+            detectors: Measure::ALL.map(|measure| Detector::new(measure.resolution())).into(),
+            detected: None,
             ticked: now,
             tick_at: now,
         }
@@ -88,13 +95,34 @@ impl Monitor {
         health.bridge_load = loads.first().map(|load| load.share);
         health.bridge_load_basis = loads.first().map(|load| load.basis);
         self.history.push(&health, now);
-        let signals = signals(&self.config, &health, report, &facts, &loads);
+        let mut signals = signals(&self.config, &health, report, &facts, &loads);
+        signals.extend(self.anomalies(&health, now));
         self.alerts.evaluate(signals, now);
         self.alerts.signal(absent(Level::Clear, Duration::ZERO), now);
         (self.health, self.facts) = (Some(health), Some(facts));
         self.ticked = now;
         self.tick_at = now + self.config.health_check_interval;
         health
+    }
+
+    /// What is unusual. A look before the time says nothing of that: an anomaly that lasts lasts on.
+    fn anomalies(&mut self, health: &HealthMetrics, now: Timestamp) -> Vec<Signal> {
+        let interval = self.config.health_check_interval;
+        let regular = self.detected.is_none_or(|before| now >= before + interval);
+        if regular {
+            self.detected = Some(now);
+        }
+        let multiplier = self.config.anomaly_threshold_multiplier;
+        let detectors = &mut self.detectors;
+        let judged = Measure::ALL.into_iter().filter_map(|measure| {
+            let (value, detector) = (health.value(measure)?, detectors.get_mut(measure.index())?);
+            if !regular {
+                return detector.lasts().then(|| unusual(measure, value, None));
+            }
+            let verdict = detector.observe(value, now, multiplier);
+            verdict.lasts.then(|| unusual(measure, value, Some(verdict)))
+        });
+        judged.collect()
     }
 
     /// Whether a network of this shape is to be looked at before the time: it hangs together
@@ -148,6 +176,23 @@ impl Monitor {
     /// To silence and acknowledge, to add what was seen elsewhere, and to take up changes.
     pub const fn alerts_mut(&mut self) -> &mut Alerts {
         &mut self.alerts
+    }
+}
+
+fn unusual(measure: Measure, value: f64, verdict: Option<Verdict>) -> Signal {
+    let what = match verdict {
+        Some(Verdict { expected, score, .. }) => format!(
+            "{measure} is {value:.3}, usual would be {expected:.3}: {score:.1} standard deviations of its \
+             own past"
+        ),
+        None => format!("{measure} is {value:.3}, which is unusual"),
+    };
+    Signal {
+        key: AlertKey { kind: AlertKind::AnomalyDetected, subject: Subject::Measure(measure) },
+        level: Level::Breach,
+        value: verdict.map_or(0.5, |verdict| verdict.severity),
+        what,
+        split_off: false,
     }
 }
 

@@ -212,3 +212,29 @@ fn looks_are_due_at_the_interval_and_their_absence_is_told() {
     monitor.configure(faster);
     assert!(monitor.is_due(at(17)) && !monitor.is_due(Timestamp::from_millis(16_999)));
 }
+
+#[test]
+fn what_is_unusual_is_told_with_what_would_be_usual() {
+    let mut monitor = Monitor::new(MonitorConfig::default(), at(0));
+    let network = topology(3, &ring(3));
+    let facts = |reliability| Facts { link_reliability: Some(reliability), ..Facts::default() };
+    for tick in 0..200 {
+        look(&mut monitor, &network, &facts(0.95), tick * 5);
+    }
+    assert_eq!(fired(&mut monitor), []);
+    look(&mut monitor, &network, &facts(0.6), 1_000);
+    let subject = Subject::Measure(Measure::LinkReliability);
+    let key = AlertKey { kind: AlertKind::AnomalyDetected, subject };
+    assert_eq!(fired(&mut monitor), [key]);
+    let told = &monitor.alerts().active(at(1_000))[0];
+    assert!(
+        told.what.starts_with("link_reliability is 0.600, usual would be 0.950"),
+        "{}",
+        told.what
+    );
+    assert!(told.value > 0.5 && told.value <= 1.0, "{}", told.value);
+    // A look out of turn teaches nothing and changes nothing.
+    let before = monitor.detectors.clone();
+    look(&mut monitor, &network, &facts(0.6), 1_001);
+    assert!(monitor.detectors == before && monitor.alerts().fires(&key));
+}
