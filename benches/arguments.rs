@@ -2,9 +2,11 @@ use crate::Failure;
 
 /// What may be on the command line.
 pub const USAGE: &str = "\
-usage: bench select|peers|topology [--json] [--quick] [--seed N] [--events N] [--only WORD]
+usage: bench select|peers|topology|health [--json] [--quick] [--seed N] [--events N] [--only WORD]
        bench topology --peers [--million] [--graphs DIR]
+       eval forecast [--json] [--quick] [--seed N] [--only WORD] [--walks DIR]
        eval graphs DIR
+       eval anomaly DIR [--json] [--quick] [--seed N]
        eval linkstate [--json] [--quick] [--seed N] [--only WORD]
        eval risk [--json] [--quick] [--seed N] [--only WORD] [--walks DIR]
   --json      print one JSON object and nothing else

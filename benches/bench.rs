@@ -1,7 +1,7 @@
 //! The benchmark programs: `bench select` for choosing a link and confirming a message on one
 //! thread, `bench peers` for nodes over real sockets on loopback, `bench topology` for the analysis
-//! of networks; `linkstate` for networks of link-state databases in virtual time; `risk` for
-//! forecasts of a split against what happens; and `graphs`, which holds the analysis against known
+//! of networks, `bench health` for a look of the monitor; `linkstate` for networks of link-state databases in virtual time; `risk` for
+//! forecasts of a split against what happens, and `forecast` for those that the monitor learns; `anomaly` for what is unusual in a series; and `graphs`, which holds the analysis against known
 //! answers.
 //!
 //! Prints a table, or with `--json` one object with a row for each line of the table. Progress goes
@@ -12,7 +12,8 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use bitcraps_benches::{
-    Arguments, Failure, Report, USAGE, graphs, linkstate, peers, risk, select, topology,
+    Arguments, Failure, Report, USAGE, anomaly, graphs, health, linkstate, peers, risk, select,
+    topology,
 };
 
 fn main() -> ExitCode {
@@ -38,9 +39,19 @@ fn run(words: &[String]) -> Result<(), Failure> {
     if name == "graphs" {
         return graphs::run(rest);
     }
+    let (directory, rest) = match (name, rest) {
+        ("anomaly", [directory, rest @ ..]) if !directory.starts_with('-') => {
+            (directory.as_str(), rest)
+        }
+        ("anomaly", _) => return Err(Failure::Usage("anomaly wants a directory first".to_owned())),
+        (_, rest) => ("", rest),
+    };
     let arguments = Arguments::parse(rest)?;
     let mut report = Report::new(arguments.json);
     match name {
+        "anomaly" => anomaly::run(directory, &arguments, &mut report)?,
+        "forecast" => risk::online::run(&arguments, &mut report)?,
+        "health" => health::run(&arguments, &mut report)?,
         "linkstate" => linkstate::run(&arguments, &mut report),
         "risk" => risk::run(&arguments, &mut report)?,
         "topology" => topology::run(&arguments, &mut report)?,

@@ -3,12 +3,14 @@
 //! Nothing of the product depends on this crate. Its own bounds: every run ends by itself, and all
 //! traffic stays on loopback.
 
+pub mod anomaly;
 mod arguments;
 mod calibration;
 mod clock;
 mod coupling;
 mod failure;
 pub mod graphs;
+pub mod health;
 pub mod linkstate;
 pub mod peers;
 mod report;

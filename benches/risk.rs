@@ -9,6 +9,7 @@
 mod forecast;
 mod moment;
 mod motion;
+pub mod online;
 mod oracle;
 mod score;
 mod walks;

@@ -31,9 +31,10 @@ cargo xtask <command>
   layers                hold the dependencies between the crates against the allowed edges
   tidy                  hold the files against the rules no compiler checks
   demo [ARGS]           eight nodes, thirty seconds of faults, a verdict; ARGS go to `bitcraps demo`
-  bench NAME [ARGS]     run one benchmark program: select, peers, topology; --json prints only JSON,
+  bench NAME [ARGS]     run one benchmark program: health, select, peers, topology; --json prints only JSON,
                         topology --peers measures against other libraries, installed below target/
-  eval NAME [ARGS]      run one evaluation program: graphs DIR, linkstate, risk
+  eval NAME [ARGS]      run one evaluation program: anomaly DIR, forecast, graphs DIR,
+                        linkstate, risk
   fuzz [TARGET] [--seconds N]
                         fuzz one target, or every target in turn, for N seconds each (60)
   help                  this text

@@ -6,8 +6,8 @@ use clap::{Parser, Subcommand};
 #[cfg(feature = "internet")]
 use crate::demo;
 use crate::{
-    analyze, configuration, invite, keygen, links, manual, outbox, peers, ping, run, send, status,
-    topology,
+    alerts, analyze, configuration, health, invite, keygen, links, manual, outbox, peers, ping,
+    run, send, status, topology,
 };
 
 /// What every command returns, for the end of its help.
@@ -64,6 +64,15 @@ pub(crate) enum Verb {
     ///
     /// Exits with 2 when no way leads there.
     Path(topology::Path),
+    /// Show the health of the network, what is to be expected, and what to do about it
+    ///
+    /// Exits with 0 when it is healthy, 1 when something does not work as it should, 2 when messages are
+    /// lost or about to be.
+    Health(health::Health),
+    /// List what is wrong with the network, or say who does not want to be told
+    ///
+    /// The list exits as `health` does.
+    Alerts(alerts::Alerts),
     /// List the critical messages that are kept until they are settled
     Outbox(outbox::Outbox),
     /// List the links of the running node, or explain which it chooses for a peer
@@ -105,6 +114,8 @@ impl Verb {
             Self::Peers(peers) => peers.wants_json(),
             Self::Invite(invite) => invite.json,
             Self::Join(join) => join.json,
+            Self::Health(health) => health.json,
+            Self::Alerts(alerts) => alerts.json,
             Self::Outbox(outbox) => outbox.json,
             Self::Topology(topology) => topology.wants_json(),
             Self::Path(path) => path.json,

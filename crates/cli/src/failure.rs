@@ -102,6 +102,7 @@ impl Failure {
                 | RefusalKind::BadCode => Exit::Usage,
                 RefusalKind::Busy
                 | RefusalKind::NotSent
+                | RefusalKind::NoSuchAlert
                 | RefusalKind::NotDecided
                 | RefusalKind::NotInvited
                 | RefusalKind::NotReached

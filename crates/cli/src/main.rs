@@ -2,6 +2,7 @@
 //!
 //! Everything that is known about a node comes over its admin socket; nothing is decided here.
 
+mod alerts;
 mod analyze;
 mod arguments;
 mod configuration;
@@ -11,6 +12,7 @@ mod context;
 mod demo;
 mod failure;
 mod grid;
+mod health;
 mod invite;
 mod keygen;
 mod links;
@@ -80,6 +82,8 @@ fn perform(verb: Verb, context: &Context) -> Result<Exit, Failure> {
         Verb::Peers(peers) => peers::run(&peers, context),
         Verb::Invite(invite) => invite::invite(&invite, context),
         Verb::Join(join) => invite::join(&join, context),
+        Verb::Health(health) => health::run(&health, context),
+        Verb::Alerts(alerts) => alerts::run(&alerts, context),
         Verb::Outbox(outbox) => outbox::run(&outbox, context),
         Verb::Links(links) => links::run(&links, context),
         Verb::Topology(topology) => topology::run(&topology, context),

@@ -19,8 +19,8 @@ use crate::roster::Roster;
 use crate::standing::strangers_allowance;
 use crate::store::Store;
 use crate::{
-    Command, Config, Control, Counters, Decision, FailoverPolicy, LastSuccess, LinkChange, Notice,
-    SizeBucket, TransportMetrics,
+    ClassMetrics, Command, Config, Control, Counters, Decision, FailoverPolicy, LastSuccess,
+    LinkChange, Notice, SizeBucket, TransportMetrics,
 };
 
 /// What a timer is for.
@@ -65,6 +65,8 @@ pub struct Core {
     pub(crate) reassembly: Reassembly,
     reassembly_timer: bool,
     pub(crate) counters: Counters,
+    /// By class.
+    pub(crate) settled: [ClassMetrics; TrafficClass::COUNT],
     gone: [LinkCounters; TransportType::COUNT],
     /// Messages that the application's inbox has room for, by class.
     pub(crate) room: [usize; TrafficClass::COUNT],
@@ -109,6 +111,7 @@ impl Core {
             reassembly: Reassembly::default(),
             reassembly_timer: false,
             counters: Counters::default(),
+            settled: [ClassMetrics::default(); TrafficClass::COUNT],
             gone: std::array::from_fn(|_| LinkCounters::new()),
             room: [0; TrafficClass::COUNT],
             node_bytes: 0,
@@ -420,6 +423,11 @@ impl Core {
         known.map_or_else(Vec::new, |handle| {
             self.peers[handle.0 as usize].decisions.iter().cloned().collect()
         })
+    }
+
+    /// How messages ended, by class, in the order of [`TrafficClass::ALL`].
+    pub const fn class_metrics(&self) -> &[ClassMetrics; TrafficClass::COUNT] {
+        &self.settled
     }
 
     /// What was refused, dropped or repeated.

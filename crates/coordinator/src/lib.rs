@@ -74,7 +74,7 @@ pub use game::GamePacketType;
 pub use inbox::Inbox;
 pub use link::LinkUp;
 pub use machine::Machine;
-pub use metrics::{Counters, LastSuccess, Latency, TransportMetrics};
+pub use metrics::{ClassMetrics, Counters, LastSuccess, Latency, TransportMetrics};
 pub use options::{Order, SendOptions};
 pub use outbound::TransmitFailure;
 pub use outbox::OutboxEntry;

@@ -117,6 +117,15 @@ impl LinkCounters {
     }
 }
 
+/// Messages of one class that asked for an answer and came to an end. Grows only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ClassMetrics {
+    /// Those that their destination acknowledged.
+    pub delivered: u64,
+    /// Those, and those that expired or of which nobody knows; none that were rejected.
+    pub settled: u64,
+}
+
 /// What a node refused, dropped or repeated, each with its reason. Grows only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counters {

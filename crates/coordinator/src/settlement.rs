@@ -79,6 +79,15 @@ impl Core {
         self.drop_message_timer(slot, timer);
         let class = options.class;
         self.node_bytes -= len;
+        let metrics = &mut self.settled[class.index()];
+        match outcome {
+            Outcome::Delivered { .. } => {
+                metrics.delivered += 1;
+                metrics.settled += 1;
+            }
+            Outcome::Expired { .. } | Outcome::Unknown { .. } => metrics.settled += 1,
+            Outcome::Sent { .. } | Outcome::Rejected { .. } => {}
+        }
         let queue = &mut self.peers[peer as usize].outgoing[class.index()];
         queue.messages -= 1;
         queue.bytes -= len;

@@ -10,6 +10,7 @@ use bitcraps_types::{
 use bitcraps_wire::{Body, HopHeader, Invitation, Join, JoinReply, JoinVerdict};
 
 use crate::admission::{Admission, AdmissionMode, Welcome};
+use crate::health::Health;
 use crate::invitation::{End, Invitations, Judgement, proof};
 use crate::joining::Joins;
 use crate::network::Network;
@@ -33,6 +34,7 @@ pub struct Engine {
     commands: VecDeque<Command>,
     pub(crate) network: Option<Network>,
     pub(crate) tunnels: Option<Tunnels>,
+    pub(crate) health: Option<Health>,
 }
 
 impl Engine {
@@ -49,6 +51,7 @@ impl Engine {
             commands: VecDeque::new(),
             network: None,
             tunnels: None,
+            health: None,
         }
     }
 
@@ -382,7 +385,9 @@ impl Machine for Engine {
         let network = self.network.as_ref().and_then(Network::next_deadline);
         let own = [self.dialer.next_deadline(), self.joins.next_deadline()];
         let sessions = self.tunnels.as_ref().and_then(|tunnels| tunnels.sessions.next_deadline());
-        own.into_iter().chain([self.core.next_deadline(), network, sessions]).flatten().min()
+        let health = self.health_deadline();
+        let others = [self.core.next_deadline(), network, sessions, health];
+        own.into_iter().chain(others).flatten().min()
     }
 
     fn on_timer(&mut self, now: Timestamp) {
@@ -397,6 +402,7 @@ impl Machine for Engine {
             tunnels.sessions.on_timer(now, &mut tunnels.rng);
             self.agree(now);
         }
+        self.judge_health(now);
         self.prove_due(now);
     }
 

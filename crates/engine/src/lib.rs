@@ -8,6 +8,7 @@
 mod admission;
 mod dialer;
 mod engine;
+mod health;
 mod invitation;
 mod joining;
 mod loops;
@@ -20,8 +21,10 @@ pub use admission::{
     AdmissionConfig, AdmissionMode, Decision, MAX_DECISIONS, STRANGER_LINKS, TooManyDecisions,
 };
 pub use bitcraps_linkstate::{Config as LinkStateConfig, Flag};
+pub use bitcraps_monitor as monitor;
 pub use dialer::{Dialer, DialerConfig, TargetStatus};
 pub use engine::Engine;
+pub use health::Health;
 pub use invitation::{
     Grant, InvitationName, MAX_INVITATIONS, MAX_USES, Redemption, TooManyInvitations,
 };

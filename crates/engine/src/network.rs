@@ -47,6 +47,8 @@ pub struct Network {
     unmeasured_at: Timestamp,
     /// Links have come or gone since somebody looked at ways.
     changed: bool,
+    /// A pair was linked or parted since somebody looked at how the network hangs together.
+    reshaped: bool,
     outran: Option<Epoch>,
     elsewhere: bool,
 }
@@ -71,6 +73,7 @@ impl Network {
             unmeasured: BTreeSet::new(),
             unmeasured_at: Timestamp::MAX,
             changed: false,
+            reshaped: false,
             outran: None,
             elsewhere: false,
         };
@@ -128,6 +131,16 @@ impl Network {
     /// Whether links have come or gone since this was asked.
     pub(crate) fn take_changed(&mut self) -> bool {
         std::mem::take(&mut self.changed)
+    }
+
+    /// Whether a pair may have been linked or parted since [`Self::seen_shape`].
+    pub(crate) const fn is_reshaped(&self) -> bool {
+        self.reshaped
+    }
+
+    /// How the network hangs together is looked at now.
+    pub(crate) const fn seen_shape(&mut self) {
+        self.reshaped = false;
     }
 
     /// Whether every link of a way is there.
@@ -361,6 +374,7 @@ impl Network {
                 );
                 let known = self.topology.update_edge(&link.a, &link.b, info).is_ok();
                 self.changed |= !known;
+                self.reshaped |= !known;
                 if !known && let Err(why) = self.topology.add_edge(&link.a, &link.b, info) {
                     // More than a topology holds: the rest is not shown.
                     debug_assert!(
@@ -370,7 +384,7 @@ impl Network {
                 }
             }
             Change::LinkGone { a, b, transport } => {
-                self.changed = true;
+                (self.changed, self.reshaped) = (true, true);
                 // One that found no room was not there.
                 if self.topology.remove_edge(&a, &b, transport).is_ok() {
                     self.remove_lone(&a);

@@ -23,7 +23,7 @@ const MAX_WAITING: usize = 1_024;
 pub(crate) const IDLE: Duration = Duration::from_secs(120);
 /// What others may have relayed in a second, in bytes, and what they may have saved up: a share of
 /// what a local network carries, and a burst of what a way holds.
-const RELAY_RATE: f64 = 4e6;
+pub(crate) const RELAY_RATE: f64 = 4e6;
 const RELAY_BURST: f64 = 1e6;
 
 /// What was done for others, and what was not.

@@ -54,6 +54,19 @@ pub enum Flag {
     TooNear = 4,
 }
 
+impl Flag {
+    /// What a peer of which it holds does, for people.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::NoSuchLink => "names a link with this node that is not there",
+            Self::EndsDisagree => "says of a link that it is much faster than its other end says",
+            Self::TooManyLinks => "names more Bluetooth links than a radio holds",
+            Self::Forgery => "passes on what nobody signed",
+            Self::TooNear => "is much farther away than links say",
+        }
+    }
+}
+
 /// What the database wants done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {

@@ -157,7 +157,7 @@ fn own(facts: &Facts) -> impl Iterator<Item = Signal> + '_ {
         breach(AlertKind::PeerLost, Subject::Peer(lost.peer), what, lost.split_off)
     });
     let poisoned = facts.poisoned.iter().map(move |(peer, flag)| {
-        let what = format!("what peer {} says of links is not believed: {flag}", peer.short());
+        let what = format!("peer {} {flag}: what it says is not believed", peer.short());
         breach(AlertKind::LinkStatePoisoning, Subject::Peer(*peer), what, false)
     });
     let conflicts = facts.conflicts.iter().map(move |peer| {

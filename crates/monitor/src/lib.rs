@@ -7,8 +7,10 @@
 
 mod alert;
 mod anomaly;
+mod calibration;
 mod condition;
 mod config;
+mod contacts;
 mod facts;
 mod gate;
 mod health;
@@ -16,17 +18,23 @@ mod history;
 mod load;
 mod measure;
 mod monitor;
+mod recommendation;
+mod report;
 
 pub use alert::{
     AlertKey, AlertKind, AlertState, AlertStatus, Alerts, Change, Level, Matcher, Muted, PastAlert,
     Rule, Severity, Signal, Silence, SilenceError, Silences, Subject, Transition,
 };
 pub use anomaly::{Detector, Verdict};
+pub use calibration::{Calibration, Skill};
 pub use config::MonitorConfig;
+pub use contacts::Contacts;
 pub use facts::{Facts, LostPeer, Tally};
 pub use gate::{Betting, Gate, GateConfig};
 pub use health::HealthMetrics;
 pub use history::{Grain, History, Range};
 pub use load::{Basis, RelayMeter};
 pub use measure::Measure;
-pub use monitor::{Monitor, Shape};
+pub use monitor::{HORIZON, Monitor, Shape};
+pub use recommendation::{Recommendation, TopologyChange, recommend_topology_changes};
+pub use report::{Forecast, HealthReport, Outlook, OverallStatus, PastAlertReport};

@@ -1,16 +1,30 @@
 use std::time::Duration;
 
-use bitcraps_topology::{Components, Cuts, Snapshot, Topology, TopologyReport};
+use bitcraps_topology::{
+    Components, Cuts, PartitionRisk, ReportOptions, RiskOptions, Snapshot, Topology, TopologyReport,
+};
 use bitcraps_types::Timestamp;
 
 use crate::alert::{AlertKey, AlertKind, Alerts, Level, Signal, Subject};
 use crate::anomaly::{Detector, Verdict};
+use crate::calibration::Calibration;
 use crate::condition::{bridge_loads, signals};
+use crate::contacts::Contacts;
+use crate::gate::{Betting, Gate};
 use crate::load::RelayMeter;
+use crate::recommendation::recommend_topology_changes;
+use crate::report::{Forecast, HealthReport, Outlook, OverallStatus, PastAlertReport};
 use crate::{Facts, HealthMetrics, History, Measure, MonitorConfig};
 
 /// Intervals without a look after which that is told.
 const ABSENT: u32 = 3;
+
+/// Time ahead for which the risk of a split is reckoned on each look: that of the seed's forecast.
+pub const HORIZON: Duration = Duration::from_secs(30);
+/// Above so many peers a look is allowed less work.
+const MANY_PEERS: usize = 1_024;
+/// Alerts of the past in a report.
+const RECENT_ALERTS: usize = 10;
 
 /// How a network hangs together: what has changed when it comes apart or together.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -40,6 +54,9 @@ pub struct Monitor {
     facts: Option<Facts>,
     history: History,
     alerts: Alerts,
+    contacts: Contacts,
+    calibration: Calibration,
+    gate: Gate,
     relay: RelayMeter,
     /// In the order of [`Measure::ALL`].
     detectors: Vec<Detector>,
@@ -59,6 +76,9 @@ impl Monitor {
             shape: Shape::default(),
             facts: None,
             history: History::default(),
+            contacts: Contacts::default(),
+            calibration: Calibration::default(),
+            gate: Gate::new(config.gate),
             relay: RelayMeter::default(),
             detectors: Measure::ALL.map(|measure| Detector::new(measure.resolution())).into(),
             detected: None,
@@ -89,6 +109,13 @@ impl Monitor {
         now: Timestamp,
     ) -> HealthMetrics {
         let mut health = HealthMetrics::of(report, &facts, self.facts.as_ref());
+        let split = report.risk.split_now.is_some_and(|split| split.material);
+        self.calibration.observe(split, now);
+        if !split {
+            self.calibration.forecast(health.partition_risk, HORIZON, now);
+            health.partition_risk = self.calibration.of(health.partition_risk);
+        }
+        self.gate.update(health.partition_risk, now);
         let measured =
             facts.relayed.and_then(|(total, capacity)| self.relay.load(total, capacity, now));
         let loads = bridge_loads(report, topology, &facts, measured);
@@ -103,6 +130,73 @@ impl Monitor {
         self.ticked = now;
         self.tick_at = now + self.config.health_check_interval;
         health
+    }
+
+    /// Takes a look at a network: all of [`Self::tick`], with the links of the network remembered and
+    /// the report made. Costs what the report does.
+    pub fn look(&mut self, topology: &Topology, facts: Facts, now: Timestamp) -> HealthMetrics {
+        let snapshot = topology.snapshot();
+        let links = topology.links().map(|(a, b, link)| (a, b, link.reliability()));
+        self.contacts.observe(links, now);
+        let lives = self.contacts.lives(topology, &snapshot, HORIZON);
+        let risk = if snapshot.peers() > MANY_PEERS {
+            RiskOptions { samples: 256, passes: 8, ..RiskOptions::default() }
+        } else {
+            RiskOptions::default()
+        };
+        // Suggestions are for whoever asks.
+        let options = ReportOptions { risk, suggestions: 0, ..ReportOptions::default() };
+        let report = TopologyReport::of(&snapshot, &lives, &options);
+        self.tick(&report, topology, facts, now)
+    }
+
+    /// The probability of a material split within `horizon`, as links have lasted so far and forecasts
+    /// have come true; unknown farther ahead than links last, or than was looked back.
+    pub fn predict_partition_risk(&self, topology: &Topology, horizon: Duration) -> Forecast {
+        let known = self.contacts.known_ahead();
+        let outlook = if horizon > known {
+            Outlook::Unknown { beyond_seconds: known.as_secs_f64() }
+        } else {
+            let snapshot = topology.snapshot();
+            let lives = self.contacts.lives(topology, &snapshot, horizon);
+            let risk = PartitionRisk::of(&snapshot, &lives, &RiskOptions::default());
+            let split = risk.split_now.is_some_and(|split| split.material);
+            let probability = risk.p_split.value;
+            let probability = if split { probability } else { self.calibration.of(probability) };
+            Outlook::Known { probability }
+        };
+        let skill = self.calibration.skill();
+        Forecast { horizon_seconds: horizon.as_secs_f64(), outlook, skill }
+    }
+
+    /// Everything that is to be said of the health of `topology`, which was looked at last.
+    pub fn report(&self, topology: &Topology, now: Timestamp) -> HealthReport {
+        let alerts = self.alerts.active(now);
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let recent = self.alerts.past().take(RECENT_ALERTS).map(|past| PastAlertReport {
+            key: past.key,
+            lasted_ms: millis(past.resolved.since(past.fired)),
+            ago_ms: millis(now.since(past.resolved)),
+            what: past.what.clone(),
+        });
+        let recommendations = self.health.as_ref().map_or_else(Vec::new, |health| {
+            recommend_topology_changes(&topology.snapshot(), topology, health, &self.config)
+        });
+        HealthReport {
+            overall_status: OverallStatus::of(&alerts),
+            network_topology: self.health,
+            age_ms: millis(now.since(self.ticked)),
+            betting: self.gate.betting(),
+            forecast: self.health.map(|_| self.predict_partition_risk(topology, HORIZON)),
+            alerts,
+            recent_alerts: recent.collect(),
+            recommendations,
+        }
+    }
+
+    /// Whether the risk of a split of the whole network is low enough to bet.
+    pub const fn betting(&self) -> Betting {
+        self.gate.betting()
     }
 
     /// What is unusual. A look before the time says nothing of that: an anomaly that lasts lasts on.

@@ -6,6 +6,7 @@
 //! The number of clients, the length of a request and every wait are bounded.
 
 mod client;
+mod health;
 mod live;
 mod name;
 mod network;
@@ -21,7 +22,9 @@ mod store;
 #[cfg(test)]
 mod tests;
 
+pub use bitcraps_engine::monitor::HealthReport;
 pub use client::{AdminError, request};
+pub use health::{AlertsReport, SilenceReport};
 pub use live::{Follow, LiveConfig, ReloadError};
 pub use network::{
     HopReport, KnownLinkReport, KnownPeerReport, NetworkReport, PathReport, WayReport,

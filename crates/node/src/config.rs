@@ -95,7 +95,7 @@ impl Config {
         Ok(Self { sections, effective, origins })
     }
 
-    /// `[coordination.network_monitor]`; kept for the network monitor.
+    /// `[coordination.network_monitor]`.
     pub fn network_monitor(&self) -> &NetworkMonitorSettings {
         &self.sections.network_monitor
     }

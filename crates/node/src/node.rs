@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bitcraps_coordinator::{
     self as coordinator, Delivery, Driver, Machine, OutboxEntry, OutboxId, Receipt, RegisterError,
 };
+use bitcraps_engine::monitor::{Betting, HealthReport, MonitorConfig};
 use bitcraps_engine::{AdmissionConfig, DialerConfig, Engine};
 use bitcraps_transport_api::Transport;
 use bitcraps_types::{Address, ConnectTarget, Epoch, Hint, HintSource, PeerId, TransportType};
@@ -70,6 +71,7 @@ pub struct NodeBuilder {
     /// Seed of the key under which links are published.
     key: Zeroizing<[u8; 32]>,
     privacy: Privacy,
+    monitor: MonitorConfig,
 }
 
 impl NodeBuilder {
@@ -78,6 +80,13 @@ impl NodeBuilder {
     #[must_use]
     pub fn privacy(mut self, privacy: Privacy) -> Self {
         self.privacy = privacy;
+        self
+    }
+
+    /// When the network counts as unhealthy.
+    #[must_use]
+    pub fn monitor(mut self, monitor: MonitorConfig) -> Self {
+        self.monitor = monitor;
         self
     }
 
@@ -136,6 +145,7 @@ impl NodeBuilder {
         let links =
             bitcraps_linkstate::Config { privacy, ..bitcraps_linkstate::Config::new(epoch) };
         engine.publish(&self.key, links, now);
+        engine.watch_health(self.monitor, now);
         let mut chance = [0; 32];
         getrandom::fill(&mut chance).map_err(|e| StartNodeError::Randomness(e.to_string()))?;
         engine.relay_for(&self.key, chance, now);
@@ -205,6 +215,7 @@ impl Node {
             store: None,
             key: Zeroizing::new(identity.signing_key().to_bytes()),
             privacy: Privacy::default(),
+            monitor: MonitorConfig::default(),
         }
     }
 
@@ -242,6 +253,7 @@ impl Node {
         builder.peers_file = Some(PeersFile::new(&config.node().peers_file()));
         builder.epoch_file = Some(epoch_file);
         builder.privacy = config.node().privacy;
+        builder.monitor = config.monitor();
         builder.store = store;
         #[cfg(feature = "wifi")]
         if let Some(addresses) = lan {
@@ -288,6 +300,16 @@ impl Node {
         self.shelf.health(self.with(|engine, _| engine.core().store_status()))
     }
 
+    /// The health of the network as this node sees it.
+    pub fn health_report(&self) -> Option<HealthReport> {
+        self.with(|engine, now| engine.health_report(now))
+    }
+
+    /// Whether a table may bet: false while the network is likely to split.
+    pub fn may_bet(&self) -> bool {
+        self.with(|engine, _| engine.betting() == Betting::Open)
+    }
+
     /// Settles every message, closes every link, stops every transport and task, and writes what is
     /// to be kept. Messages of the outbox go on when the node starts again.
     pub async fn shutdown(&self) {
@@ -307,6 +329,7 @@ impl Node {
             apply(new, &mut coordination);
             core.reconfigure(coordination);
             engine.set_admission(new.admission_rules(), now);
+            engine.watch_health(new.monitor(), now);
             before.difference(&after).for_each(|target| engine.withdrawn(target, now));
             for target in after {
                 engine.discovered(Hint { target, source: HintSource::Static }, now);
@@ -337,6 +360,22 @@ impl Config {
         let mut coordination = coordinator::Config::new(peer, epoch, seed(peer, epoch));
         apply(self, &mut coordination);
         coordination
+    }
+}
+
+impl Config {
+    /// When the network counts as unhealthy, as this configuration says.
+    pub fn monitor(&self) -> MonitorConfig {
+        let settings = self.network_monitor();
+        MonitorConfig {
+            health_check_interval: settings.health_check_interval,
+            anomaly_threshold_multiplier: settings.anomaly_threshold_multiplier,
+            partition_risk_alert_threshold: settings.partition_risk_alert_threshold,
+            max_diameter_alert: settings.max_diameter_alert,
+            min_clustering_coefficient: settings.min_clustering_coefficient,
+            bridge_node_load_threshold: settings.bridge_node_load_threshold,
+            ..MonitorConfig::default()
+        }
     }
 }
 

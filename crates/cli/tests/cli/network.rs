@@ -86,3 +86,46 @@ fn a_message_crosses_a_relay_and_a_ping_names_it() {
     let back = far.ask(&["ping", &near.id[..8]]).exits(0);
     back.prints("end ack    ok");
 }
+
+#[test]
+fn the_health_of_a_row_names_what_it_depends_on_and_a_split_is_told() {
+    let Row { ends: [near, far], middle, _ports } = Row::new();
+    let whole = |report: &Value| report["network_topology"]["peers"] == 3;
+    let report = near.ask_until(&["health", "--json"], whole);
+    let health = &report["network_topology"];
+    assert_eq!((&health["links"], &health["network_diameter"]), (&json!(2), &json!(2)));
+    assert_eq!((&health["articulation_points"], &health["bridges"]), (&json!(1), &json!(2)));
+    assert_eq!(
+        (&report["overall_status"], &report["betting"]),
+        (&json!("healthy"), &json!("open"))
+    );
+    let pairs = &report["recommendations"][0]["change"]["AddRedundantConnections"][0];
+    let mut named = [pairs[0].clone(), pairs[1].clone()];
+    named.sort_by_key(ToString::to_string);
+    let mut ends = [json!(near.id), json!(far.id)];
+    ends.sort_by_key(ToString::to_string);
+    assert_eq!(named, ends);
+    near.ask(&["health"]).exits(0).prints("1 peer and 2 links");
+    near.ask(&["alerts"]).exits(0).prints("nothing is wrong");
+
+    let silence = ["alerts", "silence", "peerlost", "--author", "ann", "--comment", "known"];
+    near.ask(&silence).exits(0).prints("SILENCE").prints("ann");
+    near.ask(&["alerts", "silence", "nothing", "--author", "ann"])
+        .exits(2)
+        .complains("PartitionRisk");
+    near.ask(&["alerts", "unsilence", "7"]).exits(2).complains("no silence has the number 7");
+
+    drop(middle);
+    let fires = |report: &Value, kind: &str| {
+        let alerts = report["alerts"].as_array();
+        alerts.is_some_and(|alerts| {
+            alerts.iter().any(|alert| alert["kind"] == kind && alert["state"] == "firing")
+        })
+    };
+    let lost = near.ask_until(&["alerts", "--json"], |report| fires(report, "PeerLost"));
+    let alerts = lost["alerts"].as_array().unwrap();
+    let alert = alerts.iter().find(|alert| alert["kind"] == "PeerLost").unwrap();
+    assert_eq!(alert["muted"], json!({ "silenced": 1 }));
+    let name = alert["name"].as_str().unwrap();
+    near.ask(&["alerts", "ack", name, "--author", "bob"]).exits(0).prints("seen by bob");
+}

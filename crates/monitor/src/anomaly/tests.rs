@@ -4,6 +4,8 @@ use super::*;
 
 const TICK: Duration = Duration::from_secs(5);
 
+const NONE: [usize; 0] = [];
+
 /// Of mean 0 and deviation 1 (Box and Muller 1958).
 fn normal(rng: &mut fastrand::Rng) -> f64 {
     (-2.0 * (1.0 - rng.f64()).ln()).sqrt() * (std::f64::consts::TAU * rng.f64()).cos()
@@ -29,7 +31,7 @@ fn noise_of_any_colour_is_no_anomaly() {
             state = memory * state + (1.0_f64 - memory * memory).sqrt() * normal(&mut rng);
             10.0 + state
         });
-        assert_eq!(begins(2.0, TICK, noise), [], "memory {memory}");
+        assert_eq!(begins(2.0, TICK, noise), NONE, "memory {memory}");
     }
 }
 
@@ -89,10 +91,10 @@ fn the_multiplier_is_obeyed() {
 #[test]
 fn nothing_is_told_while_warming_up_nor_of_what_is_no_number() {
     let spike = |at: u64| (0..400).map(move |tick| if tick == at { 100.0 } else { 0.0 });
-    assert_eq!(begins(2.0, TICK, spike(WARM_UP - 10)), []);
+    assert_eq!(begins(2.0, TICK, spike(WARM_UP - 10)), NONE);
     assert_eq!(begins(2.0, TICK, spike(WARM_UP)), [WARM_UP as usize]);
     let holes = (0..1_000).map(|tick| if tick % 3 == 0 { f64::NAN } else { 1.0 });
-    assert_eq!(begins(2.0, TICK, holes), []);
+    assert_eq!(begins(2.0, TICK, holes), NONE);
 }
 
 #[test]

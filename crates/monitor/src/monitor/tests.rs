@@ -7,7 +7,7 @@ use super::*;
 use crate::alert::{Change, Subject};
 use crate::facts::{LostPeer, Tally};
 use crate::load::Basis;
-use crate::{Grain, Measure};
+use crate::{Betting, Grain, Measure, Outlook};
 
 fn at(second: u64) -> Timestamp {
     Timestamp::from_millis(second * 1_000)
@@ -237,4 +237,48 @@ fn what_is_unusual_is_told_with_what_would_be_usual() {
     let before = monitor.detectors.clone();
     look(&mut monitor, &network, &facts(0.6), 1_001);
     assert!(monitor.detectors == before && monitor.alerts().fires(&key));
+}
+
+#[test]
+fn what_lies_farther_ahead_than_links_last_is_unknown() {
+    let mut monitor = Monitor::new(MonitorConfig::default(), at(0));
+    let path = topology(4, &[(0, 1), (1, 2), (2, 3)]);
+    let predicted = |monitor: &Monitor, seconds| {
+        monitor.predict_partition_risk(&path, Duration::from_secs(seconds)).outlook
+    };
+    monitor.look(&path, Facts::default(), at(0));
+    assert_eq!(predicted(&monitor, 30), Outlook::Unknown { beyond_seconds: 0.0 });
+    monitor.look(&path, Facts::default(), at(29));
+    assert_eq!(predicted(&monitor, 30), Outlook::Unknown { beyond_seconds: 29.0 });
+    monitor.look(&path, Facts::default(), at(30));
+    let Outlook::Known { probability } = predicted(&monitor, 30) else { panic!() };
+    assert!(probability > 0.0 && probability < 0.2, "{probability}");
+    let Outlook::Known { probability: sooner } = predicted(&monitor, 5) else { panic!() };
+    assert!(sooner < probability);
+}
+
+#[test]
+fn a_report_says_what_is_wrong_and_what_to_do() {
+    let mut monitor = Monitor::new(MonitorConfig::default(), at(0));
+    let path = topology(4, &[(0, 1), (1, 2), (2, 3)]);
+    assert_eq!(monitor.report(&path, at(0)).network_topology, None);
+    monitor.look(&path, Facts::default(), at(0));
+    let report = monitor.report(&path, at(2));
+    assert_eq!(report.overall_status, OverallStatus::Healthy);
+    assert_eq!((report.age_ms, report.betting), (2_000, Betting::Open));
+    assert!(report.recommendations[0].text.starts_with("Consider adding redundant connections"));
+    let split = topology(4, &[(0, 1), (2, 3)]);
+    monitor.look(&split, Facts::default(), at(5));
+    let report = monitor.report(&split, at(5));
+    assert_eq!(report.overall_status, OverallStatus::Critical);
+    assert_eq!(report.betting, Betting::Paused);
+    assert_eq!(report.network_topology.unwrap().partition_risk, 1.0);
+    // Ends ten seconds after the parts have met again.
+    monitor.look(&path, Facts::default(), at(10));
+    monitor.look(&path, Facts::default(), at(20));
+    let report = monitor.report(&path, at(21));
+    assert_eq!(report.overall_status, OverallStatus::Healthy);
+    let past: Vec<_> =
+        report.recent_alerts.iter().map(|p| (p.key.kind, p.lasted_ms, p.ago_ms)).collect();
+    assert_eq!(past, [(AlertKind::NetworkPartitioned, 15_000, 1_000)]);
 }

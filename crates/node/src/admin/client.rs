@@ -78,6 +78,11 @@ fn patience(request: &Request) -> Duration {
         | Request::Forget { .. }
         | Request::Topology
         | Request::Path { .. }
+        | Request::Health
+        | Request::Alerts
+        | Request::Silence { .. }
+        | Request::Unsilence { .. }
+        | Request::Acknowledge { .. }
         | Request::Outbox
         | Request::Reload
         | Request::Config

@@ -102,17 +102,6 @@ fn micros(time: std::time::Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
-fn flag(flag: Flag) -> String {
-    match flag {
-        Flag::NoSuchLink => "names a link with this node that is not there",
-        Flag::EndsDisagree => "says of a link that it is much faster than its other end says",
-        Flag::TooManyLinks => "names more Bluetooth links than a radio holds",
-        Flag::Forgery => "passes on what nobody signed",
-        Flag::TooNear => "is much farther away than links say",
-    }
-    .to_owned()
-}
-
 /// Measured outside of the machine's mutex: O(n + m), and the diameter's breadth-first searches.
 pub(super) fn topology(node: &Node) -> NetworkReport {
     let known = node.with(|engine, _| engine.network().map(known));
@@ -128,7 +117,7 @@ pub(super) fn topology(node: &Node) -> NetworkReport {
                 peer,
                 degree: snapshot.graph().row(position).len(),
                 articulation_point: cuts.articulation_points().binary_search(&position).is_ok(),
-                flags: found.map(|(_, found)| flag(*found)).collect(),
+                flags: found.map(|(_, found)| found.text().to_owned()).collect(),
             })
         })
         .collect();

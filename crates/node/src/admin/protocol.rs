@@ -1,8 +1,10 @@
 //! What is said over the admin socket: one JSON object a line, each with the schema's number.
 
+use bitcraps_engine::monitor::HealthReport;
 use bitcraps_types::{PeerId, TrafficClass};
 use serde::{Deserialize, Serialize};
 
+use super::health::AlertsReport;
 use super::network::{NetworkReport, PathReport};
 use super::report::{
     ConfigReport, LinksReport, PeersReport, PingReport, ReloadReport, SendReport, StatusReport,
@@ -113,6 +115,37 @@ pub enum Request {
         /// The peer, known or only seen in the network.
         peer: String,
     },
+    /// The health of the network, and what to do about it.
+    Health,
+    /// What is wrong with the network, and who wants not to be told.
+    Alerts,
+    /// Nobody is to be told of some alerts for a while.
+    Silence {
+        /// Their kind, such as `PartitionRisk`.
+        kind: String,
+        /// Only those about this peer.
+        #[serde(default)]
+        peer: Option<String>,
+        /// Who asks.
+        author: String,
+        /// Why.
+        #[serde(default)]
+        comment: String,
+        /// How long, in milliseconds.
+        life_ms: u64,
+    },
+    /// Ends a silence.
+    Unsilence {
+        /// Its number.
+        id: u32,
+    },
+    /// Notes who has seen an alert that fires.
+    Acknowledge {
+        /// Its name, as `alerts` tells it.
+        alert: String,
+        /// Who.
+        author: String,
+    },
     /// Messages that are kept until they are settled.
     Outbox,
     /// Reads the configuration again.
@@ -160,6 +193,11 @@ pub enum Response {
     Topology(NetworkReport),
     /// To [`Request::Path`].
     Path(PathReport),
+    /// To [`Request::Health`].
+    Health(HealthReport),
+    /// To [`Request::Alerts`], [`Request::Silence`], [`Request::Unsilence`] and
+    /// [`Request::Acknowledge`].
+    Alerts(AlertsReport),
     /// To [`Request::Outbox`].
     Outbox(OutboxReport),
     /// To [`Request::Reload`].
@@ -201,6 +239,8 @@ pub enum RefusalKind {
     AmbiguousPeer,
     /// The message was not taken.
     NotSent,
+    /// No silence was made or ended, or no alert of that name fires.
+    NoSuchAlert,
     /// A decision about a peer cannot be made or kept.
     NotDecided,
     /// No invitation was made.

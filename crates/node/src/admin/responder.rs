@@ -18,7 +18,7 @@ use super::report::{
     SendReport, StatusReport, TargetsReport, TriedReport,
 };
 use super::standing::{InviteReport, ListeningReport, StandingReport};
-use super::{network, ping, status, store};
+use super::{health, network, ping, status, store};
 use crate::config::Change;
 use crate::{BootClock, InviteError, Invited, JoinError, Node};
 
@@ -106,6 +106,17 @@ impl Responder {
             Request::Forget { peer } => self.decide(&peer, Choice::Forget).await?,
             Request::Topology => Response::Topology(network::topology(node)),
             Request::Path { peer } => Response::Path(network::path(node, resolve(node, &peer)?)),
+            Request::Health => Response::Health(health::report(node)?),
+            Request::Alerts => Response::Alerts(health::alerts(node)?),
+            Request::Silence { kind, peer, author, comment, life_ms } => {
+                let about = peer.map(|peer| resolve(node, &peer)).transpose()?;
+                let life = Duration::from_millis(life_ms);
+                Response::Alerts(health::silence(node, &kind, about, &author, &comment, life)?)
+            }
+            Request::Unsilence { id } => Response::Alerts(health::unsilence(node, id)?),
+            Request::Acknowledge { alert, author } => {
+                Response::Alerts(health::acknowledge(node, &alert, &author)?)
+            }
             Request::Outbox => Response::Outbox(store::outbox(node)),
             Request::Reload => self.reload().await?,
             Request::Config => Response::Config(self.config()),
@@ -115,7 +126,7 @@ impl Responder {
 
     async fn status(&self) -> StatusReport {
         let peers = status::peers(&self.node).await;
-        let (mut health, mut findings) = status::health(&peers);
+        let (mut health, mut findings) = health(&peers);
         let kept = self.node.store_health();
         if let Some((of_store, finding)) = store::finding(&kept) {
             health = health.max(of_store);

@@ -22,8 +22,6 @@ pub enum Policy {
 }
 
 /// `[coordination.network_monitor]`: when the network counts as unhealthy.
-///
-/// Checked and kept here for the network monitor; a node without one does not use it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct NetworkMonitorSettings {
     /// Time between two looks at the network, 1 s to 1 h.

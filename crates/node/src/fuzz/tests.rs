@@ -9,7 +9,7 @@ const INPUTS: usize = 60_000;
 /// Configurations tried, each of which takes longer; about a second.
 const CONFIGS: usize = 2_000;
 
-const REQUESTS: [&str; 12] = [
+const REQUESTS: [&str; 15] = [
     r#"{"schema":1,"request":"status"}"#,
     r#"{"schema":1,"request":"peers","more":[1,{"a":null}]}"#,
     r#"{"schema":1,"request":"links","peer":"abcd"}"#,
@@ -22,6 +22,9 @@ const REQUESTS: [&str; 12] = [
     r#"{"schema":1,"request":"invite","life_ms":3600000,"uses":1}"#,
     r#"{"schema":1,"request":"join","code":"bitcraps1q","wait_ms":1}"#,
     r#"{"schema":1,"request":"block","peer":"abcd"}"#,
+    r#"{"schema":1,"request":"silence","kind":"PeerLost","peer":null,"author":"ann","life_ms":1}"#,
+    r#"{"schema":1,"request":"unsilence","id":1}"#,
+    r#"{"schema":1,"request":"acknowledge","alert":"0f0f0f0f","author":"ann"}"#,
 ];
 const IN_JSON: [&str; 18] = [
     "\"",
@@ -157,6 +160,11 @@ fn mutated_requests_reach_every_request_and_refusal() {
         Ok(Request::Forget { .. }) => "=forget",
         Ok(Request::Topology) => "=topology",
         Ok(Request::Path { .. }) => "=path",
+        Ok(Request::Health) => "=health",
+        Ok(Request::Alerts) => "=alerts",
+        Ok(Request::Silence { .. }) => "=silence",
+        Ok(Request::Unsilence { .. }) => "=unsilence",
+        Ok(Request::Acknowledge { .. }) => "=acknowledge",
         Ok(Request::Outbox) => "=outbox",
         Ok(Request::Reload) => "=reload",
         Ok(Request::Config) => "=config",
@@ -173,6 +181,7 @@ fn mutated_requests_reach_every_request_and_refusal() {
         }
     });
     let all = [
+        "=acknowledge",
         "=block",
         "=invite",
         "=join",
@@ -181,7 +190,9 @@ fn mutated_requests_reach_every_request_and_refusal() {
         "=ping",
         "=reload",
         "=send",
+        "=silence",
         "=status",
+        "=unsilence",
         "=why",
         "the request has no \"schema\"",
         "the request has schema",

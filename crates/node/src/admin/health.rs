@@ -1,0 +1,123 @@
+//! What a node says of the health of the network, and what it is told about that.
+
+use std::time::Duration;
+
+use bitcraps_engine::monitor::{
+    AlertKind, AlertStatus, HealthReport, Matcher, Monitor, PastAlertReport, Subject,
+};
+use bitcraps_types::{PeerId, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::protocol::{Refusal, RefusalKind};
+use super::status::millis;
+use crate::Node;
+
+/// Alerts, and who wants not to be told of what.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AlertsReport {
+    /// Those that are pending or fire, the worst first.
+    pub alerts: Vec<AlertStatus>,
+    /// Those that are over, the latest first.
+    pub past: Vec<PastAlertReport>,
+    /// Silences in force, the oldest first.
+    pub silences: Vec<SilenceReport>,
+    /// Alerts for which there was no room.
+    pub overflow: u64,
+}
+
+/// A silence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SilenceReport {
+    /// Its number.
+    pub id: u32,
+    /// Which alerts it is for.
+    #[serde(flatten)]
+    pub matcher: Matcher,
+    /// Who asked for it.
+    pub author: String,
+    /// Why.
+    pub comment: String,
+    /// How long it lasts yet, in milliseconds.
+    pub left_ms: u64,
+}
+
+fn refused(message: impl ToString) -> Refusal {
+    let (kind, message) = (RefusalKind::NoSuchAlert, message.to_string());
+    Refusal { kind, message, candidates: Vec::new() }
+}
+
+/// Does something with the monitor, and tells the alerts then.
+fn with<E: ToString>(
+    node: &Node,
+    act: impl FnOnce(&mut Monitor, Timestamp) -> Result<(), E>,
+) -> Result<AlertsReport, Refusal> {
+    node.with(|engine, now| {
+        let health = engine.health_mut();
+        let monitor = health.ok_or_else(|| refused("this node does not watch the network"))?;
+        let monitor = monitor.monitor_mut();
+        act(monitor, now).map_err(refused)?;
+        Ok(told(monitor, now))
+    })
+}
+
+fn told(monitor: &Monitor, now: Timestamp) -> AlertsReport {
+    let alerts = monitor.alerts();
+    let past = alerts.past().map(|past| PastAlertReport {
+        key: past.key,
+        lasted_ms: millis(past.resolved.since(past.fired)),
+        ago_ms: millis(now.since(past.resolved)),
+        what: past.what.clone(),
+    });
+    let silences = alerts.silences.iter(now).map(|silence| SilenceReport {
+        id: silence.id,
+        matcher: silence.matcher,
+        author: silence.author.clone(),
+        comment: silence.comment.clone(),
+        left_ms: millis(silence.until.since(now)),
+    });
+    AlertsReport {
+        alerts: alerts.active(now),
+        past: past.collect(),
+        silences: silences.collect(),
+        overflow: alerts.overflow(),
+    }
+}
+
+pub(super) fn report(node: &Node) -> Result<HealthReport, Refusal> {
+    node.health_report().ok_or_else(|| refused("this node does not watch the network"))
+}
+
+pub(super) fn alerts(node: &Node) -> Result<AlertsReport, Refusal> {
+    with(node, |_, _| Ok::<(), String>(()))
+}
+
+pub(super) fn silence(
+    node: &Node,
+    kind: &str,
+    peer: Option<PeerId>,
+    author: &str,
+    comment: &str,
+    life: Duration,
+) -> Result<AlertsReport, Refusal> {
+    let kind = AlertKind::of_name(kind).ok_or_else(|| {
+        let names = AlertKind::ALL.map(AlertKind::name).join(", ");
+        refused(format!("{kind:?} is no kind of alert; one of {names}"))
+    })?;
+    let matcher = Matcher { kind, subject: peer.map(Subject::Peer) };
+    with(node, |monitor, now| {
+        let silences = &mut monitor.alerts_mut().silences;
+        silences.begin(matcher, author, comment, life, now).map(drop)
+    })
+}
+
+pub(super) fn unsilence(node: &Node, id: u32) -> Result<AlertsReport, Refusal> {
+    with(node, |monitor, _| monitor.alerts_mut().silences.end(id))
+}
+
+pub(super) fn acknowledge(node: &Node, name: &str, author: &str) -> Result<AlertsReport, Refusal> {
+    with(node, |monitor, _| {
+        let number = u32::from_str_radix(name, 16).ok();
+        let found = number.and_then(|name| monitor.alerts_mut().acknowledge(name, author));
+        found.map(drop).ok_or_else(|| format!("no alert of the name {name:?} fires"))
+    })
+}
