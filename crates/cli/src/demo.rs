@@ -22,7 +22,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use ledger::Ledger;
-use report::{Report, TransportReport, Verdict};
+use report::{HopReport, Report, TransportReport, Verdict};
 use table::Table;
 use traffic::Sender;
 use view::View;
@@ -39,7 +39,8 @@ const FRAME: Duration = Duration::from_millis(250);
 pub(crate) struct DemoArgs {
     /// Nodes, 2 to 40; every pair is linked twice over the LAN and once over emulated Bluetooth, all
     /// with the first over the internet transport as well; the last of more than two runs in a process
-    /// of its own and is reached through a relay only
+    /// of its own and is reached through a relay only; the one before it, of more than five, is linked
+    /// with the first two alone and reached by others across hops
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(2..=40))]
     nodes: u64,
     /// How long the traffic lasts, 5 to 600
@@ -158,6 +159,12 @@ async fn play(args: &DemoArgs, view: &mut View) -> Result<Report, DemoError> {
             ""
         }
     ));
+    if let Some(behind) = table::behind(count) {
+        view.say(&format!(
+            "Node {behind} has links to the first two alone: the others reach it across hops, sealed \
+             from end to end."
+        ));
+    }
     let table = Table::set(count, args.seed, Arc::clone(&ledger), switches).await?;
     let table = Arc::new(table);
     gather(&table).await?;
@@ -204,28 +211,28 @@ async fn play(args: &DemoArgs, view: &mut View) -> Result<Report, DemoError> {
     view.say("traffic ends; waiting for what is still on its way");
     drain(&table, &ledger).await;
     let transports = transports(&table);
+    let hops = HopReport::of(&table);
     let sums = ledger.sums(|seat| table.lives(seat));
     table.clear().await;
-    Ok(Report::new((count, args.seconds, args.seed), sums, transports))
+    Ok(Report::new((count, args.seconds, args.seed), sums, transports, hops))
 }
 
 /// Waits until every pair has all its links, as the nodes of this process see them.
 async fn gather(table: &Table) -> Result<(), DemoError> {
-    let wanted = table.links();
-    let ready = || -> usize {
-        let nodes = (0..table.len()).filter_map(|index| table.node(index));
-        nodes
-            .flat_map(|(node, _)| node.peers())
-            .map(|peer| peer.links.iter().filter(|l| l.ready).count())
-            .sum()
-    };
     let mut look = interval(Duration::from_millis(20));
     let gathered = timeout(GATHER, async {
-        while ready() < wanted {
+        loop {
+            let (ready, wanted) = table.gathered();
+            if ready == wanted {
+                return;
+            }
             look.tick().await;
         }
     });
-    gathered.await.map_err(|_| DemoError::NotGathered { after: GATHER, ready: ready(), wanted })
+    gathered.await.map_err(|_| {
+        let (ready, wanted) = table.gathered();
+        DemoError::NotGathered { after: GATHER, ready, wanted }
+    })
 }
 
 /// Waits until every message but dice has its outcome, and no longer than [`DRAIN`].

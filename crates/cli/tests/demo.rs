@@ -8,7 +8,7 @@ use std::process::Command;
 /// Runs the demo and returns its exit code and its JSON.
 fn demo(seconds: u32, without: Option<&str>) -> (i32, serde_json::Value) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bitcraps"));
-    command.args(["demo", "--json", "--nodes", "5", "--seed", "7"]);
+    command.args(["demo", "--json", "--nodes", "6", "--seed", "7"]);
     command.args(["--seconds", &seconds.to_string()]);
     command.args(without.iter().flat_map(|part| ["--without", part]));
     let output = command.output().unwrap();
@@ -27,7 +27,7 @@ fn failures(report: &serde_json::Value, part: &str) -> usize {
 fn a_demo_passes_and_reports() {
     let (code, report) = demo(18, None);
     assert_eq!((code, report["verdict"].as_str()), (0, Some("pass")), "{report}");
-    assert_eq!((report["schema"].as_u64(), report["nodes"].as_u64()), (Some(1), Some(5)));
+    assert_eq!((report["schema"].as_u64(), report["nodes"].as_u64()), (Some(1), Some(6)));
     for class in ["realtime", "critical", "background", "bulk"] {
         let class = &report["classes"][class];
         assert!(class["delivered"].as_u64() > Some(0), "{report}");
@@ -42,6 +42,8 @@ fn a_demo_passes_and_reports() {
     assert_eq!(report["transports"]["internet"]["medium"], "loopback");
     assert!(report["transports"]["internet"]["requests"].as_u64() > Some(0));
     assert!(report["transports"]["bluetooth"]["requests"].as_u64() > Some(0));
+    assert_eq!(report["hops"]["behind"].as_u64(), Some(4));
+    assert!(report["hops"]["relayed"].as_u64() > Some(0), "{report}");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use bitcraps_types::{Medium, TrafficClass};
 use serde::Serialize;
 
 use super::ledger::{ClassReport, FailoverReport, RestartReport, Sums};
+use super::table::{Table, behind};
 
 /// Black holes that a run must have survived to count.
 pub(super) const LEAST_FAILOVERS: usize = 10;
@@ -19,6 +20,21 @@ pub(super) struct TransportReport {
     pub(super) medium: Medium,
 }
 
+/// What nodes did for others.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct HopReport {
+    /// The node that others reach across hops.
+    behind: Option<usize>,
+    /// Frames handed on.
+    relayed: u64,
+}
+
+impl HopReport {
+    pub(super) fn of(table: &Table) -> Self {
+        Self { behind: behind(table.len()), relayed: table.relayed() }
+    }
+}
+
 /// The demo's result, as JSON and for people.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Report {
@@ -30,6 +46,7 @@ pub(super) struct Report {
     failover: FailoverReport,
     restarts: RestartReport,
     transports: BTreeMap<String, TransportReport>,
+    hops: HopReport,
     transmissions_per_message: f64,
     verdict: Verdict,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -51,8 +68,12 @@ impl Report {
         (nodes, seconds, seed): (usize, u64, u64),
         sums: Sums,
         transports: BTreeMap<String, TransportReport>,
+        hops: HopReport,
     ) -> Self {
-        let failures = failures(&sums);
+        let mut failures = failures(&sums);
+        if hops.behind.is_some() && hops.relayed == 0 {
+            failures.push("nothing went across hops".to_owned());
+        }
         let verdict = if failures.is_empty() { Verdict::Pass } else { Verdict::Fail };
         let sent: u64 = sums.classes.values().map(|c| c.sent).sum();
         let requests: u64 = transports.values().map(|t| t.requests).sum();
@@ -66,6 +87,7 @@ impl Report {
             failover: sums.failover,
             restarts: sums.restarts,
             transports,
+            hops,
             transmissions_per_message: (per_message * 1e3).round() / 1e3,
             verdict,
             failures,
@@ -136,6 +158,11 @@ impl Report {
                     transport.medium
                 ),
             );
+        }
+        if let HopReport { behind: Some(behind), relayed } = self.hops {
+            let text =
+                format!("hops         {relayed} frames of and for node {behind} carried by others");
+            line(&mut out, text);
         }
         line(
             &mut out,

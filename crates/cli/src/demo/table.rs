@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bitcraps_node::coordinator::{Delivery, Machine as _};
@@ -51,7 +52,8 @@ enum Running {
 /// The nodes of the demo, the wires between them, the air around them and the relay above them.
 ///
 /// The last of more than two nodes is far away: it runs in a process of its own, has neither wires
-/// nor radio, and no path to another but through the relay.
+/// nor radio, and no path to another but through the relay. The one before it, of more than five, is
+/// behind the first two: it has links to them alone, and others reach it across hops.
 pub(super) struct Table {
     /// Holds the stores of all nodes; goes with the demo.
     stores: tempfile::TempDir,
@@ -65,6 +67,8 @@ pub(super) struct Table {
     air: Ether,
     ledger: Arc<Ledger>,
     switches: Switches,
+    /// Frames that nodes handed on for others before they were killed.
+    relayed: AtomicU64,
 }
 
 /// The wire or radio that a link runs over.
@@ -81,6 +85,20 @@ const HOST: usize = 0;
 /// Which of `count` nodes is far away.
 fn far(count: usize) -> Option<usize> {
     (count > 2).then_some(count - 1)
+}
+
+/// Nodes that the one behind them has links to.
+pub(super) const RELAYS: usize = 2;
+
+/// Which of `count` nodes is behind others.
+pub(super) fn behind(count: usize) -> Option<usize> {
+    (count > 3 + RELAYS).then_some(count - 2)
+}
+
+/// Frames that a node handed on for others.
+fn relayed(node: &Node) -> u64 {
+    let counters = node.with(|engine, _| engine.relay_counters());
+    counters.map_or(0, |counters| counters.relayed)
 }
 
 /// Payload of a message with `tag`: recognisable, and every byte can be checked.
@@ -136,13 +154,14 @@ impl Table {
             air: Ether::bluetooth_le(seed),
             ledger,
             switches,
+            relayed: AtomicU64::new(0),
         };
         for index in 0..count {
             table.start(index).await?;
         }
         for dialler in 0..table.near() {
             for listener in 0..table.near() {
-                if table.id(dialler) < table.id(listener) {
+                if table.are_close(dialler, listener) && table.id(dialler) < table.id(listener) {
                     for path in 0..PATHS {
                         let to = table.place(listener).listen[path];
                         let wire =
@@ -169,11 +188,45 @@ impl Table {
         far(self.len()).unwrap_or(self.len())
     }
 
-    /// Links that the near nodes have when every pair has all of its own, counted at each end.
-    pub(super) fn links(&self) -> usize {
-        let (all, near) = (self.len(), self.near());
-        let direct = 2 * (near - 1);
-        near * (near - 1) * (PATHS + 1) + direct + near * (all - near)
+    /// Whether two near nodes have wires and radio between them.
+    fn are_close(&self, a: usize, b: usize) -> bool {
+        let Some(behind) = behind(self.len()) else { return true };
+        (a != behind || b < RELAYS) && (b != behind || a < RELAYS)
+    }
+
+    /// Links that a near node has to another node when it has all of its own; through others, where
+    /// it has none.
+    fn wanted(&self, near: usize, other: usize) -> usize {
+        if other >= self.near() || !self.are_close(near, other) {
+            return 1;
+        }
+        PATHS + 1 + usize::from(near.min(other) == HOST)
+    }
+
+    /// Links that are ready, and those that the near nodes have when every pair has all of its own.
+    pub(super) fn gathered(&self) -> (usize, usize) {
+        let (mut ready, mut wanted) = (0, 0);
+        for near in 0..self.near() {
+            let Some((node, _)) = self.node(near) else { continue };
+            let peers = node.peers();
+            for other in (0..self.len()).filter(|other| *other != near) {
+                let (id, most) = (self.id(other), self.wanted(near, other));
+                let links = peers.iter().filter(|p| p.peer == id).flat_map(|p| &p.links);
+                ready += links.filter(|link| link.ready).count().min(most);
+                wanted += most;
+                if other < self.near() && !self.are_close(near, other) {
+                    node.with(|engine, now| engine.reach(id, now));
+                }
+            }
+        }
+        (ready, wanted)
+    }
+
+    /// Frames that nodes of this process handed on for others.
+    pub(super) fn relayed(&self) -> u64 {
+        let nodes = (0..self.len()).filter_map(|index| self.node(index));
+        let running: u64 = nodes.map(|(node, _)| relayed(&node)).sum();
+        self.relayed.load(Ordering::Relaxed) + running
     }
 
     pub(super) fn id(&self, index: usize) -> PeerId {
@@ -345,7 +398,7 @@ impl Table {
                 };
                 let internet = internet.into_iter();
                 targets.extend(internet.map(|a| (TransportType::Internet, Address::new(a), None)));
-                if other < self.near() {
+                if other < self.near() && self.are_close(index, other) {
                     targets.push((TransportType::Bluetooth, self.air.address_of(peer), None));
                 }
             }
@@ -379,6 +432,7 @@ impl Table {
             Some(Running::Here { node, collector }) => {
                 self.silence(index, true);
                 collector.abort();
+                self.relayed.fetch_add(relayed(&node), Ordering::Relaxed);
                 node.shutdown().await;
                 self.silence(index, false);
             }

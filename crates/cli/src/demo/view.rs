@@ -3,6 +3,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use bitcraps_node::Node;
+use bitcraps_node::coordinator::{Tier, is_relayed};
 
 use super::ledger::Ledger;
 use super::script::Act;
@@ -56,7 +57,7 @@ impl View {
         }
         let mut lines = vec![
             "each group is a peer: two LAN links and Bluetooth (emulated), or internet; \
-             = good, - below its threshold, ? suspect, x down"
+             = good, - below its threshold, ? suspect, x down, ~ across hops"
                 .to_owned(),
             format!(
                 "{:<6} {:<12} {:>5}  {:<40} {:>9}",
@@ -113,14 +114,22 @@ pub(super) fn marks(node: &Node) -> Vec<String> {
         .map(|peer| {
             let mut links: Vec<_> = peer.links.iter().filter(|l| l.ready).collect();
             links.sort_by_key(|l| std::cmp::Reverse(l.facts.transport));
-            links.iter().map(|l| mark(l.tier)).collect::<String>()
+            links
+                .iter()
+                .map(|l| {
+                    if is_relayed(l.facts.link) && l.tier == Tier::Good {
+                        '~'
+                    } else {
+                        mark(l.tier)
+                    }
+                })
+                .collect::<String>()
         })
         .collect()
 }
 
 /// One link in one character: up, doubted, gone.
-fn mark(tier: bitcraps_node::coordinator::Tier) -> char {
-    use bitcraps_node::coordinator::Tier;
+fn mark(tier: Tier) -> char {
     match tier {
         Tier::Good => '=',
         Tier::BelowThreshold => '-',
