@@ -5,7 +5,7 @@ mod progress;
 mod text;
 
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -58,6 +58,9 @@ pub(crate) struct Analyze {
     /// Write a drawing, single points of failure marked
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
+    /// Write the drawing of --svg as a picture
+    #[arg(long, value_name = "FILE")]
+    png: Option<PathBuf>,
 }
 
 fn format(text: &str) -> Result<Format, String> {
@@ -95,6 +98,13 @@ pub(crate) fn run(analyze: &Analyze) -> Result<Exit, Failure> {
             let written = std::fs::write(path, draw(&network, &report));
             written.map_err(|why| Failure::Write { path: path.clone(), why })?;
         }
+    }
+    if let Some(path) = &analyze.png {
+        progress.say("painting");
+        let unwritten = |why| Failure::Write { path: path.clone(), why };
+        let picture = drawing::png(&drawing::svg(&network, &report));
+        let picture = picture.map_err(|why| unwritten(io::Error::other(why)))?;
+        std::fs::write(path, picture).map_err(unwritten)?;
     }
     progress.clear();
     let told = if analyze.json {

@@ -4,6 +4,7 @@ use std::f64::consts::TAU;
 
 use bitcraps_topology::read::Network;
 use bitcraps_topology::{Cuts, Graph, Snapshot, TopologyReport};
+use resvg::{tiny_skia, usvg};
 
 /// Points from one ring to the next.
 const RING: f64 = 40.0;
@@ -48,6 +49,7 @@ pub(super) fn svg(network: &Network, report: &TopologyReport) -> String {
         (low - RING, high - low + 2.0 * RING)
     };
     let ((left, width), (top, height)) = (span(|place| place.0), span(|place| place.1));
+    let width = width + name_room(network);
     let mut text = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"{left:.0} {top:.0} {width:.0} {height:.0}\">\n\
          <style>line{{stroke:#999;stroke-width:1}}.bridge{{stroke:#d33;stroke-width:3}}\
@@ -86,6 +88,72 @@ pub(super) fn svg(network: &Network, report: &TopologyReport) -> String {
     }
     text.push_str("</svg>\n");
     text
+}
+
+/// Points that the longest name may need beyond the margin.
+fn name_room(network: &Network) -> f64 {
+    /// Of a letter in the mean, in points.
+    const LETTER: f64 = 5.0;
+    /// Longer names are cut off.
+    const LONGEST: usize = 40;
+    let longest = network.names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+    (LETTER * longest.min(LONGEST) as f64 + 8.0 - RING).max(0.0)
+}
+
+/// Why a drawing is not painted.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PaintError {
+    /// It is no SVG, or too deep.
+    #[error("the drawing cannot be read: {0}")]
+    Read(#[from] usvg::Error),
+    /// It has no area.
+    #[error("the drawing is {width} x {height} pixels; there is nothing to paint")]
+    Empty {
+        /// In pixels.
+        width: u32,
+        /// In pixels.
+        height: u32,
+    },
+    /// It cannot be written as PNG.
+    #[error("the picture cannot be encoded: {0}")]
+    Encode(String),
+}
+
+/// Pixels of the longer side of a picture at most: 64 MB of memory.
+const MAX_PIXELS: f32 = 4_000.0;
+/// Pixels a point where that leaves room.
+const PIXELS_PER_POINT: f32 = 2.0;
+
+/// The drawing of [`svg`] as PNG, with whatever sans-serif font this machine has; without names when
+/// it has none.
+pub(super) fn png(svg: &str) -> Result<Vec<u8>, PaintError> {
+    let mut options = usvg::Options::default();
+    let fonts = options.fontdb_mut();
+    fonts.load_system_fonts();
+    // What the library takes for sans-serif is on few machines: any such font will do.
+    let sans = |face: &&usvg::fontdb::FaceInfo| {
+        let named = face.families.first().is_some_and(|(name, _)| name.ends_with("Sans"));
+        named && face.style == usvg::fontdb::Style::Normal
+    };
+    let usual = usvg::fontdb::Query {
+        families: &[usvg::fontdb::Family::SansSerif],
+        ..usvg::fontdb::Query::default()
+    };
+    if fonts.query(&usual).is_none() {
+        let face = fonts.faces().find(sans).or(fonts.faces().next());
+        let family = face.and_then(|face| Some(face.families.first()?.0.clone()));
+        family.into_iter().for_each(|family| fonts.set_sans_serif_family(family));
+    }
+    let tree = usvg::Tree::from_str(svg, &options)?;
+    let size = tree.size();
+    let scale = (MAX_PIXELS / size.width().max(size.height())).min(PIXELS_PER_POINT);
+    let (width, height) = ((size.width() * scale) as u32, (size.height() * scale) as u32);
+    let picture = tiny_skia::Pixmap::new(width, height);
+    let mut picture = picture.ok_or(PaintError::Empty { width, height })?;
+    picture.fill(tiny_skia::Color::WHITE);
+    let scaled = tiny_skia::Transform::from_scale(scale, scale);
+    resvg::render(&tree, scaled, &mut picture.as_mut());
+    picture.encode_png().map_err(|error| PaintError::Encode(error.to_string()))
 }
 
 fn escaped(text: &str) -> String {

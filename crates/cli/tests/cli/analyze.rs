@@ -66,7 +66,8 @@ fn what_is_wrong_with_a_file_is_told_with_its_line() {
 fn drawings_mark_single_points_of_failure() {
     let home = Home::new();
     home.write("net.txt", LIST);
-    let arguments = ["analyze", "net.txt", "--dot", "net.dot", "--svg", "net.svg"];
+    let arguments =
+        ["analyze", "net.txt", "--dot", "net.dot", "--svg", "net.svg", "--png", "net.png"];
     home.run(&arguments).exits(0);
     let dot = std::fs::read_to_string(home.join("net.dot")).unwrap();
     assert!(dot.contains("3 -- 4 [color=tomato penwidth=3];"), "{dot}");
@@ -76,4 +77,19 @@ fn drawings_mark_single_points_of_failure() {
     assert_eq!(svg.matches("<line").count(), 8);
     assert_eq!(svg.matches("class=\"bridge\"").count(), 2);
     assert_eq!(svg.matches("<circle class=\"point\"").count(), 3);
+    // PNG, part 5: the signature, then IHDR with the width and height; two pixels a point.
+    let png = std::fs::read(home.join("net.png")).unwrap();
+    assert_eq!(png[..8], *b"\x89PNG\r\n\x1a\n");
+    let numbers: Vec<f32> = svg
+        .split("viewBox=\"")
+        .nth(1)
+        .unwrap()
+        .split('"')
+        .next()
+        .unwrap()
+        .split(' ')
+        .map(|number| number.parse().unwrap())
+        .collect();
+    let side = |at: usize| u32::from_be_bytes(png[at..at + 4].try_into().unwrap()) as f32;
+    assert_eq!([side(16), side(20)], [2.0 * numbers[2], 2.0 * numbers[3]]);
 }
