@@ -62,7 +62,7 @@ async fn garbage_instead_of_a_handshake_is_refused() {
             let mut unit = [0; MAX_SDU];
             if channel.receive(&mut unit).await.unwrap() > 0 {
                 // It answered what could be a key; a proof it gets none.
-                channel.send(&vec![byte; 96]).await.unwrap();
+                channel.send(&[byte; 96]).await.unwrap();
             }
             ended(&*channel).await;
         }
