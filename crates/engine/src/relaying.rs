@@ -225,8 +225,7 @@ impl Engine {
         }
     }
 
-    /// A neighbour answers no more, or again. Ways that begin with one who does not lead through
-    /// another from now on, or are out of favour while a second way is there.
+    /// A neighbour answers no more, or again. Ways that begin with a silent one change, or rank last.
     pub(crate) fn hop_changed(&mut self, peer: PeerId, now: Timestamp) {
         let (Some(network), Some(tunnels)) = (&self.network, &mut self.tunnels) else { return };
         tunnels.next_hops.clear();
