@@ -1,5 +1,6 @@
 //! Isolation by random cuts (Liu, Ting and Zhou 2008), the cuts drawn in proportion to the extent of
-//! each dimension as random cut forests do (Guha et al. 2016).
+//! each dimension, and points outside what a tree holds cut off in proportion to how far outside they
+//! are, as random cut forests do (Guha et al. 2016).
 
 use fastrand::Rng;
 
@@ -18,7 +19,7 @@ pub(super) struct Forest<const N: usize> {
 
 #[derive(Debug)]
 enum Tree {
-    Cut { dimension: usize, at: f64, below: Box<Tree>, above: Box<Tree> },
+    Cut { dimension: usize, at: f64, ranges: Vec<(f64, f64)>, below: Box<Tree>, above: Box<Tree> },
     Leaf(usize),
 }
 
@@ -73,15 +74,22 @@ impl Tree {
             points.into_iter().partition(|point| point[dimension] <= at);
         let below = Box::new(Self::grown(below, limit - 1, rng));
         let above = Box::new(Self::grown(above, limit - 1, rng));
-        Self::Cut { dimension, at, below, above }
+        Self::Cut { dimension, at, ranges, below, above }
     }
 
+    /// The expected depth at which a cut leaves `point` alone, were it in the tree.
     fn depth_of<const N: usize>(&self, point: &[f64; N]) -> f64 {
         match self {
             Self::Leaf(points) => depth(*points),
-            Self::Cut { dimension, at, below, above } => {
+            Self::Cut { dimension, at, ranges, below, above } => {
+                let extent: f64 = ranges.iter().map(|(low, high)| high - low).sum();
+                let outside = ranges
+                    .iter()
+                    .zip(point)
+                    .map(|((low, high), value)| (low - value).max(value - high).max(0.0));
+                let outside: f64 = outside.sum();
                 let side = if point[*dimension] <= *at { below } else { above };
-                1.0 + side.depth_of(point)
+                extent / (extent + outside) * (1.0 + side.depth_of(point))
             }
         }
     }
