@@ -4,6 +4,7 @@ mod alone;
 mod books;
 mod echo;
 mod gate;
+mod hops;
 mod internet;
 mod lanes;
 mod memory;
@@ -54,6 +55,9 @@ pub fn run(arguments: &Arguments, report: &mut Report) -> Result<(), Failure> {
         if arguments.wants("failover internet") {
             internet::run(arguments, report).await?;
             alone::run_failover(arguments, report).await?;
+        }
+        if arguments.wants("hops") {
+            hops::run(arguments, report).await?;
         }
         Ok(())
     })
