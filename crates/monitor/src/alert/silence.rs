@@ -45,7 +45,7 @@ pub struct Silence {
 /// Why there is no such silence. Nothing has changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SilenceError {
-    /// There are [`MAX_SILENCES`].
+    /// There are as many as are kept.
     #[error("there are {MAX_SILENCES} silences already; end one first")]
     TooMany,
     /// An author or a comment is too long.
