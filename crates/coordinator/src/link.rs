@@ -151,6 +151,8 @@ pub(crate) struct Link {
     damping: Damping,
     suspect_since: Option<Timestamp>,
     down: bool,
+    /// It was down since it was trusted last.
+    was_down: bool,
     pub(crate) one_way: bool,
     /// Since when acks of this link's frames come over others only.
     detour_since: Option<Timestamp>,
@@ -235,6 +237,7 @@ impl Link {
             damping,
             suspect_since: None,
             down: false,
+            was_down: false,
             one_way: false,
             detour_since: None,
             peer_ready: false,

@@ -141,6 +141,26 @@ fn three_small_probes_lost_are_down_and_large_ones_never() {
 }
 
 #[test]
+fn a_link_that_was_down_serves_as_a_last_resort_before_it_is_trusted() {
+    let small = SizeBucket::Small;
+    let mut link = link();
+    // Its share of the time over which many return: all of it.
+    link.greeting.challenge = u64::MAX;
+    for (i, change) in [None, Some(Change::Suspect), Some(Change::Down)].into_iter().enumerate() {
+        assert_eq!(link.probe_lost(small, NOW + ms(100 * (i as u64 + 1))), change);
+    }
+    assert_eq!(link.tier(small), Tier::Down);
+    let (failed, hold) = (NOW + ms(300), link.damping.hold());
+    (0..4).for_each(|_| assert_eq!(good(&mut link, failed + hold), None));
+    assert_eq!(link.tier(small), Tier::Down, "four answers");
+    assert_eq!(good(&mut link, failed + hold), None);
+    assert_eq!(link.tier(small), Tier::Suspect);
+    assert_eq!(good(&mut link, failed + hold + STAGGER - ms(1)), None);
+    assert_eq!(good(&mut link, failed + hold + STAGGER), Some(Change::Recovered));
+    assert_eq!(link.tier(small), Tier::Good);
+}
+
+#[test]
 fn probes_come_every_tenth_of_a_second_and_back_off_after_the_third() {
     let mut link = link();
     let mut waits = Vec::new();

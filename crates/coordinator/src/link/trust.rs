@@ -95,20 +95,22 @@ impl Link {
         self.suspect_since?;
         // It lives: the next probes may come soon again.
         self.probe_at = self.probe_at.min(now + PROBE_FAST);
-        // Many may wait for the same access point: each comes back in its own time.
+        // Many may wait for the same access point: each comes back in its own time. Until then the
+        // link is better than one that does not answer.
         let share = (self.greeting.challenge >> 32) as f64 / f64::from(u32::MAX);
-        let stagger = if self.down { STAGGER.mul_f64(share) } else { Duration::ZERO };
-        let hold = self.damping.hold() + stagger;
+        let stagger = if self.was_down { STAGGER.mul_f64(share) } else { Duration::ZERO };
+        let hold = self.damping.hold();
         let size = &mut self.buckets[bucket.index()];
-        let held = now.since(size.failed_at) >= hold;
-        if held && size.answers >= RECOVERY_ANSWERS {
-            size.suspect = false;
+        let quiet = now.since(size.failed_at);
+        if quiet >= hold && size.answers >= RECOVERY_ANSWERS {
             self.down = false;
+            size.suspect &= quiet < hold + stagger;
         }
         if self.down || self.buckets.iter().any(|b| b.suspect) {
             return None;
         }
         self.suspect_since = None;
+        self.was_down = false;
         Some(Change::Recovered)
     }
 
@@ -166,7 +168,7 @@ impl Link {
         let lost = size.lost_probes;
         let suspect = self.expired(bucket, now);
         if lost >= DOWN_PROBES && !self.down && bucket == SizeBucket::Small {
-            self.down = true;
+            (self.down, self.was_down) = (true, true);
             return Some(match suspect {
                 Some(Change::Flapping) => Change::Flapping,
                 _ => Change::Down,
