@@ -1,5 +1,6 @@
 //! Which links to add: plans, never deeds.
 
+mod among;
 mod edge;
 mod shortcut;
 mod vertex;

@@ -126,3 +126,76 @@ fn the_plan_for_a_game_is_a_star_shortcuts_and_the_relays_that_must_not_fail() {
     let diameter = |graph: &Graph| Diameters::of_largest(&Snapshot::of(graph));
     assert_eq!((diameter(&path), diameter(&starred), diameter(&after)), (5, 3, 3));
 }
+
+/// Size of the smallest set out of `pairs` that keeps to the limit and makes `holds` true.
+fn fewest_among(
+    graph: &Graph,
+    pairs: &[(u32, u32)],
+    most: Option<u32>,
+    holds: &dyn Fn(&Graph) -> bool,
+) -> Option<usize> {
+    let sets = (0..1_u32 << pairs.len()).filter_map(|set| {
+        let chosen: Vec<_> = pairs
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| set >> at & 1 == 1)
+            .map(|(_, pair)| *pair)
+            .collect();
+        let linked = with_links(graph, &chosen);
+        let fits = chosen
+            .iter()
+            .all(|(a, b)| most.is_none_or(|most| linked.degree(*a).max(linked.degree(*b)) <= most));
+        (fits && holds(&linked)).then_some(chosen.len())
+    });
+    sets.min()
+}
+
+#[test]
+fn among_feasible_pairs_a_plan_goes_as_far_as_any_and_is_nearly_as_short() {
+    let mut rng = fastrand::Rng::with_seed(82);
+    let (mut planned, mut fewest, mut solved) = (0, 0, 0);
+    for round in 0..400 {
+        let peers = rng.usize(4..10);
+        let graph = testing::varied(peers, &mut rng);
+        let absent = (0..peers as u32)
+            .flat_map(|a| (a + 1..peers as u32).map(move |b| (a, b)))
+            .filter(|(a, b)| !graph.row(*a).contains(b));
+        let mut pairs: Vec<_> = absent.collect();
+        rng.shuffle(&mut pairs);
+        pairs.truncate(10);
+        let constraints = Constraints { feasible: Some(&pairs), max_degree: None };
+        let plan = two_vertex_connected(&graph, usize::MAX, &constraints);
+        assert!(plan.iter().all(|pair| pairs.contains(pair)), "round {round}");
+        let (all, after) = (with_links(&graph, &pairs), with_links(&graph, &plan));
+        let blocks = |graph: &Graph| {
+            let alone = (0..peers as u32).filter(|peer| graph.degree(*peer) == 0).count();
+            (Components::of_graph(graph).count(), Cuts::of(graph).blocks() + alone)
+        };
+        let goal = blocks(&all);
+        assert_eq!(blocks(&after), goal, "round {round}: {graph:?} {pairs:?} {plan:?}");
+        let best = fewest_among(&graph, &pairs, None, &|graph| blocks(graph) == goal).unwrap();
+        assert!(plan.len() <= best + 1, "round {round}: {plan:?}, {best} are enough");
+        (planned, fewest) = (planned + plan.len(), fewest + best);
+        let most = Some(4);
+        let constraints = Constraints { feasible: Some(&pairs), max_degree: most };
+        let plan = two_vertex_connected(&graph, usize::MAX, &constraints);
+        let after = with_links(&graph, &plan);
+        for peer in 0..peers as u32 {
+            let degree = after.degree(peer);
+            assert!(degree <= 4 || degree == graph.degree(peer), "round {round}");
+        }
+        let holds = |graph: &Graph| blocks(graph) == (1, 1);
+        if let Some(best) = fewest_among(&graph, &pairs, most, &holds).filter(|_| holds(&after)) {
+            assert!(plan.len() <= best + 1, "round {round}: {plan:?}, {best} are enough");
+            solved += 1;
+        }
+        let some = two_vertex_connected(
+            &graph,
+            1,
+            &Constraints { feasible: Some(&pairs), max_degree: None },
+        );
+        assert_eq!(some.len(), goal.1.abs_diff(blocks(&graph).1).min(1), "round {round}");
+    }
+    assert!(100 * planned <= 103 * fewest, "{planned} planned, {fewest} are enough");
+    assert!(fewest > 400 && solved > 50, "{fewest} {solved}");
+}

@@ -1,6 +1,7 @@
-use super::{Constraints, greedily, with_links};
+use super::among::among;
+use super::{Constraints, with_links};
 use crate::lowlink::Lowlink;
-use crate::{Components, Cuts, Graph};
+use crate::{Cuts, Graph};
 
 /// Pairs of leaves that are tried for one link before the best of them is taken.
 const MAX_TRIED: usize = 4_096;
@@ -9,8 +10,8 @@ const MAX_TRIED: usize = 4_096;
 /// Hsu and Ramachandran (1993) show that there are, each chosen so that one fewer is needed after
 /// it. O(count (n + m + leaves^2)).
 ///
-/// With constraints, links that remove most articulation points and components, as far as that
-/// goes. Networks of fewer than three peers have no such plan, and none is given.
+/// Where only some pairs are feasible, links that remove most articulation points and components, as
+/// far as that goes. Networks of fewer than three peers have no such plan, and none is given.
 pub fn two_vertex_connected(
     graph: &Graph,
     count: usize,
@@ -19,21 +20,14 @@ pub fn two_vertex_connected(
     if graph.peers() < 3 {
         return Vec::new();
     }
-    if !constraints.is_free() {
-        let faults = |graph: &Graph| {
-            // The parts that each peer's loss leaves beyond one, and components.
-            let lowlink = Lowlink::new(graph);
-            let begins = (0..graph.peers()).filter(|place| lowlink.begins_block(*place));
-            let components = Components::of_graph(graph).count();
-            begins.count() + 3 * (components - 1) + Cuts::of(graph).articulation_points().len()
-        };
-        return greedily(graph, constraints, count.min(graph.peers()), faults);
+    if let Some(feasible) = constraints.feasible {
+        return among(graph, feasible, constraints, count.min(feasible.len()));
     }
     let mut current = graph.clone();
     let mut plan = Vec::new();
     while plan.len() < count {
         let tree = BlockTree::of(&current);
-        let Some((a, b)) = tree.next(&current) else { break };
+        let Some((a, b)) = tree.next(&current, constraints) else { break };
         plan.push((a.min(b), a.max(b)));
         current = with_links(&current, &[(a, b)]);
     }
@@ -41,18 +35,20 @@ pub fn two_vertex_connected(
 }
 
 /// Blocks and the peers in which they meet. A peer without links is a block of its own.
-struct BlockTree {
+pub(super) struct BlockTree {
     /// Peers of each block.
-    peers: Vec<Vec<u32>>,
+    pub(super) peers: Vec<Vec<u32>>,
+    /// Articulation points, ascending.
+    pub(super) points: Vec<u32>,
     /// Nodes of the tree next to each: blocks first, then articulation points.
-    rows: Vec<Vec<u32>>,
+    pub(super) rows: Vec<Vec<u32>>,
     /// The tree that each node is in.
-    trees: Vec<u32>,
+    pub(super) trees: Vec<u32>,
     count: usize,
 }
 
 impl BlockTree {
-    fn of(graph: &Graph) -> Self {
+    pub(super) fn of(graph: &Graph) -> Self {
         let lowlink = Lowlink::new(graph);
         let peers = graph.peers();
         let mut blocks: Vec<Vec<u32>> = Vec::new();
@@ -101,7 +97,7 @@ impl BlockTree {
             }
             count += 1;
         }
-        Self { peers: blocks, rows, trees, count: count as usize }
+        Self { peers: blocks, points: points.to_vec(), rows, trees, count: count as usize }
     }
 
     fn leaves(&self) -> Vec<u32> {
@@ -109,33 +105,42 @@ impl BlockTree {
         blocks.filter(|block| self.rows[*block as usize].len() <= 1).collect()
     }
 
-    /// A peer of a leaf that is in no other block, and not linked with `apart`.
-    fn inner(&self, graph: &Graph, block: u32, apart: u32) -> Option<u32> {
+    /// A peer of a leaf that is in no other block, not linked with `apart`, and may have more links.
+    fn inner(
+        &self,
+        graph: &Graph,
+        constraints: &Constraints<'_>,
+        block: u32,
+        apart: u32,
+    ) -> Option<u32> {
         let points = self.rows[block as usize].iter();
         let near = points.flat_map(|point| &self.rows[*point as usize]);
         let others: Vec<u32> = near.copied().filter(|other| *other != block).collect();
         let alone = |peer: u32| !others.iter().any(|o| self.peers[*o as usize].contains(&peer));
-        let fits = |peer: u32| peer != apart && graph.row(peer).binary_search(&apart).is_err();
+        let fits = |peer: u32| {
+            peer != apart
+                && constraints.has_room(graph.degree(peer))
+                && graph.row(peer).binary_search(&apart).is_err()
+        };
         self.peers[block as usize].iter().copied().find(|peer| alone(*peer) && fits(*peer))
     }
 
     /// The next link, or `None` when there is one block alone.
-    fn next(&self, graph: &Graph) -> Option<(u32, u32)> {
+    fn next(&self, graph: &Graph, constraints: &Constraints<'_>) -> Option<(u32, u32)> {
         let leaves = self.leaves();
         if self.peers.len() <= 1 {
             return None;
         }
         let linked = |a: u32, b: u32| {
-            let second = self.inner(graph, b, u32::MAX)?;
-            let first = self.inner(graph, a, second)?;
+            let second = self.inner(graph, constraints, b, u32::MAX)?;
+            let first = self.inner(graph, constraints, a, second)?;
             (first != second).then_some((first, second))
         };
         if self.count > 1 {
             // Two trees become one: both terms of the bound fall.
-            let first = *leaves.first()?;
-            let other = |leaf: &&u32| self.trees[**leaf as usize] != self.trees[first as usize];
-            let second = leaves.iter().find(other)?;
-            return linked(first, *second);
+            let apart = |(a, b): &(u32, u32)| self.trees[*a as usize] != self.trees[*b as usize];
+            let pairs = leaves.iter().flat_map(|a| leaves.iter().map(move |b| (*a, *b)));
+            return pairs.filter(apart).take(MAX_TRIED).find_map(|(a, b)| linked(a, b));
         }
         let mut best: Option<(usize, (u32, u32))> = None;
         let half = leaves.len() / 2;
