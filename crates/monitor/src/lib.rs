@@ -13,6 +13,7 @@ mod config;
 mod contacts;
 mod facts;
 mod gate;
+mod heal;
 mod health;
 mod history;
 mod load;
@@ -31,6 +32,11 @@ pub use config::MonitorConfig;
 pub use contacts::Contacts;
 pub use facts::{Facts, LostPeer, Tally};
 pub use gate::{Betting, Gate, GateConfig};
+pub use heal::{
+    ActiveRepair, Deed, Healer, HealingConfig, HealingMode, HealingPolicy, HealthIssue,
+    MAX_REPAIRS, Offer, Outcome, Plan, PlanEpoch, PlannedLink, RepairId, RepairReport, View,
+    plan_of, weakness_of,
+};
 pub use health::HealthMetrics;
 pub use history::{Grain, History, Range};
 pub use load::{Basis, RelayMeter};

@@ -5,6 +5,7 @@ mod edge;
 mod shortcut;
 mod vertex;
 
+pub use among::weakness;
 pub use edge::two_edge_connected;
 pub use shortcut::shortcuts;
 pub use vertex::two_vertex_connected;

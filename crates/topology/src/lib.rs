@@ -38,7 +38,7 @@ mod testing;
 
 pub use augment::{
     Constraints, GamePlan, optimize_for_gaming, shortcuts, star, two_edge_connected,
-    two_vertex_connected, with_links,
+    two_vertex_connected, weakness, with_links,
 };
 pub use clustering::Clustering;
 pub use community::{Communities, CommunitiesError};

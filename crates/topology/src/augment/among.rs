@@ -8,9 +8,10 @@ use crate::{Components, Cuts, Graph};
 /// link of a network counts its peers and links.
 const MAX_SWAP_WORK: usize = 20_000_000;
 
-/// How far a graph is from withstanding the loss of any peer: the parts beyond one that the loss of
-/// each peer leaves, summed, and more for parts that are apart now. O(n + m).
-fn defect(graph: &Graph) -> usize {
+/// How far a network is from withstanding the loss of any peer, 0 when it does: the parts beyond one
+/// that the loss of each peer leaves, summed, and the number of peers and one for each part that is
+/// apart now. No link makes it more. O(n + m).
+pub fn weakness(graph: &Graph) -> usize {
     let alone = (0..graph.peers() as u32).filter(|peer| graph.degree(*peer) == 0).count();
     let components = Components::of_graph(graph).count();
     // A tree of blocks and articulation points has one block more than it has such parts.
@@ -49,7 +50,7 @@ pub(super) fn among(
     let plan = |first| {
         let plan = greedy(graph, pairs.clone(), constraints, count, first);
         let plan = swapped(graph, &pairs, constraints, needed(graph, plan));
-        (defect(&with_links(graph, &plan)), plan.len(), plan)
+        (weakness(&with_links(graph, &plan)), plan.len(), plan)
     };
     let (ends, passed) = (plan(First::LooseEnds), plan(First::Passed));
     ends.min(passed).2
@@ -88,11 +89,11 @@ fn greedy(
 
 /// A plan without the links that change nothing, the latest tried first.
 fn needed(graph: &Graph, mut plan: Vec<(u32, u32)>) -> Vec<(u32, u32)> {
-    let goal = defect(&with_links(graph, &plan));
+    let goal = weakness(&with_links(graph, &plan));
     for at in (0..plan.len()).rev() {
         let mut less = plan.clone();
         less.remove(at);
-        if defect(&with_links(graph, &less)) <= goal {
+        if weakness(&with_links(graph, &less)) <= goal {
             plan = less;
         }
     }
@@ -108,7 +109,7 @@ fn swapped(
 ) -> Vec<(u32, u32)> {
     let mut work = 0;
     let each = plan.len() * (graph.peers() + graph.links()).max(1);
-    let goal = defect(&with_links(graph, &plan));
+    let goal = weakness(&with_links(graph, &plan));
     let mut at = 0;
     while let Some(pair) = pairs.get(at) {
         at += 1;
@@ -131,7 +132,7 @@ fn swapped(
             };
             most(a) && most(b)
         };
-        if less.len() < plan.len() && less.iter().all(fits) && defect(&linked) <= goal {
+        if less.len() < plan.len() && less.iter().all(fits) && weakness(&linked) <= goal {
             plan = less;
             at = 0;
         }

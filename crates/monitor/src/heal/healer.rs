@@ -1,0 +1,374 @@
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use bitcraps_types::{PeerId, Timestamp, TransportType};
+
+use super::repair::{ActiveRepair, Outcome, RepairId};
+use super::{HealingConfig, HealthIssue, Plan, PlanEpoch, PlannedLink, View, plan_of, weakness_of};
+use crate::HealthMetrics;
+
+/// Links of this node's making at once, on their way or up: a healer that wants more than a radio
+/// holds is wrong about the network.
+pub const MAX_REPAIRS: usize = 64;
+/// Repairs remembered after their end.
+const MAX_PAST: usize = 64;
+/// Links that are asked for at once; the next ones wait until these are up or given up.
+const MAX_PENDING: usize = 4;
+/// Links that may be asked for in [`WINDOW`], whatever is planned.
+const MAX_IN_WINDOW: usize = 16;
+const WINDOW: Duration = Duration::from_secs(60);
+/// How long a link may take to come up.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// How long a pair that could not be linked is left alone; twice as long after each failure.
+const BACKOFF: Duration = Duration::from_secs(30);
+/// Doublings of a wait at most: half an hour, ten hours of keeping.
+const MAX_DOUBLINGS: u32 = 6;
+/// Pairs with a past that are remembered.
+const MAX_REMEMBERED: usize = 256;
+
+/// What a node is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deed {
+    /// Make a link and keep it up.
+    Link {
+        /// With whom.
+        peer: PeerId,
+        /// Over what.
+        transport: TransportType,
+    },
+    /// Let go of a link that was made.
+    Unlink {
+        /// With whom.
+        peer: PeerId,
+        /// Over what.
+        transport: TransportType,
+    },
+}
+
+/// A link that is planned, waiting until the plan has settled.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Wish {
+    since: Timestamp,
+    issue: HealthIssue,
+    epoch: PlanEpoch,
+    link: PlannedLink,
+}
+
+/// What is remembered of a pair.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+struct Past {
+    failures: u32,
+    not_before: Timestamp,
+    drops: u32,
+}
+
+type Pair = (PeerId, PeerId);
+
+/// One node's part in healing: it plans for the whole network as every other node does, and makes the
+/// links that are its own to make.
+///
+/// A link is asked for once it has been planned without a break for [`HealingConfig::settle`]. Nodes
+/// whose views differ because news is on its way agree before that time is over, so that each link is
+/// made by one end, and once. A link that is made is let go when the network is as well off without
+/// it for [`HealingConfig::keep`], and twice as long after each time that it had to be made again.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Healer {
+    me: PeerId,
+    config: HealingConfig,
+    plans: Vec<Plan>,
+    wishes: BTreeMap<Pair, Wish>,
+    repairs: BTreeMap<RepairId, ActiveRepair>,
+    past: VecDeque<ActiveRepair>,
+    remembered: BTreeMap<Pair, Past>,
+    asked: VecDeque<Timestamp>,
+    next: u64,
+    let_go: Option<Timestamp>,
+    deeds: VecDeque<Deed>,
+}
+
+impl Healer {
+    /// Of the node `me`, which has made no link yet.
+    pub fn new(me: PeerId, config: HealingConfig) -> Self {
+        Self {
+            me,
+            config,
+            plans: Vec::new(),
+            wishes: BTreeMap::new(),
+            repairs: BTreeMap::new(),
+            past: VecDeque::new(),
+            remembered: BTreeMap::new(),
+            asked: VecDeque::new(),
+            next: 1,
+            let_go: None,
+            deeds: VecDeque::new(),
+        }
+    }
+
+    /// What steers it.
+    pub const fn config(&self) -> &HealingConfig {
+        &self.config
+    }
+
+    /// Steers it otherwise from now on. What was made stays.
+    pub const fn configure(&mut self, config: HealingConfig) {
+        self.config = config;
+    }
+
+    /// The plans of the last look, of the whole network.
+    pub fn plans(&self) -> &[Plan] {
+        &self.plans
+    }
+
+    /// Links of this node's making, on their way or up.
+    pub fn repairs(&self) -> impl Iterator<Item = &ActiveRepair> {
+        self.repairs.values()
+    }
+
+    /// Repairs that have ended, the latest first.
+    pub fn past(&self) -> impl Iterator<Item = &ActiveRepair> {
+        self.past.iter().rev()
+    }
+
+    /// What is to be done next.
+    pub fn poll_deed(&mut self) -> Option<Deed> {
+        self.deeds.pop_front()
+    }
+
+    /// When a look is due though nothing has changed.
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        let ready = |pair: &Pair, wish: &Wish| {
+            let not_before = self.remembered.get(pair).map_or(Timestamp::ZERO, |p| p.not_before);
+            (wish.since + self.config.settle).max(not_before)
+        };
+        // Those that wait for others wait for the look at which these end.
+        let room = self.pending() < MAX_PENDING && self.repairs.len() < MAX_REPAIRS;
+        let open = self.wishes.iter().filter(|(pair, _)| room && !self.is_busy(pair));
+        let wishes = open.map(|(pair, wish)| ready(pair, wish));
+        let pending = self.repairs.values().filter(|r| r.outcome == Outcome::Pending);
+        let given_up = pending.map(|repair| repair.begun + PATIENCE);
+        let window = self.asked.front().filter(|_| self.asked.len() >= MAX_IN_WINDOW);
+        let earliest = wishes.chain(given_up).min()?;
+        Some(window.map_or(earliest, |first| earliest.max(*first + WINDOW)))
+    }
+
+    /// Looks at the network, plans, and decides what this node does. A plan costs what
+    /// [`plan_of`] does.
+    pub fn look(&mut self, view: &View, health: &HealthMetrics, now: Timestamp) {
+        self.follow(view, now);
+        self.plans = HealthIssue::ALL
+            .into_iter()
+            .map(|issue| (issue, self.config.wanted(issue, view, health)))
+            .filter(|(_, count)| *count > 0)
+            .map(|(issue, count)| plan_of(issue, view, &self.config, count))
+            .filter(|plan| !plan.links.is_empty())
+            .collect();
+        self.wish(now);
+        self.ask(now, self.config.settle);
+        self.tidy(view, now);
+    }
+
+    /// Asks for what this node owns of the last plans without waiting for them to settle.
+    pub fn apply(&mut self, now: Timestamp) {
+        self.ask(now, Duration::ZERO);
+    }
+
+    /// A link that was asked for cannot be made.
+    pub fn failed(&mut self, peer: &PeerId, now: Timestamp) {
+        let me = self.me;
+        let failed = |repair: &&ActiveRepair| {
+            repair.outcome == Outcome::Pending && repair.peer(&me) == *peer
+        };
+        if let Some(id) = self.repairs.values().find(failed).map(|repair| repair.id) {
+            self.end(id, Outcome::Failed, now);
+        }
+    }
+
+    /// Whether a peer could not be linked with a while ago: until it is tried again, it is not to be
+    /// offered, so that everybody plans round it.
+    pub fn shuns(&self, peer: &PeerId, now: Timestamp) -> bool {
+        let pair = (self.me.min(*peer), self.me.max(*peer));
+        self.remembered.get(&pair).is_some_and(|past| now < past.not_before)
+    }
+
+    fn pending(&self) -> usize {
+        self.repairs.values().filter(|repair| repair.outcome == Outcome::Pending).count()
+    }
+
+    /// Whether a pair is being linked, or is linked by this node.
+    fn is_busy(&self, pair: &Pair) -> bool {
+        self.repairs.values().any(|repair| (repair.link.a, repair.link.b) == *pair)
+    }
+
+    fn memory(&mut self, pair: Pair) -> &mut Past {
+        if self.remembered.len() >= MAX_REMEMBERED && !self.remembered.contains_key(&pair) {
+            let oldest = self.remembered.iter().min_by_key(|(_, past)| past.not_before);
+            oldest.map(|(pair, _)| *pair).and_then(|pair| self.remembered.remove(&pair));
+        }
+        self.remembered.entry(pair).or_default()
+    }
+
+    /// Takes up what has become of the links that were asked for.
+    fn follow(&mut self, view: &View, now: Timestamp) {
+        let mut ended = Vec::new();
+        let mut measured: BTreeMap<HealthIssue, f64> = BTreeMap::new();
+        for repair in self.repairs.values_mut() {
+            let linked = view.is_linked(&repair.link.a, &repair.link.b);
+            match (repair.outcome, linked) {
+                (Outcome::Pending, true) => {
+                    repair.outcome = Outcome::Linked;
+                    repair.took = Some(now.since(repair.begun));
+                    repair.needed = now;
+                    let value = measured
+                        .entry(repair.issue)
+                        .or_insert_with(|| weakness_of(repair.issue, view.present()));
+                    repair.measured = Some(*value);
+                }
+                (Outcome::Pending, false) if now >= repair.begun + PATIENCE => {
+                    ended.push((repair.id, Outcome::Failed));
+                }
+                (Outcome::Linked, false) => ended.push((repair.id, Outcome::Lost)),
+                (Outcome::Pending, false)
+                | (Outcome::Linked, true)
+                | (Outcome::Failed | Outcome::Lost | Outcome::Dropped, _) => {}
+            }
+        }
+        for (id, outcome) in ended {
+            self.end(id, outcome, now);
+        }
+    }
+
+    fn end(&mut self, id: RepairId, outcome: Outcome, now: Timestamp) {
+        let Some(mut repair) = self.repairs.remove(&id) else { return };
+        repair.outcome = outcome;
+        let (pair, peer) = ((repair.link.a, repair.link.b), repair.peer(&self.me));
+        let memory = self.memory(pair);
+        match outcome {
+            Outcome::Failed => {
+                memory.not_before = now + BACKOFF * (1 << memory.failures.min(MAX_DOUBLINGS));
+                memory.failures += 1;
+            }
+            Outcome::Dropped => memory.drops = (memory.drops + 1).min(MAX_DOUBLINGS),
+            Outcome::Pending | Outcome::Linked | Outcome::Lost => {}
+        }
+        self.deeds.push_back(Deed::Unlink { peer, transport: repair.link.transport });
+        if self.past.len() >= MAX_PAST {
+            self.past.pop_front();
+        }
+        self.past.push_back(repair);
+    }
+
+    /// Keeps what is still planned, and how long it has been.
+    fn wish(&mut self, now: Timestamp) {
+        let mut wishes = BTreeMap::new();
+        for plan in &self.plans {
+            for link in plan.links.iter().filter(|link| link.owner == self.me) {
+                let pair = (link.a, link.b);
+                let since = self.wishes.get(&pair).map_or(now, |wish| wish.since);
+                let wish = Wish { since, issue: plan.issue, epoch: plan.epoch, link: *link };
+                wishes.entry(pair).or_insert(wish);
+            }
+        }
+        self.wishes = wishes;
+    }
+
+    fn ask(&mut self, now: Timestamp, settle: Duration) {
+        while self.asked.front().is_some_and(|at| now >= *at + WINDOW) {
+            self.asked.pop_front();
+        }
+        for (pair, wish) in self.wishes.clone() {
+            let past = self.remembered.get(&pair).copied().unwrap_or_default();
+            let waits = now < (wish.since + settle).max(past.not_before);
+            let full = self.pending() >= MAX_PENDING
+                || self.repairs.len() >= MAX_REPAIRS
+                || self.asked.len() >= MAX_IN_WINDOW;
+            if self.is_busy(&pair) || waits || full {
+                continue;
+            }
+            let id = RepairId(self.next);
+            self.next += 1;
+            self.asked.push_back(now);
+            let repair = ActiveRepair {
+                id,
+                issue: wish.issue,
+                epoch: wish.epoch,
+                link: wish.link,
+                begun: now,
+                outcome: Outcome::Pending,
+                took: None,
+                measured: None,
+                needed: now,
+            };
+            let peer = repair.peer(&self.me);
+            self.repairs.insert(id, repair);
+            self.deeds.push_back(Deed::Link { peer, transport: wish.link.transport });
+        }
+    }
+
+    /// Lets go of a link that has not been needed for long, one at a time.
+    fn tidy(&mut self, view: &View, now: Timestamp) {
+        let mut spare: Option<(Timestamp, RepairId)> = None;
+        let planned = !self.plans.is_empty();
+        let ids: Vec<RepairId> = self.repairs.keys().copied().collect();
+        for id in ids {
+            let Some(repair) = self.repairs.get_mut(&id).filter(|r| r.outcome == Outcome::Linked)
+            else {
+                continue;
+            };
+            // While something is amiss, nothing is spared.
+            if planned || is_needed(&self.config, view, &repair.link) {
+                repair.needed = now;
+                continue;
+            }
+            let pair = (repair.link.a, repair.link.b);
+            let drops = self.remembered.get(&pair).map_or(0, |past| past.drops);
+            // Of two links that stand in for each other, one goes first, and the other is needed then.
+            let keep = self.config.keep * (1 << drops.min(MAX_DOUBLINGS));
+            let ends = repair.needed + keep + keep.mul_f64(spread(&pair) / 2.0);
+            if now >= ends {
+                spare = Some(spare.map_or((ends, id), |other| other.min((ends, id))));
+            }
+        }
+        let calm = self.let_go.is_none_or(|at| now >= at + self.config.settle * 4);
+        if let Some((_, id)) = spare.filter(|_| calm) {
+            self.let_go = Some(now);
+            self.end(id, Outcome::Dropped, now);
+        }
+    }
+}
+
+/// 0 to 1, the same for a pair at all times.
+fn spread(pair: &Pair) -> f64 {
+    let head =
+        |peer: &PeerId| u64::from_le_bytes(*peer.as_bytes().first_chunk().unwrap_or(&[0; 8]));
+    let mixed = (head(&pair.0) ^ head(&pair.1).rotate_left(32)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    (mixed >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+/// Whether the network would be worse off without a link. What is well within its threshold may get
+/// worse.
+fn is_needed(config: &HealingConfig, view: &View, link: &PlannedLink) -> bool {
+    /// Share of a threshold that is well within it.
+    const WITHIN: f64 = 0.8;
+    let Some((a, b)) = view.position(&link.a).zip(view.position(&link.b)) else { return false };
+    let rest: Vec<(u32, u32)> =
+        view.expected().link_list().filter(|pair| *pair != (a.min(b), a.max(b))).collect();
+    let without = bitcraps_topology::Graph::from_links(view.peers().len(), &rest);
+    let without = without.unwrap_or_default();
+    HealthIssue::ALL.into_iter().any(|issue| {
+        let policy = config.policies[issue.index()];
+        if policy.links == 0 {
+            return false;
+        }
+        let value = weakness_of(issue, &without);
+        let fine = match issue {
+            HealthIssue::HighPartitionRisk => false,
+            HealthIssue::HighDiameter => value < policy.threshold,
+            HealthIssue::LowClustering => 1.0 - value >= policy.threshold / WITHIN,
+            HealthIssue::BridgeNodeOverload => value <= policy.threshold * WITHIN,
+        };
+        !fine && value > weakness_of(issue, view.expected())
+    })
+}
+
+#[cfg(test)]
+mod tests;
