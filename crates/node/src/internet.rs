@@ -38,6 +38,7 @@ pub(crate) fn transport(
     let limits = config.transport().limits(TransportType::Internet);
     let relays = internet.relays.iter().map(|relay| relay.parse::<Relay>());
     let settings = InetConfig {
+        public: internet.public.clone(),
         relays: relays.collect::<Result<_, _>>()?,
         relay_roots: internet.relay_roots.as_deref().map_or(Ok(Vec::new()), certificates)?,
         max_frame: limits.max_packet_size,

@@ -88,6 +88,12 @@ pub struct PeerAddress {
     relays: Vec<Relay>,
 }
 
+/// Whether one host and port are meant.
+pub(crate) fn is_dialable(address: SocketAddr) -> bool {
+    let ip = address.ip();
+    address.port() != 0 && !ip.is_unspecified() && !ip.is_multicast()
+}
+
 impl PeerAddress {
     /// From its parts; what is there twice counts once.
     ///
@@ -118,8 +124,7 @@ impl PeerAddress {
     }
 
     fn add_direct(&mut self, address: SocketAddr) -> Result<(), AddressError> {
-        let ip = address.ip();
-        if address.port() == 0 || ip.is_unspecified() || ip.is_multicast() {
+        if !is_dialable(address) {
             return Err(AddressError::NoHost(address));
         }
         if self.direct.contains(&address) {

@@ -5,10 +5,13 @@ use bitcraps_quic_link::{DEFAULT_MAX_FRAME, MAX_FRAME_LIMIT};
 use bitcraps_types::{Kbps, LinkCapabilities, PeerId, Ratio};
 use rustls::pki_types::CertificateDer;
 
-use crate::address::{PeerAddress, Relay};
+use crate::address::{PeerAddress, Relay, is_dialable};
 
 /// Most addresses a node listens on: a few interfaces in both families.
 pub const MAX_LISTEN: usize = 8;
+
+/// Most addresses in [`InetConfig::public`]: a router or two, in both families.
+pub const MAX_PUBLIC: usize = 4;
 
 /// Most relays of a node. It stays connected to the nearest one and measures the others.
 pub const MAX_RELAYS: usize = 8;
@@ -35,6 +38,11 @@ pub struct InetConfig {
     /// all different, none multicast. An unspecified address (`0.0.0.0`, `[::]`) stands for every
     /// interface of its family, and then is the only one of it.
     pub listen: Vec<SocketAddr>,
+    /// Addresses at which others reach this node although none of its interfaces has them, at most
+    /// [`MAX_PUBLIC`], all different, each such that it can be dialled: of a router that forwards a
+    /// port to it. Only because the node itself offers them does a link that began at a relay move
+    /// to one of them, and come back to it.
+    pub public: Vec<SocketAddr>,
     /// Relays through which this node can be reached, at most [`MAX_RELAYS`], all different.
     pub relays: Vec<Relay>,
     /// Certificates that vouch for relays beside those of the public authorities, at most
@@ -59,6 +67,7 @@ impl InetConfig {
     pub fn new(listen: Vec<SocketAddr>) -> Self {
         Self {
             listen,
+            public: Vec::new(),
             relays: Vec::new(),
             relay_roots: Vec::new(),
             statics: Vec::new(),
@@ -75,6 +84,7 @@ impl InetConfig {
     /// [`ConfigError`] with the first value that is wrong.
     pub fn check(&self) -> Result<(), ConfigError> {
         count("listen", self.listen.len(), 1, MAX_LISTEN)?;
+        count("public", self.public.len(), 0, MAX_PUBLIC)?;
         count("relays", self.relays.len(), 0, MAX_RELAYS)?;
         count("relay_roots", self.relay_roots.len(), 0, MAX_RELAY_ROOTS)?;
         count("statics", self.statics.len(), 0, MAX_STATICS)?;
@@ -87,6 +97,14 @@ impl InetConfig {
                 return Err(ConfigError::EveryInterface(address));
             }
             if address.port() != 0 && others().any(|o| *o == address) {
+                return Err(ConfigError::Twice(address.to_string()));
+            }
+        }
+        for (at, &address) in self.public.iter().enumerate() {
+            if !is_dialable(address) {
+                return Err(ConfigError::Public(address));
+            }
+            if self.public[..at].contains(&address) {
                 return Err(ConfigError::Twice(address.to_string()));
             }
         }
@@ -140,6 +158,9 @@ pub enum ConfigError {
     /// Not an address to listen on.
     #[error("listen: {0} is not the address of an interface")]
     Listen(SocketAddr),
+    /// Not an address that anybody could dial.
+    #[error("public: {0} cannot be dialled: its port is 0, or its address that of no host")]
+    Public(SocketAddr),
     /// An address beside one that stands for all of its family.
     #[error(
         "listen: {0} beside another address of its family, where one of both means every interface"
@@ -163,6 +184,9 @@ pub enum ConfigError {
 mod tests {
     use super::*;
 
+    const PUBLIC: [&str; MAX_PUBLIC + 1] =
+        ["192.0.2.1:9", "192.0.2.1:8", "192.0.2.2:9", "[2001:db8::1]:9", "[2001:db8::2]:9"];
+
     fn listen(addresses: &[&str]) -> Vec<SocketAddr> {
         addresses.iter().map(|text| text.parse().unwrap()).collect()
     }
@@ -184,6 +208,7 @@ mod tests {
             Box::new(|c| c.listen = listen(&["127.0.0.1:0"; MAX_LISTEN])),
             Box::new(|c| c.listen = listen(&["0.0.0.0:0", "[::]:0"])),
             Box::new(|c| c.listen = listen(&["0.0.0.0:0", "[::1]:0", "[2001:db8::1]:0"])),
+            Box::new(|c| c.public = listen(&PUBLIC[..MAX_PUBLIC])),
             Box::new(move |c| c.relays = relays(MAX_RELAYS)),
             Box::new(move |c| c.relay_roots = roots(MAX_RELAY_ROOTS)),
             Box::new(|c| c.max_frame = LinkCapabilities::MIN_FRAME),
@@ -199,6 +224,19 @@ mod tests {
             (
                 Box::new(|c| c.listen = listen(&["127.0.0.1:0"; MAX_LISTEN + 1])),
                 count("listen", MAX_LISTEN + 1, 1, MAX_LISTEN),
+            ),
+            (
+                Box::new(|c| c.public = listen(&PUBLIC)),
+                count("public", MAX_PUBLIC + 1, 0, MAX_PUBLIC),
+            ),
+            (
+                Box::new(|c| c.public = listen(&["192.0.2.1:0"])),
+                ConfigError::Public(address("192.0.2.1:0")),
+            ),
+            (Box::new(|c| c.public = listen(&["[::]:9"])), ConfigError::Public(address("[::]:9"))),
+            (
+                Box::new(|c| c.public = listen(&["192.0.2.1:9", "192.0.2.1:9"])),
+                ConfigError::Twice("192.0.2.1:9".to_owned()),
             ),
             (
                 Box::new(move |c| c.relays = relays(MAX_RELAYS + 1)),

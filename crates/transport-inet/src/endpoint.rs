@@ -128,6 +128,7 @@ pub(crate) async fn open(identity: &Identity, config: &InetConfig) -> Result<End
         .portmapper_config(PortmapperConfig::Disabled)
         .net_report_config(reports)
         .clear_ip_transports();
+    let builder = config.public.iter().fold(builder, |builder, at| builder.external_addr(*at));
     let bound = bind(builder, &config.listen)?.bind().await;
     bound.map_err(|error| refused(&error, &config.listen))
 }

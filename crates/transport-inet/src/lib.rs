@@ -36,8 +36,8 @@ pub use address::{
 };
 pub use certificate::{PemError, certificates};
 pub use config::{
-    ConfigError, DEFAULT_RATE, DEFAULT_TIMEOUT, InetConfig, MAX_LISTEN, MAX_RELAY_ROOTS,
-    MAX_RELAYS, MAX_STATICS, StaticPeer,
+    ConfigError, DEFAULT_RATE, DEFAULT_TIMEOUT, InetConfig, MAX_LISTEN, MAX_PUBLIC,
+    MAX_RELAY_ROOTS, MAX_RELAYS, MAX_STATICS, StaticPeer,
 };
 pub use identity::Identity;
 #[cfg(feature = "relay")]

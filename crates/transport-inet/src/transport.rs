@@ -58,12 +58,14 @@ impl InetTransport {
         self.internet().map(|internet| internet.endpoint.bound_sockets()).unwrap_or_default()
     }
 
-    /// What others may dial to reach this node, as far as is known now: its addresses as seen from
-    /// here and by relays, and the relay that it is connected to, or until then the first of the
+    /// What others may dial to reach this node, as far as is known now: its public addresses of the
+    /// config, those seen from here and by relays, and the relay that it is connected to, or until then the first of the
     /// config. `None` when not started, or when nothing is known yet.
     pub fn address(&self) -> Option<PeerAddress> {
         let known = self.internet()?.endpoint.addr();
-        let direct = known.ip_addrs().copied().take(MAX_DIRECT);
+        // Those of the config first, so that many interfaces do not crowd them out.
+        let seen = known.ip_addrs().copied().filter(|at| !self.config.public.contains(at));
+        let direct = self.config.public.iter().copied().chain(seen).take(MAX_DIRECT);
         let relays = known.relay_urls().filter_map(|url| url.as_str().parse().ok());
         let mut relays: Vec<Relay> = relays.take(MAX_PEER_RELAYS).collect();
         if relays.is_empty() {

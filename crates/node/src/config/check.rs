@@ -10,7 +10,7 @@ use super::limits::{
     ANOMALY_MULTIPLIER, CONNECTION_TIMEOUT, DISCOVERY_PORT, HEALTH_CHECK_INTERVAL, KNOWN_PEERS,
     Limits, MAX_ADDRESSES, MAX_DIAMETER, MAX_INTERFACE_NAME, MAX_INTERFACES,
     MAX_INTERNET_ADDRESSES, MAX_INTERNET_LISTEN, MAX_LISTED, MAX_LOG_FILTER, MAX_NAME,
-    MAX_PACKET_SIZE, MAX_PEERS, MAX_RELAYS, MAX_SOCKET_PATH, PORT, RATIO, STORE_BYTES,
+    MAX_PACKET_SIZE, MAX_PEERS, MAX_PUBLIC, MAX_RELAYS, MAX_SOCKET_PATH, PORT, RATIO, STORE_BYTES,
     STRANGER_BYTES, STRANGER_LINKS,
 };
 use super::raw::{
@@ -266,6 +266,16 @@ impl Check<'_> {
             }
             listen.push(address);
         }
+        let key = "internet.public";
+        self.at_most(key, raw.public.len(), "addresses", MAX_PUBLIC)?;
+        let mut public = Vec::with_capacity(raw.public.len());
+        for text in &raw.public {
+            let address = self.address(key, text)?;
+            if public.contains(&address) {
+                return Err(self.unfit(key, text, "it is listed twice; list it once"));
+            }
+            public.push(address);
+        }
         let key = "internet.relays";
         self.at_most(key, raw.relays.len(), "relays", MAX_RELAYS)?;
         for (at, text) in raw.relays.iter().enumerate() {
@@ -282,7 +292,7 @@ impl Check<'_> {
             written => Some(self.path("internet.relay_roots", written)?),
         };
         let relays = raw.relays.clone();
-        Ok(InternetSettings { enabled: raw.enabled, listen, relays, relay_roots })
+        Ok(InternetSettings { enabled: raw.enabled, listen, public, relays, relay_roots })
     }
 
     fn peers(&self, raw: &[RawPeer]) -> Result<Vec<StaticPeer>, ConfigError> {
@@ -303,7 +313,7 @@ impl Check<'_> {
             }
             let count = peer.addresses.len();
             self.at_most("peers", count, "addresses in one peer", MAX_ADDRESSES)?;
-            let addresses = peer.addresses.iter().map(|text| self.address(text));
+            let addresses = peer.addresses.iter().map(|text| self.address("peers", text));
             let addresses = addresses.collect::<Result<_, _>>()?;
             let internet = self.places(&peer.internet)?;
             peers.push(StaticPeer { id, addresses, internet });
@@ -311,14 +321,14 @@ impl Check<'_> {
         Ok(peers)
     }
 
-    fn address(&self, text: &str) -> Result<SocketAddr, ConfigError> {
-        let unfit = |problem| self.unfit("peers", text, problem);
+    fn address(&self, key: &'static str, text: &str) -> Result<SocketAddr, ConfigError> {
+        let unfit = |problem| self.unfit(key, text, problem);
         let address: SocketAddr = text.parse().map_err(|_| {
             unfit("it is no address; write ip:port, as 192.0.2.7:47800 or [fe80::1]:47800")
         })?;
         if address.port() == 0 || address.ip().is_unspecified() || address.ip().is_multicast() {
             return Err(unfit(
-                "nobody can be reached there; write the address and port the peer listens at",
+                "nobody can be reached there; write an address and port that lead to one host",
             ));
         }
         Ok(address)

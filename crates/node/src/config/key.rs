@@ -57,6 +57,7 @@ pub(super) const KEYS: &[Key] = &[
     restart("lan.prior"),
     restart("internet.enabled"),
     restart("internet.listen"),
+    restart("internet.public"),
     restart("internet.relays"),
     restart("internet.relay_roots"),
     live(PEERS),

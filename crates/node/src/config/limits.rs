@@ -62,6 +62,9 @@ pub(super) const MAX_LISTED: usize = 4_096;
 pub(super) const MAX_ADDRESSES: usize = 16;
 /// A few interfaces in both families; more is a mistake.
 pub(super) const MAX_INTERNET_LISTEN: usize = 8;
+
+/// Most addresses in `internet.public`.
+pub(super) const MAX_PUBLIC: usize = 4;
 /// A node stays connected to one of them and measures the others.
 pub(super) const MAX_RELAYS: usize = 8;
 /// As many as one address of the internet transport holds.

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::limits::{
     ANOMALY_MULTIPLIER, CONNECTION_TIMEOUT, DISCOVERY_PORT, HEALTH_CHECK_INTERVAL, KNOWN_PEERS,
     MAX_ADDRESSES, MAX_DIAMETER, MAX_INTERFACES, MAX_INTERNET_ADDRESSES, MAX_INTERNET_LISTEN,
-    MAX_LISTED, MAX_PACKET_SIZE, MAX_PEERS, MAX_RELAYS, PORT, RATIO, STORE_BYTES, STRANGER_BYTES,
-    STRANGER_LINKS,
+    MAX_LISTED, MAX_PACKET_SIZE, MAX_PEERS, MAX_PUBLIC, MAX_RELAYS, PORT, RATIO, STORE_BYTES,
+    STRANGER_BYTES, STRANGER_LINKS,
 };
 use super::sections::{LogFormat, Mode, Policy, Privacy};
 
@@ -227,6 +227,9 @@ pub(super) struct RawInternetLinks {
     /// UDP addresses of the links as ip:port; empty: not chosen yet, and no links.
     #[schemars(length(max = MAX_INTERNET_LISTEN))]
     pub(super) listen: Vec<String>,
+    /// Addresses at which others reach this node although no interface of it has them, as ip:port.
+    #[schemars(length(max = MAX_PUBLIC))]
+    pub(super) public: Vec<String>,
     /// Relays through which this node can be reached, as https://host. No other server is contacted.
     #[schemars(length(max = MAX_RELAYS))]
     pub(super) relays: Vec<String>,
@@ -236,7 +239,13 @@ pub(super) struct RawInternetLinks {
 
 impl Default for RawInternetLinks {
     fn default() -> Self {
-        Self { enabled: true, listen: Vec::new(), relays: Vec::new(), relay_roots: String::new() }
+        Self {
+            enabled: true,
+            listen: Vec::new(),
+            public: Vec::new(),
+            relays: Vec::new(),
+            relay_roots: String::new(),
+        }
     }
 }
 

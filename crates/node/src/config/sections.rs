@@ -138,6 +138,9 @@ pub struct InternetSettings {
     /// UDP addresses of the links, at most 8; `0.0.0.0` and `[::]` stand for every interface. Empty
     /// means that nobody has chosen: there are no internet links then.
     pub listen: Vec<SocketAddr>,
+    /// Addresses at which others reach this node although none of its interfaces has them, at most 4:
+    /// of a router that forwards a port to it. None unspecified or multicast, no port 0.
+    pub public: Vec<SocketAddr>,
     /// URLs of the relays through which this node can be reached, at most 8. No other server is
     /// ever contacted.
     pub relays: Vec<String>,

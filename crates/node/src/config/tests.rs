@@ -240,6 +240,7 @@ max_bytes = 33554432
 [internet]
 enabled = false
 listen = ["127.0.0.1:9", "[::]:0"]
+public = ["203.0.113.7:9"]
 relays = ["https://relay.example"]
 relay_roots = "~/roots.pem"
 [admin]
@@ -279,6 +280,7 @@ format = "json"
     let internet = InternetSettings {
         enabled: false,
         listen: vec!["127.0.0.1:9".parse().unwrap(), "[::]:0".parse().unwrap()],
+        public: vec!["203.0.113.7:9".parse().unwrap()],
         relays: vec!["https://relay.example".to_owned()],
         relay_roots: Some("/h/roots.pem".into()),
     };

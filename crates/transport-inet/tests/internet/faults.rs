@@ -6,10 +6,10 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use bitcraps_transport_api::{ConnectError, DownReason, Transport as _, TrySendError};
-use bitcraps_transport_inet::{RelayServer, RelayServerConfig};
+use bitcraps_transport_inet::{InetConfig, RelayServer, RelayServerConfig};
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::task::JoinSet;
 
 use crate::forwarder::Forwarder;
@@ -55,16 +55,21 @@ async fn fault_39_a_captive_portal_is_a_relay_that_delivers_nothing() {
     tokio::join!(one.transport.shutdown(), two.transport.shutdown());
 }
 
-/// Two nodes whose sockets are of different families, so that only the forwarder is between them, and
-/// a relay if there is one.
+/// Two nodes whose sockets are of different families, so that only the forwarder is between them, as
+/// the second node's config says, and a relay if there is one.
 async fn across(out: &str, relay: Option<&RelayServer>) -> ([Node; 2], Forwarder) {
-    let node = async |seed, listen| match relay {
-        Some(relay) => Node::behind(relay, seed, listen).await,
-        None => Node::start(seed, config(&[listen])).await,
+    let inside = UdpSocket::bind("[::1]:0").await.unwrap();
+    let node = async |seed, listen, public| {
+        let config = InetConfig { public, ..config(&[listen]) };
+        match relay {
+            Some(relay) => Node::behind(relay, seed, config).await,
+            None => Node::start(seed, config).await,
+        }
     };
-    let (one, two) = (node(1, "[::1]:0").await, node(2, "127.0.0.2:0").await);
+    let one = node(1, "[::1]:0", Vec::new()).await;
+    let two = node(2, "127.0.0.2:0", vec![inside.local_addr().unwrap()]).await;
     let to = two.transport.local_addresses()[0];
-    let forwarder = Forwarder::between("[::1]:0", out, to).await;
+    let forwarder = Forwarder::between(inside, out, to).await;
     ([one, two], forwarder)
 }
 
@@ -130,12 +135,27 @@ async fn a_link_whose_direct_path_falls_silent_goes_on_through_the_relay() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_link_that_began_at_the_relay_moves_to_the_public_address_of_its_end() {
+    let relay = relay().await;
+    let ([one, two], forwarder) = across("127.0.0.5:0", Some(&relay)).await;
+    assert_eq!(two.transport.address().unwrap().direct()[0], forwarder.address);
+    let link = one.link(&two, target(peer(2), relay.relay())).await;
+    while link.iter().any(|link| link.path().relay.is_some()) {
+        exchange(&one, &two, &link, "on the way").await;
+    }
+    assert_eq!(link[0].path().remote, forwarder.address.to_string());
+    assert_eq!(one.only_link().await.id(), link[0].id());
+    tokio::join!(one.transport.shutdown(), two.transport.shutdown());
+    relay.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn fault_58_a_relay_that_throttles_slows_a_link_and_keeps_it() {
     let mut settings = RelayServerConfig::new("127.0.0.1:0".parse().unwrap());
     settings.client_rate = NonZeroU32::new(40_000).unwrap();
     let relay = RelayServer::start(settings).await.unwrap();
-    let one = Node::behind(&relay, 1, "127.0.0.1:0").await;
-    let two = Node::behind(&relay, 2, "[::1]:0").await;
+    let one = Node::behind(&relay, 1, config(&["127.0.0.1:0"])).await;
+    let two = Node::behind(&relay, 2, config(&["[::1]:0"])).await;
     let link = one.link(&two, target(peer(2), relay.relay())).await;
     // Some seconds of it: by stream, so that every byte has to come.
     let frame = Bytes::from(vec![7; 40_000]);

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 /// A middlebox between one caller and `to`: what the callee sees is the address of the way out,
 /// which can change.
 pub(crate) struct Forwarder {
-    /// What the caller dials.
+    /// What the caller dials: where `inside` is bound.
     pub(crate) address: SocketAddr,
     way_out: watch::Sender<Arc<UdpSocket>>,
     silent: Arc<AtomicBool>,
@@ -17,8 +17,7 @@ pub(crate) struct Forwarder {
 }
 
 impl Forwarder {
-    pub(crate) async fn between(listen: &str, out: &str, to: SocketAddr) -> Self {
-        let inside = UdpSocket::bind(listen).await.unwrap();
+    pub(crate) async fn between(inside: UdpSocket, out: &str, to: SocketAddr) -> Self {
         let address = inside.local_addr().unwrap();
         let first = Arc::new(UdpSocket::bind(out).await.unwrap());
         let (way_out, mut changes) = watch::channel(first);

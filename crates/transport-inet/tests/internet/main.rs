@@ -59,9 +59,9 @@ impl Node {
         Self { transport, told }
     }
 
-    /// One that is reached through `relay` only: others have no socket of the family of `listen`.
-    async fn behind(relay: &RelayServer, seed: u8, listen: &str) -> Self {
-        let mut config = config(&[listen]);
+    /// One that is reached through `relay` only, where others have no socket of the family it listens
+    /// with.
+    async fn behind(relay: &RelayServer, seed: u8, mut config: InetConfig) -> Self {
         config.relays = vec![relay.relay().clone()];
         let node = Self::start(seed, config).await;
         assert_eq!(node.transport.relay_connected().await.as_ref(), Some(relay.relay()));

@@ -9,8 +9,8 @@ use crate::{Node, config, exchange, peer, relay, target};
 #[tokio::test(flavor = "multi_thread")]
 async fn who_has_no_reachable_address_is_reached_through_the_relay() {
     let relay = relay().await;
-    let one = Node::behind(&relay, 1, "127.0.0.1:0").await;
-    let two = Node::behind(&relay, 2, "[::1]:0").await;
+    let one = Node::behind(&relay, 1, config(&["127.0.0.1:0"])).await;
+    let two = Node::behind(&relay, 2, config(&["[::1]:0"])).await;
     let listening = format!("{} {}", two.transport.local_addresses()[0], relay.relay());
     assert_eq!(two.transport.listening(), [Address::new(listening)]);
     let link = one.link(&two, two.target()).await;
@@ -31,8 +31,8 @@ async fn who_has_no_reachable_address_is_reached_through_the_relay() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_direct_path_is_taken_when_there_is_one_and_shown() {
     let relay = relay().await;
-    let one = Node::behind(&relay, 1, "127.0.0.1:0").await;
-    let two = Node::behind(&relay, 2, "127.0.0.2:0").await;
+    let one = Node::behind(&relay, 1, config(&["127.0.0.1:0"])).await;
+    let two = Node::behind(&relay, 2, config(&["127.0.0.2:0"])).await;
     // Nothing but the relay is told.
     let link = one.link(&two, target(peer(2), relay.relay())).await;
     let mut nth = 0;
@@ -56,7 +56,7 @@ async fn a_direct_path_is_taken_when_there_is_one_and_shown() {
 async fn a_node_without_relays_dials_through_the_one_of_its_peer() {
     let relay = relay().await;
     let one = Node::start(1, config(&["127.0.0.1:0"])).await;
-    let two = Node::behind(&relay, 2, "[::1]:0").await;
+    let two = Node::behind(&relay, 2, config(&["[::1]:0"])).await;
     let link = one.link(&two, target(peer(2), relay.relay())).await;
     exchange(&one, &two, &link, "by the peer's relay").await;
     tokio::join!(one.transport.shutdown(), two.transport.shutdown());
@@ -115,8 +115,8 @@ fn files_that_hold_no_certificate_are_named() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_link_whose_relay_died_is_given_up_after_three_silent_seconds() {
     let relay = relay().await;
-    let one = Node::behind(&relay, 1, "127.0.0.1:0").await;
-    let two = Node::behind(&relay, 2, "[::1]:0").await;
+    let one = Node::behind(&relay, 1, config(&["127.0.0.1:0"])).await;
+    let two = Node::behind(&relay, 2, config(&["[::1]:0"])).await;
     let link = one.link(&two, two.target()).await;
     exchange(&one, &two, &link, "through the relay").await;
     relay.shut_down().await;
@@ -133,7 +133,7 @@ async fn a_full_relay_lets_nobody_else_in_until_somebody_goes() {
     let mut settings = RelayServerConfig::new("127.0.0.1:0".parse().unwrap());
     settings.max_clients = 1;
     let relay = RelayServer::start(settings).await.unwrap();
-    let one = Node::behind(&relay, 1, "127.0.0.1:0").await;
+    let one = Node::behind(&relay, 1, config(&["127.0.0.1:0"])).await;
     let mut shut_out = config(&["[::1]:0"]);
     shut_out.relays = vec![relay.relay().clone()];
     shut_out.connection_timeout = Duration::from_secs(2);

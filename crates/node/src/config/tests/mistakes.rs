@@ -172,6 +172,15 @@ fn a_mistake_in_the_file_is_told_with_its_place_and_its_cure() {
              family, and one of both means every interface; list that one alone",
         ),
         (
+            "[internet]\npublic = [\"0.0.0.0:1\"]",
+            "b.toml:2:1: internet.public = \"0.0.0.0:1\": nobody can be reached there; write an \
+             address and port that lead to one host",
+        ),
+        (
+            "[internet]\npublic = [\"192.0.2.1:1\", \"192.0.2.1:1\"]",
+            "b.toml:2:1: internet.public = \"192.0.2.1:1\": it is listed twice; list it once",
+        ),
+        (
             "[internet]\nrelays = [\"http://a\", \"http://a\"]",
             "b.toml:2:1: internet.relays = \"http://a\": it is listed twice; list it once",
         ),
@@ -226,8 +235,8 @@ fn a_mistake_in_the_file_is_told_with_its_place_and_its_cure() {
         ),
         (
             &peer("[\"127.0.0.1:0\"]"),
-            "b.toml:1:3: peers = \"127.0.0.1:0\": nobody can be reached there; write the address and port \
-             the peer listens at",
+            "b.toml:1:3: peers = \"127.0.0.1:0\": nobody can be reached there; write an address and port \
+             that lead to one host",
         ),
         (
             &format!("{}\n{}", peer("[\"127.0.0.1:1\"]"), peer("[\"127.0.0.1:2\"]")),
@@ -338,6 +347,15 @@ fn lengths_have_two_sides() {
     assert_eq!(
         refused(&listen(9)),
         "b.toml:1:10: internet.listen has 9 addresses, it takes at most 8"
+    );
+    let public = |n: usize| {
+        let all: Vec<_> = (1..=n).map(|n| format!("192.0.2.{n}:1")).collect();
+        document("internet.public", &format!("{all:?}"))
+    };
+    assert_eq!(parse(&public(4), &[]).unwrap().internet().public.len(), 4);
+    assert_eq!(
+        refused(&public(5)),
+        "b.toml:1:10: internet.public has 5 addresses, it takes at most 4"
     );
     let relays = |n: usize| {
         let all: Vec<_> = (0..n).map(|i| format!("https://r{i}.example")).collect();
