@@ -14,6 +14,7 @@ mod layers;
 mod metadata;
 mod net;
 mod program;
+mod radio;
 mod suite;
 mod tidy;
 
@@ -28,6 +29,8 @@ cargo xtask <command>
                         ARGS go to the runner
   test-net [ARGS]       the tests that need a network of their own, in a network namespace made for
                         them; ARGS go to the runner
+  test-radio [--json]   Bluetooth on a real kernel and a real bluetoothd with virtual controllers, in a
+                        guest that needs no hardware; what it takes is unpacked below target/
   layers                hold the dependencies between the crates against the allowed edges
   tidy                  hold the files against the rules no compiler checks
   demo [ARGS]           eight nodes, thirty seconds of faults, a verdict; ARGS go to `bitcraps demo`
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         "ci" => ci::run(rest),
         "test" => suite::run(rest),
         "test-net" => net::run(rest),
+        "test-radio" => radio::run(rest),
         "layers" => layers::run(),
         "tidy" => tidy::run(),
         "demo" => program::demo(rest),

@@ -31,9 +31,9 @@ pub use error::{ConfigError, Contradiction};
 pub use origin::{Location, Origin};
 pub use overlay::Environment;
 pub use sections::{
-    AdminSettings, AdmissionSettings, Interface, InternetSettings, LanSettings, LogFormat,
-    LogSettings, Mode, NetworkMonitorSettings, NodeSettings, Policy, Privacy, StaticPeer,
-    StoreSettings, TransportLimits, TransportSettings,
+    AdminSettings, AdmissionSettings, BluetoothSettings, Interface, InternetSettings, LanSettings,
+    LogFormat, LogSettings, Mode, NetworkMonitorSettings, NodeSettings, Policy, Privacy,
+    StaticPeer, StoreSettings, TransportLimits, TransportSettings,
 };
 
 use check::Sections;
@@ -113,6 +113,11 @@ impl Config {
     /// `[lan]`.
     pub fn lan(&self) -> &LanSettings {
         &self.sections.lan
+    }
+
+    /// `[bluetooth]`.
+    pub fn bluetooth(&self) -> &BluetoothSettings {
+        &self.sections.bluetooth
     }
 
     /// `[internet]`.

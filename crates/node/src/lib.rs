@@ -6,6 +6,8 @@
 
 pub mod admin;
 mod admission;
+#[cfg(all(feature = "bluetooth", target_os = "linux"))]
+mod bluetooth;
 mod clock;
 pub mod config;
 mod directory;
@@ -24,6 +26,8 @@ mod peers_file;
 mod store;
 
 pub use admission::{DecideError, InviteError, Invited, JoinError, MAX_INVITATION_LIFE};
+#[cfg(all(feature = "bluetooth", target_os = "linux"))]
+pub use bluetooth::BluetoothError;
 pub use clock::BootClock;
 pub use config::{Config, ConfigError, Environment};
 pub use epoch::{EpochError, EpochFile};

@@ -42,10 +42,21 @@ pub enum StartNodeError {
     /// The operating system gave no randomness.
     #[error("the operating system gave no randomness: {0}")]
     Randomness(String),
+    /// Its Bluetooth links.
+    #[cfg(all(feature = "bluetooth", target_os = "linux"))]
+    #[error(transparent)]
+    Bluetooth(#[from] crate::BluetoothError),
     /// Its internet links.
     #[cfg(feature = "internet")]
     #[error(transparent)]
     Internet(#[from] crate::InternetError),
+    /// The configuration wants Bluetooth links and this build has none.
+    #[cfg(not(all(feature = "bluetooth", target_os = "linux")))]
+    #[error(
+        "bluetooth.enabled is true, but this program was built without Bluetooth links; build it on \
+         Linux with the feature `bluetooth`, or set bluetooth.enabled = false"
+    )]
+    NoBluetooth,
     /// The configuration wants internet links and this build has none.
     #[cfg(not(feature = "internet"))]
     #[error(
@@ -230,6 +241,10 @@ impl Node {
         let mut epoch_file = EpochFile::open(&config.node().epoch_file())?;
         #[cfg(feature = "wifi")]
         let lan = crate::lan::addresses(config)?;
+        #[cfg(not(all(feature = "bluetooth", target_os = "linux")))]
+        if config.bluetooth().enabled {
+            return Err(StartNodeError::NoBluetooth);
+        }
         #[cfg(not(feature = "internet"))]
         if config.internet().is_on() {
             return Err(StartNodeError::NoInternet);
@@ -259,6 +274,10 @@ impl Node {
         if let Some(addresses) = lan {
             let lan = crate::lan::transport(config, addresses, &identity, epoch)?;
             builder.transports.push(Arc::new(lan));
+        }
+        #[cfg(all(feature = "bluetooth", target_os = "linux"))]
+        if let Some(bluetooth) = crate::bluetooth::transport(config, &identity)? {
+            builder.transports.push(Arc::new(bluetooth));
         }
         #[cfg(feature = "internet")]
         if let Some(internet) = crate::internet::transport(config, &identity)? {

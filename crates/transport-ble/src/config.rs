@@ -29,8 +29,6 @@ pub struct BleConfig {
     pub nominal_rate: Kbps,
     /// Delivery probability to assume before anything was measured.
     pub prior_reliability: Ratio,
-    /// What the radio really is.
-    pub medium: Medium,
 }
 
 impl Default for BleConfig {
@@ -43,7 +41,6 @@ impl Default for BleConfig {
             // What a channel carries at a connection interval of 30 ms with data length extension.
             nominal_rate: Kbps::at_least_one(250),
             prior_reliability: Ratio::clamped(0.85),
-            medium: Medium::Real,
         }
     }
 }
@@ -66,14 +63,14 @@ impl BleConfig {
         Ok(())
     }
 
-    pub(crate) fn capabilities(&self) -> LinkCapabilities {
+    pub(crate) fn capabilities(&self, medium: Medium) -> LinkCapabilities {
         LinkCapabilities {
             max_frame: self.max_frame,
             nominal_rate: self.nominal_rate,
             energy: EnergyProfile::BLUETOOTH_LE,
             metered: false,
             prior_reliability: self.prior_reliability,
-            medium: self.medium,
+            medium,
         }
     }
 }

@@ -8,9 +8,12 @@
 //! - What to dial, when to look for others and when to try again is decided by [`Neighbourhood`],
 //!   which is pure: it takes sightings and the time, and says what to do.
 //! - [`BleTransport`] is the shell: one task that owns every link's place, a task for each link.
-//! - [`Radio`] is the seam to whatever drives the hardware.
+//! - [`Radio`] is the seam to whatever drives the hardware. Feature `bluez`: [`Bluez`], a Linux
+//!   machine's BlueZ over D-Bus and the kernel's L2CAP sockets.
 
 mod advertisement;
+#[cfg(all(feature = "bluez", target_os = "linux"))]
+mod bluez;
 mod config;
 mod driver;
 mod handshake;
@@ -25,6 +28,8 @@ mod transport;
 
 pub use advertisement::{Advertisement, AdvertisementError, SERVICE, Tag};
 pub use bitcraps_session::Identity;
+#[cfg(all(feature = "bluez", target_os = "linux"))]
+pub use bluez::{AdapterState, Bluez, BluezState, inspect};
 pub use config::{BleConfig, ConfigError};
 pub use neighbourhood::{
     MAX_NEIGHBOURS, Neighbourhood, Outcome, SCAN, SCAN_EVERY_CALM, SCAN_EVERY_EAGER,

@@ -119,6 +119,8 @@ impl Link for BleLink {
 
 #[cfg(test)]
 mod tests {
+    use bitcraps_types::Medium;
+
     use super::*;
     use crate::BleConfig;
 
@@ -126,7 +128,7 @@ mod tests {
     fn a_full_link_gives_back_and_counts_what_waits() {
         let peer = PeerId::from_bytes([1; 32]);
         let (config, path) = (BleConfig::default(), LinkPath::default());
-        let (link, orders) = BleLink::new(LinkId(1), peer, config.capabilities(), path);
+        let (link, orders) = BleLink::new(LinkId(1), peer, config.capabilities(Medium::Real), path);
         let frame = Bytes::from_static(b"four");
         for _ in 0..QUEUE_FRAMES {
             assert_eq!(link.try_send(frame.clone()), Ok(()));
@@ -146,7 +148,7 @@ mod tests {
     fn the_first_to_end_a_link_decides_why() {
         let peer = PeerId::from_bytes([1; 32]);
         let (config, path) = (BleConfig::default(), LinkPath::default());
-        let (link, orders) = BleLink::new(LinkId(1), peer, config.capabilities(), path);
+        let (link, orders) = BleLink::new(LinkId(1), peer, config.capabilities(Medium::Real), path);
         link.end(Farewell::Replaced);
         link.close();
         assert_eq!(*orders.ending.borrow(), Some(Farewell::Replaced));

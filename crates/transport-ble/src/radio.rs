@@ -2,6 +2,7 @@ use std::io;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bitcraps_types::Medium;
 use tokio::sync::mpsc;
 
 use crate::advertisement::{Advertisement, Tag};
@@ -23,9 +24,12 @@ pub enum RadioError {
         /// What is there instead, and what to do.
         why: String,
     },
-    /// Bluetooth is switched off, by software or by a switch.
-    #[error("Bluetooth adapter {adapter} is blocked; `rfkill unblock bluetooth`, or its switch")]
-    Blocked {
+    /// Bluetooth is switched off, which is left to whoever did so.
+    #[error(
+        "Bluetooth adapter {adapter} is switched off; `bluetoothctl power on`, and if that fails \
+         `rfkill unblock bluetooth`, or its switch"
+    )]
+    Off {
         /// The adapter.
         adapter: String,
     },
@@ -105,6 +109,9 @@ pub trait Radio: Send + Sync + 'static {
     /// # Errors
     /// [`RadioError`]; nothing is left open.
     async fn open(&self, tag: Tag, events: mpsc::Sender<RadioEvent>) -> Result<Place, RadioError>;
+
+    /// What it really is, once it was opened.
+    fn medium(&self) -> Medium;
 
     /// Starts or stops looking for others.
     ///

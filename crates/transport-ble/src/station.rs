@@ -63,14 +63,20 @@ enum RadioState {
     Lost { reopen_at: Timestamp, wait: Duration },
 }
 
+impl RadioState {
+    fn lost(now: Timestamp) -> Self {
+        Self::Lost { reopen_at: now + REOPEN_FIRST, wait: REOPEN_FIRST }
+    }
+}
+
 /// What a station is made of.
 pub(crate) struct Parts {
     pub(crate) config: BleConfig,
     pub(crate) identity: Arc<Identity>,
     pub(crate) radio: Arc<dyn Radio>,
     pub(crate) sink: Arc<dyn Sink>,
-    /// Where this node listens, for whoever asks the transport.
-    pub(crate) place: watch::Sender<Option<Place>>,
+    /// Where this node listens, or why it does not, for whoever asks the transport.
+    pub(crate) place: watch::Sender<Result<Place, RadioError>>,
     pub(crate) requests: mpsc::Receiver<Request>,
     pub(crate) stop: watch::Receiver<bool>,
 }
@@ -117,9 +123,10 @@ pub(crate) struct Station {
 }
 
 impl Station {
-    /// A station whose radio was just opened.
+    /// A station whose radio was just opened, and reports by `events`; one whose radio could not be
+    /// opened, and is tried again, when there are none.
     #[expect(clippy::disallowed_methods, reason = "an adapter keeps the time of its runtime")]
-    pub(crate) fn new(parts: Parts, events: mpsc::Receiver<RadioEvent>) -> Self {
+    pub(crate) fn new(parts: Parts, events: Option<mpsc::Receiver<RadioEvent>>) -> Self {
         let own = parts.identity.peer();
         let hood = Neighbourhood::new(Tag::of(&own), parts.config.max_links, Timestamp::ZERO);
         Self {
@@ -134,7 +141,7 @@ impl Station {
             callers: JoinSet::new(),
             drivers: JoinSet::new(),
             refusals: JoinSet::new(),
-            radio: RadioState::Open(events),
+            radio: events.map_or_else(|| RadioState::lost(Timestamp::ZERO), RadioState::Open),
             scanning: false,
         }
     }
@@ -179,7 +186,6 @@ impl Station {
     }
 
     async fn finish(mut self) {
-        self.parts.place.send_replace(None);
         self.dialling.shutdown().await;
         self.callers.shutdown().await;
         for standing in self.links.values() {
@@ -232,10 +238,9 @@ impl Station {
     async fn lost(&mut self, error: &RadioError) {
         tracing::warn!(%error, "the Bluetooth radio is lost; it is opened again when it is back");
         close(&*self.parts.radio).await;
-        self.parts.place.send_replace(None);
+        drop(self.parts.place.send_replace(Err(error.clone())));
         self.scanning = false;
-        let wait = REOPEN_FIRST;
-        self.radio = RadioState::Lost { reopen_at: self.now() + wait, wait };
+        self.radio = RadioState::lost(self.now());
     }
 
     /// Opens a lost radio when it is time.
@@ -247,13 +252,14 @@ impl Station {
         match open(&*self.parts.radio, Tag::of(&self.own)).await {
             Ok((place, events)) => {
                 tracing::info!(%place, "the Bluetooth radio is back");
-                self.parts.place.send_replace(Some(place));
+                drop(self.parts.place.send_replace(Ok(place)));
                 self.radio = RadioState::Open(events);
                 self.hood.radio_opened(self.now());
             }
             Err(error) => {
                 tracing::debug!(%error, "the Bluetooth radio is not back");
                 close(&*self.parts.radio).await;
+                drop(self.parts.place.send_replace(Err(error)));
                 let wait = (wait * 2).min(REOPEN_MAX);
                 self.radio = RadioState::Lost { reopen_at: self.now() + wait, wait };
             }
@@ -293,7 +299,10 @@ impl Station {
                     answer(request, |_| Ok(id));
                 }
                 (None, RadioState::Lost { .. }) => {
-                    let why = "the Bluetooth radio is lost".to_owned();
+                    let why = match &*self.parts.place.borrow() {
+                        Err(error) => error.to_string(),
+                        Ok(_) => "the Bluetooth radio is being opened".to_owned(),
+                    };
                     answer(request, |address| Err(ConnectError::Unreachable { address, why }));
                 }
                 (None, RadioState::Open(_)) => {
@@ -404,10 +413,15 @@ impl Station {
             return kept;
         }
         let id = self.parts.sink.next_link_id();
-        let local =
-            self.parts.place.borrow().map_or_else(|| "this radio".into(), |p| p.to_string());
+        let local = self
+            .parts
+            .place
+            .borrow()
+            .as_ref()
+            .map_or_else(|_| "this radio".into(), Place::to_string);
         let path = LinkPath { local, remote: channel.device().to_string(), relay: None };
-        let (link, orders) = BleLink::new(id, peer, self.parts.config.capabilities(), path);
+        let (link, orders) =
+            BleLink::new(id, peer, self.parts.config.capabilities(self.parts.radio.medium()), path);
         let link = Arc::new(link);
         self.links.insert(peer, Standing { link: link.clone(), claim });
         self.hood.link_up(Tag::of(&peer), since);

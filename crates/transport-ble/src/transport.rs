@@ -15,6 +15,9 @@ use crate::station::{self, Parts, REQUEST_QUEUE, Request, Station};
 
 /// Bluetooth LE as a [`Transport`]: one link for each peer in reach.
 ///
+/// A radio that is not there when it starts is no error: like one that is lost later it is opened
+/// again, after 1 s at first and every 30 s in the end, and [`Self::radio`] says what is the matter.
+///
 /// Dropping it without [`Transport::shutdown`] stops every task, but tells no link as down.
 pub struct BleTransport {
     config: BleConfig,
@@ -41,7 +44,7 @@ impl Drop for Run {
 #[derive(Clone)]
 struct Calls {
     requests: mpsc::Sender<Request>,
-    place: watch::Receiver<Option<Place>>,
+    place: watch::Receiver<Result<Place, RadioError>>,
 }
 
 impl BleTransport {
@@ -66,7 +69,12 @@ impl BleTransport {
 
     /// Where others can call it now; `None` when it is not started or its radio is lost.
     pub fn place(&self) -> Option<Place> {
-        self.calls().and_then(|calls| *calls.place.borrow())
+        self.radio()?.ok()
+    }
+
+    /// Where others can call it now, or why its radio does not work; `None` when it is not started.
+    pub fn radio(&self) -> Option<Result<Place, RadioError>> {
+        self.calls().map(|calls| calls.place.borrow().clone())
     }
 
     fn calls(&self) -> Option<Calls> {
@@ -75,15 +83,6 @@ impl BleTransport {
 
     fn set_calls(&self, calls: Option<Calls>) {
         *self.calls.write().unwrap_or_else(PoisonError::into_inner) = calls;
-    }
-}
-
-impl From<RadioError> for StartError {
-    fn from(error: RadioError) -> Self {
-        match error {
-            RadioError::InUse { what, why } => Self::InUse { what, why },
-            error => Self::Unavailable { what: "Bluetooth".to_owned(), why: error.to_string() },
-        }
     }
 }
 
@@ -103,14 +102,15 @@ impl Transport for BleTransport {
             return Err(StartError::AlreadyStarted);
         }
         let (place, events) = match station::open(&*self.radio, Tag::of(&self.peer())).await {
-            Ok(open) => open,
+            Ok((place, events)) => (Ok(place), Some(events)),
             Err(error) => {
+                tracing::warn!(%error, "no Bluetooth links yet; the radio is opened when it is there");
                 self.radio.close().await;
-                return Err(error.into());
+                (Err(error), None)
             }
         };
         let (requests, taken) = mpsc::channel(REQUEST_QUEUE);
-        let (place, told) = watch::channel(Some(place));
+        let (place, told) = watch::channel(place);
         let (stop, stopping) = watch::channel(false);
         let parts = Parts {
             config: self.config.clone(),

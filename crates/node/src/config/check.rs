@@ -18,9 +18,9 @@ use super::raw::{
     RawNode, RawPeer, RawStore, RawTransports,
 };
 use super::{
-    AdminSettings, AdmissionSettings, ConfigError, Contradiction, Environment, Interface,
-    InternetSettings, LanSettings, LogSettings, NetworkMonitorSettings, NodeSettings, Origin,
-    Origins, StaticPeer, StoreSettings, TransportLimits, TransportSettings,
+    AdminSettings, AdmissionSettings, BluetoothSettings, ConfigError, Contradiction, Environment,
+    Interface, InternetSettings, LanSettings, LogSettings, NetworkMonitorSettings, NodeSettings,
+    Origin, Origins, StaticPeer, StoreSettings, TransportLimits, TransportSettings,
 };
 
 /// Every section, checked.
@@ -30,6 +30,7 @@ pub(super) struct Sections {
     pub(super) transport: TransportSettings,
     pub(super) node: NodeSettings,
     pub(super) lan: LanSettings,
+    pub(super) bluetooth: BluetoothSettings,
     pub(super) internet: InternetSettings,
     pub(super) peers: Vec<StaticPeer>,
     pub(super) admission: AdmissionSettings,
@@ -49,6 +50,11 @@ pub(super) fn checked(
     let transport = check.transports(&raw.coordination.transport)?;
     let node = check.node(&raw.node)?;
     let lan = check.lan(&raw.lan)?;
+    let adapter = &raw.bluetooth.adapter;
+    let bluetooth = BluetoothSettings::new(raw.bluetooth.enabled, adapter).ok_or_else(|| {
+        let problem = "it is no adapter's name; write hci0, or what `bluetoothctl list` shows";
+        check.unfit("bluetooth.adapter", adapter, problem)
+    })?;
     let internet = check.internet(&raw.internet)?;
     let peers = check.peers(&raw.peers)?;
     let admission = check.admission(&raw.admission)?;
@@ -64,6 +70,7 @@ pub(super) fn checked(
         transport,
         node,
         lan,
+        bluetooth,
         internet,
         peers,
         admission,

@@ -55,6 +55,8 @@ pub(super) const KEYS: &[Key] = &[
     restart("lan.mdns"),
     restart("lan.beacon"),
     restart("lan.prior"),
+    restart("bluetooth.enabled"),
+    restart("bluetooth.adapter"),
     restart("internet.enabled"),
     restart("internet.listen"),
     restart("internet.public"),

@@ -54,6 +54,8 @@ pub(super) const STORE_BYTES: Limits<i64> = limits(32 << 20, 4 << 30);
 pub(super) const MAX_INTERFACES: usize = 16;
 /// Longest name of an interface in bytes (`IFNAMSIZ` without its end).
 pub(super) const MAX_INTERFACE_NAME: usize = 15;
+/// Longest name of a Bluetooth adapter in bytes; the kernel calls them hci and a number.
+pub(super) const MAX_ADAPTER_NAME: usize = 15;
 /// Each is dialled again and again for the life of the node.
 pub(super) const MAX_PEERS: usize = 1024;
 /// Peers in the allow list, and in the block list: more than a person writes down.

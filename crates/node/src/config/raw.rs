@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::limits::{
     ANOMALY_MULTIPLIER, CONNECTION_TIMEOUT, DISCOVERY_PORT, HEALTH_CHECK_INTERVAL, KNOWN_PEERS,
-    MAX_ADDRESSES, MAX_DIAMETER, MAX_INTERFACES, MAX_INTERNET_ADDRESSES, MAX_INTERNET_LISTEN,
-    MAX_LISTED, MAX_PACKET_SIZE, MAX_PEERS, MAX_PUBLIC, MAX_RELAYS, PORT, RATIO, STORE_BYTES,
-    STRANGER_BYTES, STRANGER_LINKS,
+    MAX_ADAPTER_NAME, MAX_ADDRESSES, MAX_DIAMETER, MAX_INTERFACES, MAX_INTERNET_ADDRESSES,
+    MAX_INTERNET_LISTEN, MAX_LISTED, MAX_PACKET_SIZE, MAX_PEERS, MAX_PUBLIC, MAX_RELAYS, PORT,
+    RATIO, STORE_BYTES, STRANGER_BYTES, STRANGER_LINKS,
 };
 use super::sections::{LogFormat, Mode, Policy, Privacy};
 
@@ -22,6 +22,8 @@ pub(super) struct RawConfig {
     pub(super) node: RawNode,
     /// Links over the local network.
     pub(super) lan: RawLan,
+    /// Links over Bluetooth LE.
+    pub(super) bluetooth: RawBluetoothLinks,
     /// Links over the internet, direct or through a relay.
     pub(super) internet: RawInternetLinks,
     /// Peers that are dialled at known addresses, beside those that are found.
@@ -216,6 +218,17 @@ impl Default for RawLan {
             prior: 0.95,
         }
     }
+}
+
+/// Links over Bluetooth LE.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub(super) struct RawBluetoothLinks {
+    /// Whether there are any: whether this node advertises, looks for others and connects.
+    pub(super) enabled: bool,
+    /// Adapter as BlueZ calls it, such as hci0. Empty: the first one.
+    #[schemars(length(max = MAX_ADAPTER_NAME))]
+    pub(super) adapter: String,
 }
 
 /// Links over the internet, direct or through a relay.

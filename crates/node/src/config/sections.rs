@@ -8,6 +8,8 @@ use bitcraps_types::{PeerId, Ratio, TransportType};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::limits::MAX_ADAPTER_NAME;
+
 /// Order in which links are tried for a packet that asks for none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Policy {
@@ -128,6 +130,26 @@ pub struct LanSettings {
     pub beacon: bool,
     /// Share of frames a link is reckoned to deliver before anything was measured.
     pub prior: Ratio,
+}
+
+/// `[bluetooth]`: links over Bluetooth LE.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BluetoothSettings {
+    /// Whether there are any. Off unless chosen: who switches it on tells everybody in reach that
+    /// this node is there.
+    pub enabled: bool,
+    /// The adapter as BlueZ calls it; the first one when absent.
+    pub adapter: Option<String>,
+}
+
+impl BluetoothSettings {
+    /// `None` when `adapter` is no adapter's name; empty stands for the first one.
+    pub(super) fn new(enabled: bool, adapter: &str) -> Option<Self> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+        let named = adapter.len() <= MAX_ADAPTER_NAME && adapter.bytes().all(plain);
+        let adapter = (!adapter.is_empty()).then(|| adapter.to_owned());
+        named.then_some(Self { enabled, adapter })
+    }
 }
 
 /// `[internet]`: links over the internet, direct or through a relay.

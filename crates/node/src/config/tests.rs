@@ -237,6 +237,9 @@ stranger_bytes_per_second = 5000
 enabled = false
 path = "~/s.redb"
 max_bytes = 33554432
+[bluetooth]
+enabled = true
+adapter = "hci1"
 [internet]
 enabled = false
 listen = ["127.0.0.1:9", "[::]:0"]
@@ -277,6 +280,10 @@ format = "json"
             prior: Ratio::new(0.5).unwrap(),
         }
     );
+    let bluetooth = BluetoothSettings { enabled: true, adapter: Some("hci1".to_owned()) };
+    assert_eq!(*config.bluetooth(), bluetooth);
+    let unchosen = BluetoothSettings { enabled: false, adapter: None };
+    assert_eq!(*parse("", &[]).unwrap().bluetooth(), unchosen);
     let internet = InternetSettings {
         enabled: false,
         listen: vec!["127.0.0.1:9".parse().unwrap(), "[::]:0".parse().unwrap()],

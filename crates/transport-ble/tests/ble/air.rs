@@ -127,6 +127,10 @@ impl Radio for AirRadio {
         Ok(Place { device, psm: advertisement.psm })
     }
 
+    fn medium(&self) -> Medium {
+        Medium::Emulated
+    }
+
     async fn scan(&self, on: bool) -> Result<(), RadioError> {
         let (seen, events) = {
             let mut world = self.air.world();
@@ -251,15 +255,10 @@ pub(crate) fn identity(number: u8) -> Identity {
     Identity::from_seed(&[number; 32])
 }
 
-/// Defaults, in an air that is none.
-pub(crate) fn config() -> BleConfig {
-    BleConfig { medium: Medium::Emulated, ..BleConfig::default() }
-}
-
 impl Node {
     /// Node `number` with a radio of the same number, not started.
     pub(crate) fn new(air: &Air, number: u8, change: impl FnOnce(&mut BleConfig)) -> Self {
-        let mut config = config();
+        let mut config = BleConfig::default();
         change(&mut config);
         let transport = BleTransport::new(config, identity(number), air.radio(number)).unwrap();
         Self { transport: Arc::new(transport), told: Arc::default(), number }

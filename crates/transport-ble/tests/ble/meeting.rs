@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use bitcraps_transport_api::{DownReason, Transport as _};
+use bitcraps_transport_api::{ConnectError, DownReason, Transport as _};
+use bitcraps_transport_ble::RadioError;
 use bytes::Bytes;
 
 use crate::air::{Air, Node};
@@ -131,4 +132,26 @@ async fn a_link_in_use_is_not_disturbed_by_who_comes_and_goes() {
     }
     assert_eq!(one.told.down(link.id()), None);
     exchange(&one, &two).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_radio_that_is_missing_at_the_start_is_told_and_used_when_it_is_there() {
+    let air = Air::default();
+    let (one, two) = (Node::started(&air, 1).await, Node::new(&air, 2, |_| {}));
+    air.unplug(2).await;
+    assert_eq!(two.transport.radio(), None);
+    two.start().await;
+    let (adapter, why) = ("02:02:02:02:02:02/public".to_owned(), "unplugged".to_owned());
+    let missing = RadioError::NoAdapter { adapter, why };
+    assert_eq!(two.transport.radio(), Some(Err(missing.clone())));
+    let refused = two.transport.connect(one.target()).await;
+    let address = one.target().address.as_str().to_owned();
+    assert_eq!(refused, Err(ConnectError::Unreachable { address, why: missing.to_string() }));
+    tokio::time::sleep(Duration::from_secs(90)).await;
+    assert_eq!(two.transport.radio(), Some(Err(missing)));
+    air.plug(2);
+    exchange(&one, &two).await;
+    assert!(matches!(two.transport.radio(), Some(Ok(_))));
+    two.transport.shutdown().await;
+    assert_eq!(two.transport.radio(), None);
 }

@@ -151,6 +151,17 @@ fn a_mistake_in_the_file_is_told_with_its_place_and_its_cure() {
             "[lan]\ninterfaces = [\"lo\", \"lo\"]",
             "b.toml:2:1: lan.interfaces = \"lo\": it is listed twice; list it once",
         ),
+        // Bluetooth.
+        (
+            "[bluetooth]\nadapter = \"/dev/hci0\"",
+            "b.toml:2:1: bluetooth.adapter = \"/dev/hci0\": it is no adapter's name; write hci0, or \
+             what `bluetoothctl list` shows",
+        ),
+        (
+            "[bluetooth]\nadapter = \"0123456789abcdef\"",
+            "b.toml:2:1: bluetooth.adapter = \"0123456789abcdef\": it is no adapter's name; write \
+             hci0, or what `bluetoothctl list` shows",
+        ),
         // The internet.
         (
             "[internet]\nlisten = [\"47802\"]",

@@ -1,0 +1,200 @@
+//! A Linux machine's radio: bluetoothd over D-Bus for adapters, advertisements and discovery, the
+//! kernel's L2CAP sockets for channels.
+//!
+//! What is registered with bluetoothd belongs to the D-Bus connection, and channels to their
+//! sockets: a process that ends, however it ends, leaves nothing behind.
+
+mod bus;
+mod channel;
+mod sight;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use bitcraps_types::Medium;
+use bluer::l2cap::{Security, SecurityLevel, SeqPacket, SeqPacketListener, Socket, SocketAddr};
+use tokio::sync::{Mutex, mpsc};
+use tokio::task::JoinSet;
+
+use self::bus::{Adapter, Bus};
+pub use self::bus::{AdapterState, BluezState, inspect};
+use self::channel::L2cap;
+use crate::advertisement::{Advertisement, Tag};
+use crate::place::{Device, Place};
+use crate::radio::{Channel, MAX_SDU, Radio, RadioError, RadioEvent};
+
+/// Channel numbers tried, from 0x80: as many nodes can share an adapter.
+const PSMS: std::ops::RangeInclusive<u16> = 0x80..=0x8f;
+
+/// Callers that the kernel keeps until they are accepted.
+const BACKLOG: u32 = 4;
+
+/// A connection that fails to be established is ordinary on LE (status 0x3e, and others while the
+/// last connection to the same device is being taken down); it is tried as often as fits into most
+/// connection timeouts.
+const ATTEMPTS: u32 = 8;
+/// Between two attempts.
+const PAUSE: std::time::Duration = std::time::Duration::from_millis(500);
+
+/// A Bluetooth adapter of this machine.
+pub struct Bluez {
+    /// As bluetoothd calls it, `hci0`; the first one when absent.
+    adapter: Option<String>,
+    open: Mutex<Option<Open>>,
+    /// Whether the adapter opened last is one that a program makes up.
+    made_up: AtomicBool,
+}
+
+struct Open {
+    bus: Bus,
+    adapter: Adapter,
+    /// Accepts callers and listens to bluetoothd.
+    tasks: JoinSet<()>,
+}
+
+impl Bluez {
+    /// The adapter of this name (`hci0`), or the first one.
+    pub fn new(adapter: Option<String>) -> Self {
+        Self { adapter, open: Mutex::new(None), made_up: AtomicBool::new(false) }
+    }
+}
+
+fn address(device: Device, psm: u16) -> SocketAddr {
+    let kind = match device.random {
+        true => bluer::AddressType::LeRandom,
+        false => bluer::AddressType::LePublic,
+    };
+    SocketAddr::new(bluer::Address(device.bytes), kind, psm)
+}
+
+/// A socket on the adapter `own`, with the properties that every channel has.
+fn socket(own: Device, psm: u16) -> std::io::Result<Socket<SeqPacket>> {
+    let socket = Socket::new_seq_packet()?;
+    socket.bind(address(own, psm))?;
+    // Noise encrypts and authenticates; Bluetooth's pairing would ask a person.
+    socket.set_security(Security { level: SecurityLevel::Low, key_size: 0 })?;
+    socket.set_recv_mtu(MAX_SDU as u16)?;
+    Ok(socket)
+}
+
+/// Listens on the first channel number that is free.
+fn listen(own: Device) -> Result<(SeqPacketListener, u16), RadioError> {
+    for psm in PSMS {
+        let listened = socket(own, psm).and_then(|socket| socket.listen(BACKLOG));
+        match listened {
+            Ok(listener) => return Ok((listener, psm)),
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {}
+            Err(error) => return Err(of_socket("listen for Bluetooth channels", &error)),
+        }
+    }
+    let why = format!("{PSMS:x?} are all taken by other programs");
+    Err(RadioError::InUse { what: "every channel number".to_owned(), why })
+}
+
+fn of_socket(what: &str, error: &std::io::Error) -> RadioError {
+    let (what, why) = (what.to_owned(), error.to_string());
+    match error.kind() {
+        std::io::ErrorKind::PermissionDenied => RadioError::NotPermitted { what, why },
+        _ => RadioError::Failed { what, why },
+    }
+}
+
+async fn accept(listener: SeqPacketListener, events: mpsc::Sender<RadioEvent>) {
+    loop {
+        match listener.accept().await {
+            Ok((socket, from)) => {
+                let random = from.addr_type == bluer::AddressType::LeRandom;
+                let device = Device { bytes: from.addr.0, random };
+                let called = match L2cap::new(socket, device) {
+                    Ok(channel) => RadioEvent::Called(Arc::new(channel)),
+                    Err(error) => {
+                        tracing::debug!(%device, %error, "caller refused");
+                        continue;
+                    }
+                };
+                if events.send(called).await.is_err() {
+                    return;
+                }
+            }
+            Err(error) => {
+                let (what, why) = ("the Bluetooth listener".to_owned(), error.to_string());
+                // Nobody to tell is a station that has closed.
+                drop(events.send(RadioEvent::Lost(RadioError::Gone { what, why })).await);
+                return;
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Radio for Bluez {
+    async fn open(&self, tag: Tag, events: mpsc::Sender<RadioEvent>) -> Result<Place, RadioError> {
+        let bus = Bus::connect().await?;
+        let adapter = bus.adapter(self.adapter.as_deref()).await?;
+        // Before anything can happen that it would miss.
+        let watch = bus.watch(&adapter, events.clone()).await?;
+        let (listener, psm) = listen(adapter.device)?;
+        bus.advertise(&adapter, &Advertisement { psm, tag }).await?;
+        let mut tasks = JoinSet::new();
+        tasks.spawn(watch);
+        tasks.spawn(accept(listener, events));
+        self.made_up.store(adapter.is_made_up(), Ordering::Relaxed);
+        let device = adapter.device;
+        *self.open.lock().await = Some(Open { bus, adapter, tasks });
+        Ok(Place { device, psm })
+    }
+
+    fn medium(&self) -> Medium {
+        match self.made_up.load(Ordering::Relaxed) {
+            true => Medium::Emulated,
+            false => Medium::Real,
+        }
+    }
+
+    async fn scan(&self, on: bool) -> Result<(), RadioError> {
+        let open = self.open.lock().await;
+        match &*open {
+            Some(Open { bus, adapter, .. }) => bus.discover(adapter, on).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn dial(&self, to: Place) -> Result<Arc<dyn Channel>, RadioError> {
+        let own = match &*self.open.lock().await {
+            Some(open) => open.adapter.device,
+            None => {
+                let (what, why) = ("the adapter".to_owned(), "it is not open".to_owned());
+                return Err(RadioError::Gone { what, why });
+            }
+        };
+        let failed = |error: std::io::Error| of_socket("opening a Bluetooth channel", &error);
+        let mut attempt = 1;
+        loop {
+            let socket = socket(own, 0).map_err(failed)?;
+            let connected = socket.connect(address(to.device, to.psm)).await;
+            // A socket may be gone again by the time it is asked for its properties.
+            match connected.and_then(|socket| L2cap::new(socket, to.device)) {
+                Ok(channel) => return Ok(Arc::new(channel)),
+                Err(error) if attempt >= ATTEMPTS => return Err(failed(error)),
+                Err(error) if error.kind() == std::io::ErrorKind::Unsupported => {
+                    return Err(failed(error));
+                }
+                Err(error) => {
+                    tracing::debug!(%to, %error, attempt, "no connection");
+                    attempt += 1;
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    async fn close(&self) {
+        let open = self.open.lock().await.take();
+        if let Some(Open { bus, adapter, mut tasks }) = open {
+            // The listener is closed when its task has ended.
+            tasks.shutdown().await;
+            bus.close(&adapter).await;
+        }
+    }
+}

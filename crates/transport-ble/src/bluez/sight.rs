@@ -1,0 +1,157 @@
+//! What bluetoothd tells of devices.
+
+use std::collections::{BTreeMap, HashMap};
+
+use zbus::zvariant::{OwnedValue, Value};
+
+use crate::advertisement::{Advertisement, SERVICE};
+use crate::place::Device;
+use crate::radio::RadioEvent;
+
+/// Properties of one interface, by name.
+pub(super) type Properties = HashMap<String, OwnedValue>;
+
+/// Devices whose advertisement is remembered, because later reports tell only what has changed.
+/// bluetoothd forgets them after 30 s; whoever is left out is shown anew by the next look.
+const MAX_SIGHTS: usize = 256;
+
+/// The UUID as bluetoothd writes it.
+pub(super) fn service() -> String {
+    let hex = format!("{SERVICE:032x}");
+    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+}
+
+/// Devices that advertise our service, by bluetoothd's path.
+#[derive(Default)]
+pub(super) struct Sights(BTreeMap<String, (Device, Advertisement)>);
+
+impl Sights {
+    /// Properties of the device at `path` are new or have changed; what there is to report of it.
+    pub(super) fn seen(&mut self, path: &str, properties: &Properties) -> Option<RadioEvent> {
+        if let Some(advertisement) = advertisement(properties) {
+            let known = self.0.get(path).map(|(device, _)| *device);
+            let device = device(properties).or(known).or_else(|| public_of(path))?;
+            if self.0.len() < MAX_SIGHTS || known.is_some() {
+                self.0.insert(path.to_owned(), (device, advertisement));
+            }
+        }
+        // A device that bluetoothd only remembers has no signal strength.
+        let Value::I16(rssi) = **properties.get("RSSI")? else { return None };
+        let (device, advertisement) = *self.0.get(path)?;
+        Some(RadioEvent::Sighted { device, advertisement, rssi })
+    }
+
+    /// Whether the address of the device at `path` is known.
+    pub(super) fn knows(&self, path: &str) -> bool {
+        self.0.contains_key(path)
+    }
+
+    /// The device at `path` is forgotten.
+    pub(super) fn gone(&mut self, path: &str) {
+        self.0.remove(path);
+    }
+}
+
+/// The address in a path such as `/org/bluez/hci0/dev_00_AA_01_00_00_24`.
+fn public_of(path: &str) -> Option<Device> {
+    let (_, name) = path.rsplit_once("/dev_")?;
+    Device::parse(&name.replace('_', ":"), false)
+}
+
+/// The device that `properties` describe.
+pub(super) fn device(properties: &Properties) -> Option<Device> {
+    let text = |name: &str| match **properties.get(name)? {
+        Value::Str(ref text) => Some(text.as_str()),
+        _ => None,
+    };
+    Device::parse(text("Address")?, text("AddressType")? == "random")
+}
+
+fn advertisement(properties: &Properties) -> Option<Advertisement> {
+    let Value::Dict(ref data) = **properties.get("ServiceData")? else { return None };
+    let service = service();
+    let data: Value<'_> = data.get(&service).ok()??;
+    let bytes: Vec<u8> = data.try_into().ok()?;
+    Advertisement::decode(&bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::advertisement::Tag;
+
+    const PATH: &str = "/org/bluez/hci0/dev_00_AA_01_00_00_24";
+
+    fn data(psm: u8) -> OwnedValue {
+        let mut bytes = vec![1, psm];
+        bytes.extend([7; 8]);
+        let data = HashMap::from([(service(), Value::from(bytes))]);
+        Value::from(data).try_into().unwrap()
+    }
+
+    fn properties(all: Vec<(&str, OwnedValue)>) -> Properties {
+        all.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+
+    fn text(text: &str) -> OwnedValue {
+        Value::from(text).try_into().unwrap()
+    }
+
+    #[test]
+    fn the_uuid_is_written_as_bluetoothd_writes_it() {
+        assert_eq!(service(), "d1ce0001-6c62-4372-a150-73b1c7a95e5c");
+    }
+
+    #[test]
+    fn a_device_is_reported_when_it_is_heard_and_says_what_it_is() {
+        let mut sights = Sights::default();
+        let rssi = || ("RSSI", OwnedValue::from(-50_i16));
+        assert!(sights.seen(PATH, &properties(vec![rssi()])).is_none(), "of no service");
+        let remembered = properties(vec![
+            ("Address", text("00:AA:01:00:00:24")),
+            ("AddressType", text("random")),
+            ("ServiceData", data(0x81)),
+        ]);
+        assert!(sights.seen(PATH, &remembered).is_none(), "not heard");
+        let Some(RadioEvent::Sighted { device, advertisement, rssi: -50 }) =
+            sights.seen(PATH, &properties(vec![rssi()]))
+        else {
+            panic!("heard, and not reported")
+        };
+        assert_eq!(device.to_string(), "00:AA:01:00:00:24/random");
+        assert_eq!(advertisement, Advertisement { psm: 0x81, tag: Tag([7; 8]) });
+        let changed = properties(vec![rssi(), ("ServiceData", data(0x82))]);
+        let Some(RadioEvent::Sighted { device: same, advertisement, .. }) =
+            sights.seen(PATH, &changed)
+        else {
+            panic!("changed, and not reported")
+        };
+        assert_eq!((same, advertisement.psm), (device, 0x82));
+        sights.gone(PATH);
+        assert!(sights.seen(PATH, &properties(vec![rssi()])).is_none(), "forgotten");
+    }
+
+    #[test]
+    fn what_is_no_advertisement_of_ours_is_not_reported() {
+        let mut sights = Sights::default();
+        for bad in [data(0x7f), text("text"), OwnedValue::from(3_u8)] {
+            let all = vec![("RSSI", OwnedValue::from(-50_i16)), ("ServiceData", bad)];
+            assert!(sights.seen(PATH, &properties(all)).is_none());
+        }
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let mut sights = Sights::default();
+        for number in 0..1_000 {
+            let path = format!(
+                "/org/bluez/hci0/dev_00_AA_01_00_{:02X}_{:02X}",
+                number / 256,
+                number % 256
+            );
+            let all = vec![("RSSI", OwnedValue::from(-50_i16)), ("ServiceData", data(0x81))];
+            let reported = sights.seen(&path, &properties(all)).is_some();
+            assert_eq!(reported, number < MAX_SIGHTS, "{number}");
+        }
+    }
+}

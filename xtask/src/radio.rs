@@ -1,0 +1,346 @@
+//! `test-radio`: the Bluetooth transport on a real kernel and a real bluetoothd, without hardware.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::Failure;
+use crate::command::{cargo, output, run as run_command, succeeds, workspace_root};
+
+/// What the guest needs and a machine need not have installed. Unpacked below target/, never installed.
+const PACKAGES: [&str; 5] = ["bluez", "bluez-test-tools", "kmod", "cpio", "busybox-static"];
+
+/// Modules that reach the host's root.
+const MODULES: [&str; 4] = ["virtio_pci", "9pnet_virtio", "9p", "virtio_rng"];
+
+/// The whole run; the guest's own bound is shorter.
+const SECONDS: &str = "600";
+
+/// Ratios that a run is held to: a figure, what it is compared with, and the bound.
+const TARGETS: [(&str, &str, &str, Bound); 3] = [
+    (
+        "meeting, both fresh",
+        "bluetooth.link_meeting_seconds",
+        "bluetooth.raw_meeting_seconds",
+        Bound::AtMost(1.3),
+    ),
+    (
+        "round trip, 200 B",
+        "bluetooth.link_round_trip_ms",
+        "bluetooth.raw_round_trip_ms",
+        Bound::AtMost(1.5),
+    ),
+    (
+        "throughput",
+        "bluetooth.link_kilobytes_per_second",
+        "bluetooth.raw_kilobytes_per_second",
+        Bound::AtLeast(0.7),
+    ),
+];
+
+#[derive(Debug, Clone, Copy)]
+enum Bound {
+    AtMost(f64),
+    AtLeast(f64),
+}
+
+/// What the guest told: figures by name, and how it ended.
+#[derive(Debug, Default, PartialEq)]
+struct Told {
+    figures: Vec<(String, f64)>,
+    end: Option<String>,
+}
+
+impl Told {
+    /// Takes one line of the guest's console.
+    fn line(&mut self, line: &str) {
+        // The test runner may have begun the line.
+        if let Some((_, rest)) = line.split_once("RADIO ") {
+            let mut words = rest.split_whitespace();
+            if let (Some(name), Some(value)) = (words.next(), words.next())
+                && let Ok(value) = value.parse()
+            {
+                self.figures.push((name.to_owned(), value));
+            }
+        } else if let Some((_, rest)) = line.split_once("RADIO-END ") {
+            self.end = rest.split_whitespace().next().map(str::to_owned);
+        }
+    }
+
+    fn figure(&self, name: &str) -> Option<f64> {
+        self.figures.iter().find(|(known, _)| known == name).map(|(_, value)| *value)
+    }
+
+    /// The table of targets: what, ours, raw, ratio and whether it is met.
+    fn table(&self) -> Vec<String> {
+        let row = |(what, ours, raw, bound): &(&str, &str, &str, Bound)| {
+            let (Some(ours), Some(raw)) = (self.figure(ours), self.figure(raw)) else {
+                return format!("{what:22} not measured");
+            };
+            let ratio = ours / raw;
+            let (sign, at, met) = match bound {
+                Bound::AtMost(at) => ("<=", at, ratio <= *at),
+                Bound::AtLeast(at) => (">=", at, ratio >= *at),
+            };
+            let met = if met { "met" } else { "missed" };
+            format!(
+                "{what:22} {ours:9.2} raw {raw:9.2} ratio {ratio:5.2} target {sign} {at:.1} {met}"
+            )
+        };
+        TARGETS.iter().map(row).collect()
+    }
+}
+
+/// Runs the tests that need Bluetooth adapters in a guest that has two.
+///
+/// # Errors
+/// [`Failure::Impossible`] where the guest cannot be made, which is no pass; [`Failure::Checked`]
+/// when a test failed in it.
+pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
+    let json = match arguments {
+        [] => false,
+        [word] if word == "--json" => true,
+        _ => return Err(Failure::Usage("test-radio takes --json or nothing".to_owned())),
+    };
+    let root = workspace_root()?;
+    let cache = root.join("target/radio");
+    let tools = tools(&cache)?;
+    let tests = tests()?;
+    let initrd = initrd(&root, &cache, &tools)?;
+    let told = boot(&root, &tools, &initrd, &tests, json)?;
+    if json {
+        let figures: serde_json::Map<_, _> =
+            told.figures.iter().map(|(name, value)| (name.clone(), (*value).into())).collect();
+        println!("{}", serde_json::Value::from(figures));
+    } else {
+        println!("\nBluetooth LE, bluetoothd over virtual controllers in a guest without KVM:");
+        for row in told.table() {
+            println!("  {row}");
+        }
+    }
+    match told.end.as_deref() {
+        Some("0") => Ok(()),
+        Some(why) => Err(Failure::Checked(format!("test-radio: the guest ended with {why}"))),
+        None => Err(Failure::Checked(format!(
+            "test-radio: the guest did not come to its end within {SECONDS} s"
+        ))),
+    }
+}
+
+fn impossible(what: &str) -> Failure {
+    Failure::Impossible(format!("test-radio skipped, nothing was checked: {what}"))
+}
+
+fn broken(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::Checked(format!("{}: {error}", path.display()))
+}
+
+/// Unpacks what is needed from the machine's own package archive, once.
+fn tools(cache: &Path) -> Result<PathBuf, Failure> {
+    let root = cache.join("root");
+    if cache.join("complete").exists() {
+        return Ok(root);
+    }
+    let mut probe = Command::new("apt-get");
+    probe.arg("--version");
+    if !succeeds(probe) || std::env::consts::ARCH != "x86_64" {
+        return Err(impossible("it takes a Debian machine (apt-get, dpkg) of x86_64"));
+    }
+    let debs = cache.join("debs");
+    fs::create_dir_all(&debs).map_err(|e| broken(&debs, &e))?;
+    let mut names: Vec<String> = PACKAGES.iter().map(|name| (*name).to_owned()).collect();
+    names.extend(wanted(
+        "apt-get",
+        &["install", "-s", "--no-install-recommends", "qemu-system-x86", "seabios"],
+        "Inst ",
+    )?);
+    let kernel = wanted("apt-cache", &["depends", "linux-image-amd64"], "Depends: linux-image")?;
+    names.extend(kernel.iter().map(|rest| format!("linux-image{rest}")));
+    let mut download = Command::new("apt-get");
+    download.args(["download", "-q"]).args(&names).current_dir(&debs);
+    run_command(download).map_err(|_| impossible("the packages cannot be downloaded"))?;
+    for entry in fs::read_dir(&debs).map_err(|e| broken(&debs, &e))? {
+        let deb = entry.map_err(|e| broken(&debs, &e))?.path();
+        let mut unpack = Command::new("dpkg");
+        unpack.arg("-x").arg(&deb).arg(&root);
+        run_command(unpack)?;
+    }
+    let version = kernel_version(&root)?;
+    let mut index = kmod(&root, cache, "depmod")?;
+    run_command({
+        index.arg("-b").arg(&root).arg(version);
+        index
+    })?;
+    let done = cache.join("complete");
+    fs::write(&done, "").map_err(|e| broken(&done, &e))?;
+    Ok(root)
+}
+
+/// The words after `mark` in what a command prints.
+fn wanted(program: &str, arguments: &[&str], mark: &str) -> Result<Vec<String>, Failure> {
+    let mut command = Command::new(program);
+    command.args(arguments);
+    let text = output(command).map_err(|_| impossible("the package archive cannot be asked"))?;
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let rest = text.lines().filter_map(|line| line.split_once(mark).map(|(_, rest)| rest));
+    Ok(rest.filter_map(|rest| rest.split_whitespace().next()).map(str::to_owned).collect())
+}
+
+fn libraries(tools: &Path) -> String {
+    let of = |part: &str| tools.join(part).display().to_string();
+    format!("{}:{}", of("usr/lib/x86_64-linux-gnu"), of("lib/x86_64-linux-gnu"))
+}
+
+fn kernel_version(tools: &Path) -> Result<String, Failure> {
+    let modules = tools.join("lib/modules");
+    let mut found = fs::read_dir(&modules).map_err(|e| broken(&modules, &e))?;
+    let first = found.next().and_then(Result::ok);
+    let name = first.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    name.ok_or_else(|| impossible("the kernel's package has no modules"))
+}
+
+/// One of kmod's programs, which looks at the name it is called by.
+fn kmod(tools: &Path, cache: &Path, name: &str) -> Result<Command, Failure> {
+    let link = cache.join(name);
+    if !link.exists() {
+        std::os::unix::fs::symlink(tools.join("bin/kmod"), &link).map_err(|e| broken(&link, &e))?;
+    }
+    let mut command = Command::new(link);
+    command.env("LD_LIBRARY_PATH", libraries(tools));
+    Ok(command)
+}
+
+/// Builds the tests for real adapters and tells where they are.
+fn tests() -> Result<PathBuf, Failure> {
+    let target =
+        ["-p", "bitcraps-transport-ble", "--features", "adapters", "--test", "bluez", "--no-run"];
+    let messages = output(cargo(&[&["test", "--message-format=json"], &target[..]].concat())?)?;
+    let built = String::from_utf8_lossy(&messages);
+    let executable = built.lines().rev().find_map(|line| {
+        let message: serde_json::Value = serde_json::from_str(line).ok()?;
+        message["executable"].as_str().map(PathBuf::from)
+    });
+    executable.ok_or_else(|| Failure::Checked("cargo names no test program".to_owned()))
+}
+
+/// The guest's first file system.
+fn initrd(root: &Path, cache: &Path, tools: &Path) -> Result<PathBuf, Failure> {
+    let tree = cache.join("initrd");
+    for part in ["bin", "proc", "sys", "dev", "new", "modules"] {
+        let part = tree.join(part);
+        fs::create_dir_all(&part).map_err(|e| broken(&part, &e))?;
+    }
+    let copy = |from: &Path, to: &str| {
+        fs::copy(from, tree.join(to)).map(drop).map_err(|e| broken(from, &e))
+    };
+    copy(&tools.join("bin/busybox"), "bin/busybox")?;
+    copy(&root.join("xtask/radio/init.sh"), "init")?;
+    run_command({
+        let mut mode = Command::new("chmod");
+        mode.arg("+x").arg(tree.join("init"));
+        mode
+    })?;
+    let version = kernel_version(tools)?;
+    let mut order: Vec<String> = Vec::new();
+    for module in MODULES {
+        let mut depends = kmod(tools, cache, "modprobe")?;
+        depends.arg("-d").arg(tools).args(["-S", &version, "-D", module]);
+        let text = output(depends)?;
+        for path in String::from_utf8_lossy(&text).lines().filter_map(|l| l.strip_prefix("insmod "))
+        {
+            let path = Path::new(path.trim());
+            let name =
+                path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+            if !order.contains(&name) {
+                copy(path, &format!("modules/{name}"))?;
+                order.push(name);
+            }
+        }
+    }
+    let list = tree.join("order");
+    fs::write(&list, order.join("\n") + "\n").map_err(|e| broken(&list, &e))?;
+    let image = cache.join("initrd.cpio");
+    let mut pack = Command::new("sh");
+    pack.args(["-c", "find . | \"$1\" -o -H newc --quiet >\"$2\"", "sh"]);
+    pack.arg(tools.join("bin/cpio")).arg(&image).current_dir(&tree);
+    run_command(pack)?;
+    Ok(image)
+}
+
+/// Boots the guest and listens until it ends. Progress goes to standard error when `quiet`.
+fn boot(
+    root: &Path,
+    tools: &Path,
+    initrd: &Path,
+    tests: &Path,
+    quiet: bool,
+) -> Result<Told, Failure> {
+    let version = kernel_version(tools)?;
+    let words = format!(
+        "console=ttyS0 panic=-1 quiet loglevel=3 mitigations=off guest={} tools={} tests={} \
+         packaging={}",
+        root.join("xtask/radio/guest.sh").display(),
+        tools.display(),
+        tests.display(),
+        root.join("packaging").display(),
+    );
+    let mut guest = Command::new("timeout");
+    guest.arg(SECONDS).arg(tools.join("usr/bin/qemu-system-x86_64"));
+    for firmware in ["usr/share/seabios", "usr/share/qemu"] {
+        guest.arg("-L").arg(tools.join(firmware));
+    }
+    guest.args(["-accel", "tcg,thread=multi", "-M", "pc", "-m", "1024", "-smp", "2"]);
+    guest.args(["-nodefaults", "-no-user-config", "-nographic", "-no-reboot", "-net", "none"]);
+    guest.args(["-serial", "stdio"]);
+    guest.arg("-kernel").arg(tools.join("boot").join(format!("vmlinuz-{version}")));
+    guest.arg("-initrd").arg(initrd).arg("-append").arg(words);
+    guest.arg("-fsdev");
+    guest.arg("local,id=r,path=/,security_model=none,multidevs=remap,readonly=on");
+    guest.args(["-device", "virtio-9p-pci,fsdev=r,mount_tag=root", "-device", "virtio-rng-pci"]);
+    guest.env("LD_LIBRARY_PATH", libraries(tools));
+    guest.stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut running =
+        guest.spawn().map_err(|error| impossible(&format!("qemu does not start: {error}")))?;
+    let mut told = Told::default();
+    if let Some(console) = running.stdout.take() {
+        for line in BufReader::new(console).split(b'\n').map_while(Result::ok) {
+            let line = String::from_utf8_lossy(&line);
+            let line = line.trim_end();
+            told.line(line);
+            if quiet {
+                eprintln!("{line}");
+            } else {
+                println!("{line}");
+            }
+        }
+    }
+    running.wait().map_err(|error| Failure::Checked(format!("qemu: {error}")))?;
+    Ok(told)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_and_the_end_are_read_from_whatever_line_they_are_on() {
+        let mut told = Told::default();
+        for line in [
+            "booting",
+            "test a ... RADIO bluetooth.raw_round_trip_ms 1.5",
+            "RADIO bluetooth.link_round_trip_ms 2.25",
+            "RADIO nothing",
+            "RADIO-END 101 44.1",
+        ] {
+            told.line(line);
+        }
+        assert_eq!(told.figure("bluetooth.raw_round_trip_ms"), Some(1.5));
+        assert_eq!((told.figures.len(), told.end.as_deref()), (2, Some("101")));
+        let table = told.table();
+        assert!(table[0].ends_with("not measured"), "{}", table[0]);
+        assert!(table[1].ends_with("ratio  1.50 target <= 1.5 met"), "{}", table[1]);
+        told.figures[1].1 = 2.27;
+        assert!(told.table()[1].ends_with("missed"));
+    }
+}
