@@ -96,6 +96,8 @@ pub struct Network {
     /// The reliability of each link in the order of [`Graph::link_list`], where the file tells it:
     /// the least of what it tells.
     pub reliabilities: Vec<Option<Ratio>>,
+    /// Peers that the file says are offline, which were left out with their links.
+    pub offline: usize,
     /// Links of a peer with itself, which were left out.
     pub self_links: usize,
     /// Links of pairs that were linked already: the other direction, or the same again.

@@ -33,6 +33,11 @@ pub(super) fn of(
     );
     for (count, one, many) in [
         (
+            network.offline,
+            "peer that is offline left out with its links",
+            "peers that are offline left out with their links",
+        ),
+        (
             network.self_links,
             "link of a peer with itself left out",
             "links of peers with themselves left out",

@@ -24,6 +24,18 @@ fn an_operator_is_told_what_would_split_the_network_and_what_to_add() {
 }
 
 #[test]
+fn peers_that_are_offline_are_left_out_and_counted() {
+    let home = Home::new();
+    let map = r#"{"nodes":[{"node_id":"1"},{"node_id":"2"},{"node_id":"3","is_online":false}],
+        "links":[{"source":"1","target":"2"},{"source":"2","target":"3"}]}"#;
+    home.write("meshviewer.json", map);
+    home.run(&["analyze", "meshviewer.json"])
+        .exits(0)
+        .prints("meshviewer.json (meshviewer): 2 peers, 1 link\n")
+        .prints("1 peer that is offline left out with its links");
+}
+
+#[test]
 fn json_has_the_schema_and_the_numbers() {
     let home = Home::new();
     home.write("net.txt", LIST);

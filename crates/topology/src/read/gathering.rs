@@ -14,6 +14,7 @@ pub(super) struct Gathering {
     /// Whether names are the numbers from 0, so that no table of them is needed.
     numbered: bool,
     self_links: usize,
+    pub(super) offline: usize,
 }
 
 impl Gathering {
@@ -24,6 +25,7 @@ impl Gathering {
             links: Vec::new(),
             numbered: false,
             self_links: 0,
+            offline: 0,
         }
     }
 
@@ -93,6 +95,7 @@ impl Gathering {
             names: self.names,
             graph,
             reliabilities: self.links.iter().map(|link| link.2).collect(),
+            offline: self.offline,
             self_links: self.self_links,
             repeated: told - pairs.len(),
         })

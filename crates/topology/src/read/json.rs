@@ -88,6 +88,8 @@ pub(super) fn read(text: &str, format: Format) -> Result<Gathering, ReadError> {
         }
     }
     offline.sort_unstable();
+    offline.dedup();
+    gathering.offline = offline.len();
     for (at, link) in document.links.iter().enumerate() {
         let part = || format!("links[{at}]");
         let source = checked(&link.source, part)?;

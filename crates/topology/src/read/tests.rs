@@ -46,6 +46,7 @@ fn the_same_network_is_read_from_every_format() {
         assert_eq!(told(&found), links, "{format}");
         assert_eq!(found.names, ["a", "b", "c"], "{format}");
         assert_eq!((found.self_links, found.repeated), (1, 1), "{format}");
+        assert_eq!(found.offline, usize::from(format == Format::Meshviewer), "{format}");
         let again = network(text.as_bytes(), Some(format)).unwrap();
         assert_eq!(again, found);
         let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
