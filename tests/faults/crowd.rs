@@ -78,32 +78,20 @@ impl Crowd {
 
     /// What is said and told for so many seconds from now on.
     fn talk(&mut self, seconds: u32) -> Vec<SendId> {
-        let (from, options) = (self.sim.now(), single(TrafficClass::Critical));
+        let Self { sim, hub, stations, .. } = self;
+        let (from, options) = (sim.now(), single(TrafficClass::Critical));
+        let policy = Some(FailoverPolicy::FastestFirst);
         let mut sent = Vec::new();
         for round in 0..seconds * 5 / 2 {
             let at = from + 400 * MS * round;
-            for station in &self.stations {
-                sent.push(self.sim.send_at(
-                    at,
-                    self.hub,
-                    *station,
-                    100,
-                    options,
-                    Some(FailoverPolicy::FastestFirst),
-                ));
+            for station in &*stations {
+                sent.push(sim.send_at(at, *hub, *station, 100, options, policy));
             }
         }
         for second in 0..seconds {
-            for (seat, station) in self.stations.iter().enumerate() {
+            for (seat, station) in stations.iter().enumerate() {
                 let at = from + SECOND * second + MS * seat as u32;
-                sent.push(self.sim.send_at(
-                    at,
-                    *station,
-                    self.hub,
-                    100,
-                    options,
-                    Some(FailoverPolicy::FastestFirst),
-                ));
+                sent.push(sim.send_at(at, *station, *hub, 100, options, policy));
             }
         }
         sent

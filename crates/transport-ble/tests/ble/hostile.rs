@@ -70,22 +70,28 @@ async fn garbage_instead_of_a_handshake_is_refused() {
     pair.unharmed().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_handshake_recorded_and_played_again_is_refused() {
-    let pair = Pair::linked().await;
-    let mut rng = ChaCha20Rng::seed_from_u64(1);
-    let channel = pair.dial().await;
-    let (caller, hello) = Caller::new(&identity(9), &mut rng).unwrap();
+/// Proves to be another peer, who is welcome; what was said.
+async fn proves(channel: &dyn Channel, rng: &mut ChaCha20Rng) -> (Vec<u8>, Vec<u8>) {
+    let (caller, hello) = Caller::new(&identity(9), rng).unwrap();
     channel.send(&hello).await.unwrap();
     let mut unit = [0; MAX_SDU];
     let len = channel.receive(&mut unit).await.unwrap();
     let (_, proof) = caller.finish(&unit[..len]).unwrap();
     channel.send(&proof).await.unwrap();
+    (hello, proof)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handshake_recorded_and_played_again_is_refused() {
+    let pair = Pair::linked().await;
+    let channel = pair.dial().await;
+    let (hello, proof) = proves(&*channel, &mut ChaCha20Rng::seed_from_u64(1)).await;
     pair.two.told.standing(2).await.unwrap();
     drop(channel);
     pair.two.told.standing(1).await.unwrap();
     let again = pair.dial().await;
     again.send(&hello).await.unwrap();
+    let mut unit = [0; MAX_SDU];
     assert!(again.receive(&mut unit).await.unwrap() > 0);
     again.send(&proof).await.unwrap();
     ended(&*again).await;
@@ -116,12 +122,7 @@ async fn a_record_that_does_not_open_ends_its_link_only() {
     let mut rng = ChaCha20Rng::seed_from_u64(1);
     for bad in [vec![7; 40], vec![0; 1], vec![7; MAX_SDU]] {
         let channel = pair.dial().await;
-        let (caller, hello) = Caller::new(&identity(9), &mut rng).unwrap();
-        channel.send(&hello).await.unwrap();
-        let mut unit = [0; MAX_SDU];
-        let len = channel.receive(&mut unit).await.unwrap();
-        let (_, proof) = caller.finish(&unit[..len]).unwrap();
-        channel.send(&proof).await.unwrap();
+        proves(&*channel, &mut rng).await;
         let links = pair.two.told.standing(2).await.unwrap();
         let liar = links.iter().find(|link| link.peer() == identity(9).peer()).unwrap();
         channel.send(&bad).await.unwrap();
