@@ -6,6 +6,7 @@ usage: bench select|peers|topology|health [--json] [--quick] [--seed N] [--event
        bench topology --peers [--million] [--graphs DIR]
        eval forecast [--json] [--quick] [--seed N] [--only WORD] [--walks DIR]
        eval graphs DIR
+       eval healing [--json] [--quick] [--seed N] [--only WORD] [--graphs DIR]
        eval anomaly DIR [--json] [--quick] [--seed N]
        eval linkstate [--json] [--quick] [--seed N] [--only WORD]
        eval risk [--json] [--quick] [--seed N] [--only WORD] [--walks DIR]
@@ -17,7 +18,8 @@ usage: bench select|peers|topology|health [--json] [--quick] [--seed N] [--event
   --walks DIR judge forecasts on the walks in DIR too: CSV files, user,t_s,x_m,y_m
   --peers     install other libraries below target/ and measure against them
   --million   up to a million peers
-  --graphs DIR measure the diameter of the graphs that DIR/truth.json names there too";
+  --graphs DIR topology: measure the diameter of the graphs that DIR/truth.json names there too;
+              healing: heal the community networks among the edge lists of DIR too";
 
 /// A parsed command line.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! The benchmark programs: `bench select` for choosing a link and confirming a message on one
 //! thread, `bench peers` for nodes over real sockets on loopback, `bench topology` for the analysis
-//! of networks, `bench health` for a look of the monitor; `linkstate` for networks of link-state databases in virtual time; `risk` for
+//! of networks, `bench health` for a look of the monitor; `linkstate` for networks of link-state databases in virtual time; `healing` for networks that heal; `risk` for
 //! forecasts of a split against what happens, and `forecast` for those that the monitor learns; `anomaly` for what is unusual in a series; and `graphs`, which holds the analysis against known
 //! answers.
 //!
@@ -12,8 +12,8 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use bitcraps_benches::{
-    Arguments, Failure, Report, USAGE, anomaly, graphs, health, linkstate, peers, risk, select,
-    topology,
+    Arguments, Failure, Report, USAGE, anomaly, graphs, healing, health, linkstate, peers, risk,
+    select, topology,
 };
 
 fn main() -> ExitCode {
@@ -51,6 +51,7 @@ fn run(words: &[String]) -> Result<(), Failure> {
     match name {
         "anomaly" => anomaly::run(directory, &arguments, &mut report)?,
         "forecast" => risk::online::run(&arguments, &mut report)?,
+        "healing" => healing::run(&arguments, &mut report)?,
         "health" => health::run(&arguments, &mut report)?,
         "linkstate" => linkstate::run(&arguments, &mut report),
         "risk" => risk::run(&arguments, &mut report)?,

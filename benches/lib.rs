@@ -10,6 +10,7 @@ mod clock;
 mod coupling;
 mod failure;
 pub mod graphs;
+pub mod healing;
 pub mod health;
 pub mod linkstate;
 pub mod peers;

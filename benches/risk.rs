@@ -8,7 +8,7 @@
 
 mod forecast;
 mod moment;
-mod motion;
+pub(crate) mod motion;
 pub mod online;
 mod oracle;
 mod score;

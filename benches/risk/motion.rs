@@ -5,23 +5,23 @@ use std::f64::consts::{PI, TAU};
 use fastrand::Rng;
 
 /// A place or a way, in metres.
-pub(super) type Place = (f64, f64);
+pub(crate) type Place = (f64, f64);
 
 /// Side of the square in which simulated crowds move, in metres.
-pub(super) const SIDE: f64 = 1_000.0;
+pub(crate) const SIDE: f64 = 1_000.0;
 /// Seconds before anything counts: random waypoints start uniformly and only then gather in the
 /// middle (Bettstetter, Resta and Santi 2003).
 const SETTLING: usize = 200;
 
 /// Where each peer is, one row a second.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Crowd {
-    pub(super) seconds: Vec<Vec<Place>>,
+pub(crate) struct Crowd {
+    pub(crate) seconds: Vec<Vec<Place>>,
 }
 
 /// A model of motion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Motion {
+pub(crate) enum Motion {
     /// Straight to a random place at a random speed, then to the next (Johnson and Maltz 1996).
     RandomWaypoint,
     /// Speed and direction wander about their means and forget slowly (Liang and Haas 1999).
@@ -33,7 +33,7 @@ pub(super) enum Motion {
 
 impl Motion {
     /// A crowd of `peers`, for so many seconds.
-    pub(super) fn crowd(self, peers: usize, seconds: usize, rng: &mut Rng) -> Crowd {
+    pub(crate) fn crowd(self, peers: usize, seconds: usize, rng: &mut Rng) -> Crowd {
         let mut walkers: Vec<Walker> = (0..peers).map(|_| Walker::somewhere(SIDE, rng)).collect();
         let mut drifters: Vec<Drifter> = (0..peers).map(|_| Drifter::somewhere(rng)).collect();
         let mut around: Vec<Walker> = (0..peers).map(|_| Walker::slow(rng)).collect();

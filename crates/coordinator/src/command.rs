@@ -87,6 +87,9 @@ pub enum CloseReason {
     /// The other end is a former incarnation of the peer.
     #[error("a former incarnation of the peer")]
     StaleIncarnation,
+    /// It was made to heal the network, and is needed no more.
+    #[error("made to heal the network, and needed no more")]
+    Healed,
     /// The peer table is full.
     #[error("peer table is full")]
     TooManyPeers,

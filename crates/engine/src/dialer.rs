@@ -29,7 +29,8 @@ pub struct DialerConfig {
     /// How long the end with the larger key leaves dialling to the other, so that a pair does not
     /// dial each other at once. After it, it dials too: the other may be unable to.
     pub grace: Duration,
-    /// Whether peers that were only heard of are dialled, beside those of the config.
+    /// Whether peers that were only heard of are dialled, beside those of the config. Otherwise they are
+    /// remembered, and dialled when healing asks for it.
     pub dial_discovered: bool,
 }
 
@@ -88,6 +89,8 @@ pub struct Dialer {
     /// Targets to dial, by time.
     waiting: BTreeSet<(Timestamp, Key)>,
     links: BTreeMap<LinkId, Key>,
+    /// What healing asks for, beside what is dialled anyway.
+    asked: BTreeSet<(PeerId, TransportType)>,
     /// Links that are up and dials under way, to each peer over each transport.
     busy: BTreeMap<(PeerId, TransportType), usize>,
     dials: usize,
@@ -105,6 +108,7 @@ impl Dialer {
             targets: BTreeMap::new(),
             waiting: BTreeSet::new(),
             links: BTreeMap::new(),
+            asked: BTreeSet::new(),
             busy: BTreeMap::new(),
             dials: 0,
             sweep_at: Timestamp::ZERO,
@@ -116,7 +120,7 @@ impl Dialer {
     /// as may be.
     pub fn discovered(&mut self, hint: Hint, now: Timestamp) {
         let fixed = hint.source == HintSource::Static;
-        if hint.target.peer == self.local || !(fixed || self.config.dial_discovered) {
+        if hint.target.peer == self.local {
             return;
         }
         let key = key_of(&hint.target);
@@ -299,6 +303,7 @@ impl Dialer {
         target.link.is_none()
             && !target.dialling
             && !target.withdrawn
+            && (target.is_fixed() || self.config.dial_discovered || self.asked.contains(&to))
             && (target.is_fixed() || target.unheard < UNHEARD_FAILURES)
             && self.busy.get(&to).is_none_or(|busy| *busy < MAX_LINKS)
     }
@@ -378,6 +383,41 @@ impl Dialer {
     /// The next dial to make.
     pub fn poll_connect(&mut self) -> Option<ConnectTarget> {
         self.ready.pop_front()
+    }
+
+    /// A link to a peer over a transport is asked for: every place where it may be is dialled at once.
+    /// O(log targets) and the peer's own.
+    pub fn ask(&mut self, peer: PeerId, transport: TransportType, now: Timestamp) {
+        if self.asked.insert((peer, transport)) {
+            for key in self.keys_to(peer, transport) {
+                if let Some(target) = self.targets.get_mut(&key) {
+                    target.due = target.due.min(now);
+                }
+                self.queue(&key);
+            }
+            self.dial_due(now);
+        }
+    }
+
+    /// A link is asked for no more; the links with the peer over the transport.
+    pub fn let_go(&mut self, peer: PeerId, transport: TransportType) -> Vec<LinkId> {
+        self.asked.remove(&(peer, transport));
+        self.queue_all(peer, transport);
+        let own = self.links.iter().filter(|(_, (p, t, _))| (*p, *t) == (peer, transport));
+        own.map(|(link, _)| *link).collect()
+    }
+
+    /// Peers that were heard of, are neither linked nor dialled by themselves, and could be, with the
+    /// transport. O((targets + links) log links).
+    pub fn prospects(&self, now: Timestamp) -> BTreeSet<(PeerId, TransportType)> {
+        let up: BTreeSet<PeerId> = self.links.values().map(|(peer, ..)| *peer).collect();
+        let idle = |((peer, ..), target): &(&Key, &Target)| {
+            let dialled = target.is_fixed() || self.config.dial_discovered;
+            let may = target.unheard < UNHEARD_FAILURES && !is_old(target, now);
+            may && !dialled && !up.contains(peer)
+        };
+        let all = self.targets.iter().filter(idle);
+        all.map(|((peer, transport, _), _)| (*peer, *transport)).collect()
     }
 
     /// Every known target. O(targets).

@@ -10,6 +10,7 @@ use bitcraps_types::{
 use bitcraps_wire::{Body, HopHeader, Invitation, Join, JoinReply, JoinVerdict};
 
 use crate::admission::{Admission, AdmissionMode, Welcome};
+use crate::healing::Healing;
 use crate::health::Health;
 use crate::invitation::{End, Invitations, Judgement, proof};
 use crate::joining::Joins;
@@ -25,16 +26,17 @@ use crate::{
 #[derive(Debug)]
 pub struct Engine {
     pub(crate) core: Core,
-    dialer: Dialer,
+    pub(crate) dialer: Dialer,
     pub(crate) admission: Admission,
     invitations: Invitations,
     joins: Joins,
     /// Proofs that wait for whoever makes them durable. At most one a peer and invitation.
     redemptions: VecDeque<Redemption>,
-    commands: VecDeque<Command>,
+    pub(crate) commands: VecDeque<Command>,
     pub(crate) network: Option<Network>,
     pub(crate) tunnels: Option<Tunnels>,
     pub(crate) health: Option<Health>,
+    pub(crate) healing: Option<Healing>,
 }
 
 impl Engine {
@@ -52,6 +54,7 @@ impl Engine {
             network: None,
             tunnels: None,
             health: None,
+            healing: None,
         }
     }
 
@@ -375,6 +378,9 @@ impl Machine for Engine {
 
     fn connected(&mut self, target: &ConnectTarget, link: Option<LinkId>, now: Timestamp) {
         self.dialer.connected(target, link, now);
+        if link.is_none() {
+            self.not_linked(&target.peer, now);
+        }
     }
 
     fn seek(&mut self, peer: PeerId, now: Timestamp) {
@@ -385,8 +391,8 @@ impl Machine for Engine {
         let network = self.network.as_ref().and_then(Network::next_deadline);
         let own = [self.dialer.next_deadline(), self.joins.next_deadline()];
         let sessions = self.tunnels.as_ref().and_then(|tunnels| tunnels.sessions.next_deadline());
-        let health = self.health_deadline();
-        let others = [self.core.next_deadline(), network, sessions, health];
+        let (health, healing) = (self.health_deadline(), self.healing_deadline());
+        let others = [self.core.next_deadline(), network, sessions, health, healing];
         own.into_iter().chain(others).flatten().min()
     }
 
@@ -403,6 +409,7 @@ impl Machine for Engine {
             self.agree(now);
         }
         self.judge_health(now);
+        self.tend_network(now);
         self.prove_due(now);
     }
 

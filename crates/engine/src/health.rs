@@ -108,6 +108,9 @@ impl Engine {
                     let facts = health.facts(&self.core, network, &view, &snapshot, relayed, now);
                     health.monitor.look(&view, facts, now);
                 }
+                if let Some(healing) = self.healing.as_mut().filter(|_| due) {
+                    healing.look(&health.monitor, network, &view, now);
+                }
             }
         }
         self.health = Some(health);
@@ -195,7 +198,7 @@ fn means(weights: &[LinkWeight]) -> (Option<f64>, Option<Duration>) {
 
 /// The peers that are linked, and this node. One without links has left, or is out of everybody's
 /// reach: that peer is lost, the network is not split.
-fn linked_peers(network: &Network, local: PeerId) -> Cow<'_, Topology> {
+pub(crate) fn linked_peers(network: &Network, local: PeerId) -> Cow<'_, Topology> {
     let topology = network.topology();
     let snapshot: Snapshot = topology.snapshot();
     let alone: Vec<PeerId> = (0..snapshot.peers() as u32)

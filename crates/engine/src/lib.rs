@@ -8,6 +8,7 @@
 mod admission;
 mod dialer;
 mod engine;
+mod healing;
 mod health;
 mod invitation;
 mod joining;
@@ -24,6 +25,7 @@ pub use bitcraps_linkstate::{Config as LinkStateConfig, Flag};
 pub use bitcraps_monitor as monitor;
 pub use dialer::{Dialer, DialerConfig, TargetStatus};
 pub use engine::Engine;
+pub use healing::Healing;
 pub use health::Health;
 pub use invitation::{
     Grant, InvitationName, MAX_INVITATIONS, MAX_USES, Redemption, TooManyInvitations,

@@ -8,6 +8,7 @@ use bitcraps_coordinator::{Core, LinkMeasures, Notice, Standing};
 use bitcraps_linkstate::{
     Change, Command, Config, Flag, Link, LinkDatabase, LinkFacts, Metrics, alias_of,
 };
+use bitcraps_monitor::Offer;
 use bitcraps_topology::{
     Disjoint, EdgeInfo, LinkWeight, NodeType, Snapshot, Topology, disjoint_paths,
 };
@@ -86,6 +87,11 @@ impl Network {
         &self.topology
     }
 
+    /// This node.
+    pub(crate) const fn me(&self) -> PeerId {
+        self.me
+    }
+
     /// Everybody who publishes, ascending.
     pub fn peers(&self) -> impl Iterator<Item = PeerId> + '_ {
         self.origins.iter().copied()
@@ -94,6 +100,23 @@ impl Network {
     /// Every link that counts, ascending.
     pub fn links(&self) -> impl Iterator<Item = &Link> {
         self.database.links()
+    }
+
+    /// Links that peers say they could make, and have not.
+    pub fn offers(&self) -> impl Iterator<Item = Offer> + '_ {
+        let offers = self.database.offers();
+        offers.map(|(from, to, transport)| Offer { from, to, transport })
+    }
+
+    /// Tells the network which links this node could make.
+    pub(crate) fn offer(
+        &mut self,
+        offers: BTreeSet<(PeerId, TransportType)>,
+        core: &mut Core,
+        now: Timestamp,
+    ) {
+        self.database.set_offers(offers, now);
+        self.act(core, now);
     }
 
     /// Whether a peer publishes its links.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use bitcraps_types::{PeerId, Timestamp, TransportType};
-use bitcraps_wire::{Alias, Part, Presence, Record};
+use bitcraps_wire::{Alias, Part, Presence, Quality, Record};
 use bytes::Bytes;
 
 use crate::graph::{Duty, Graph, Hops};
@@ -24,6 +24,8 @@ pub const MAX_ORIGINS: usize = 16_384;
 const MAX_VERIFIED: usize = 8_192;
 /// Links of this node that are published: what its pages hold.
 const MAX_OWN_LINKS: usize = 64;
+/// Offers that are published: more than a plan takes of one node.
+pub const MAX_OFFERS: usize = 16;
 /// How long a link may be named after it went: news of it is under way for that long.
 const GRACE: Duration = Duration::from_secs(10);
 /// How long a neighbour that gets a record from somebody else waits to be told that it is here.
@@ -48,6 +50,8 @@ pub struct LinkDatabase {
     own: Own,
     /// What this node has to say of its links.
     own_links: Claims,
+    /// Links that this node could make.
+    own_offers: BTreeSet<(PeerId, TransportType)>,
     table: Table,
     roots: Roots,
     unverified: usize,
@@ -73,6 +77,7 @@ impl LinkDatabase {
             config,
             own: Own::new(config.refresh),
             own_links: Claims::new(),
+            own_offers: BTreeSet::new(),
             table: Table::default(),
             roots: Roots::default(),
             unverified: 0,
@@ -162,6 +167,17 @@ impl LinkDatabase {
         self.show_own(peer);
         self.publish_links(now);
         self.flush(now);
+    }
+
+    /// The links that this node could make and has not: published beside those that it has, as far as
+    /// there is room, unless the node uses a pseudonym. Peers that publish nothing under their own key
+    /// are not named. Each change counts as a change of links.
+    pub fn set_offers(&mut self, offers: BTreeSet<(PeerId, TransportType)>, now: Timestamp) {
+        if self.own_offers != offers {
+            self.own_offers = offers;
+            self.publish_links(now);
+            self.flush(now);
+        }
     }
 
     /// A session with a peer was completed: it has the key it says, and is no invention.
@@ -276,6 +292,15 @@ impl LinkDatabase {
         }
         while links.len() > MAX_OWN_LINKS {
             links.pop_last();
+        }
+        if self.config.privacy == Privacy::Neighbours {
+            for (peer, transport) in self.own_offers.iter().take(MAX_OFFERS) {
+                let alias = alias_of(peer);
+                let known = self.table.get(alias).is_some_and(|o| o.introduction.key == *peer);
+                if known && links.len() < MAX_OWN_LINKS {
+                    links.entry((alias, *transport)).or_insert(Quality::offer(*transport));
+                }
+            }
         }
         links
     }

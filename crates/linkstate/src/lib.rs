@@ -41,7 +41,7 @@ mod table;
 
 pub use change::{Change, Command, Flag, Link};
 pub use config::{Config, LinkFacts};
-pub use database::{LinkDatabase, MAX_ORIGINS};
+pub use database::{LinkDatabase, MAX_OFFERS, MAX_ORIGINS};
 pub use error::BodyError;
 pub use identity::{Privacy, alias_of, peer_of};
 pub use metrics::Metrics;

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -53,6 +53,8 @@ pub(crate) struct Origin {
     pub(crate) introduction: Introduction,
     pub(crate) pages: BTreeMap<u8, Page>,
     pub(crate) claims: Claims,
+    /// Links that it could make and has not.
+    pub(crate) offers: BTreeSet<(Alias, TransportType)>,
     /// A session with it was completed.
     pub(crate) verified: bool,
     pub(crate) changes: Bucket,
@@ -62,8 +64,8 @@ pub(crate) struct Origin {
 impl Origin {
     pub(crate) fn new(introduction: Introduction, verified: bool) -> Self {
         let changes = Bucket::new(CHANGE_INTERVAL * CHANGES);
-        let (pages, claims) = (BTreeMap::new(), Claims::new());
-        Self { introduction, pages, claims, verified, changes, flags: 0 }
+        let (pages, claims, offers) = (BTreeMap::new(), Claims::new(), BTreeSet::new());
+        Self { introduction, pages, claims, offers, verified, changes, flags: 0 }
     }
 
     pub(crate) fn bits(&self) -> u8 {

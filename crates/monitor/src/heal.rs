@@ -13,7 +13,7 @@ use bitcraps_types::TransportType;
 use serde::{Deserialize, Serialize};
 
 pub use healer::{Deed, Healer, MAX_REPAIRS};
-pub use plan::{Plan, PlanEpoch, PlannedLink, plan_of, weakness_of};
+pub use plan::{Plan, PlanEpoch, PlannedLink, plan_of, plans_of, weakness_of};
 pub use repair::{ActiveRepair, Outcome, RepairId, RepairReport};
 pub use view::{Offer, View};
 
@@ -59,6 +59,11 @@ impl fmt::Display for HealthIssue {
         })
     }
 }
+
+/// How far ahead healing looks, so that a link can be up before the one that it stands in for is gone.
+pub const FORESIGHT: Duration = Duration::from_secs(10);
+/// Probability of living through [`FORESIGHT`] below which a link counts as gone.
+pub const LASTING: f64 = 0.5;
 
 /// When an issue is healed, and how far.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -33,9 +33,9 @@ pub use contacts::Contacts;
 pub use facts::{Facts, LostPeer, Tally};
 pub use gate::{Betting, Gate, GateConfig};
 pub use heal::{
-    ActiveRepair, Deed, Healer, HealingConfig, HealingMode, HealingPolicy, HealthIssue,
-    MAX_REPAIRS, Offer, Outcome, Plan, PlanEpoch, PlannedLink, RepairId, RepairReport, View,
-    plan_of, weakness_of,
+    ActiveRepair, Deed, FORESIGHT, Healer, HealingConfig, HealingMode, HealingPolicy, HealthIssue,
+    LASTING, MAX_REPAIRS, Offer, Outcome, Plan, PlanEpoch, PlannedLink, RepairId, RepairReport,
+    View, plan_of, plans_of, weakness_of,
 };
 pub use health::HealthMetrics;
 pub use history::{Grain, History, Range};

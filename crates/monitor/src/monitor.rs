@@ -252,6 +252,11 @@ impl Monitor {
         self.health.as_ref()
     }
 
+    /// How long links have lasted.
+    pub const fn contacts(&self) -> &Contacts {
+        &self.contacts
+    }
+
     /// When it was last looked at.
     pub const fn ticked(&self) -> Timestamp {
         self.ticked

@@ -19,6 +19,9 @@ const RATES: [u32; 16] = [
     2_980_232, 4_000_000,
 ];
 
+/// In place of a transport, for a link that is not there and could be.
+const OFFER: u16 = 3;
+
 /// Latency of code 0 in microseconds.
 const LEAST_LATENCY: u64 = 100;
 /// The fourth root of two to the powers of 0 to 3, in ten thousandths.
@@ -57,6 +60,16 @@ impl Quality {
         Self((transport.index() as u16) << 14)
     }
 
+    /// Of a link that is not there and could be: its end has found the other one, and admits it.
+    pub const fn offer(transport: TransportType) -> Self {
+        Self(OFFER << 14 | 1 << 4 | transport.index() as u16)
+    }
+
+    /// Whether the link is not there and could be.
+    pub const fn is_offer(self) -> bool {
+        self.0 >> 14 == OFFER
+    }
+
     /// Whether the link is gone.
     pub const fn is_gone(self) -> bool {
         self.0 >> 4 & 15 == 0
@@ -64,7 +77,8 @@ impl Quality {
 
     /// What carries the link.
     pub fn transport(self) -> TransportType {
-        TransportType::ALL[usize::from(self.0 >> 14) % TransportType::COUNT]
+        let index = if self.is_offer() { self.0 & 3 } else { self.0 >> 14 };
+        TransportType::ALL[usize::from(index) % TransportType::COUNT]
     }
 
     /// Time from one end to the other.
@@ -72,8 +86,11 @@ impl Quality {
         Duration::from_micros(latency_of(self.0 >> 8 & 63))
     }
 
-    /// Probability that a transmission arrives; 0 for a link that is gone.
+    /// Probability that a transmission arrives; 0 for a link that is gone, or not there yet.
     pub fn reliability(self) -> Ratio {
+        if self.is_offer() {
+            return Ratio::ZERO;
+        }
         let code = usize::from(self.0 >> 4 & 15);
         let thousandths = code.checked_sub(1).map_or(0, |code| RELIABILITIES[code]);
         Ratio::clamped(f64::from(thousandths) / 1_000.0)
@@ -84,14 +101,14 @@ impl Quality {
         Kbps::at_least_one(RATES[(self.0 & 15) as usize])
     }
 
-    /// The worse of what two ends say of one link; gone when one of them says so.
+    /// The worse of what two ends say of one link; gone when one of them says so, or offers it only.
     #[must_use]
     pub fn worse(self, other: Self) -> Self {
         let field = |quality: Self, mask: u16| quality.0 & mask;
         let latency = field(self, 63 << 8).max(field(other, 63 << 8));
         let reliability = field(self, 15 << 4).min(field(other, 15 << 4));
         let rate = field(self, 15).min(field(other, 15));
-        if reliability == 0 {
+        if reliability == 0 || self.is_offer() || other.is_offer() {
             return Self::gone(self.transport());
         }
         Self(field(self, 3 << 14) | latency | reliability | rate)
@@ -100,7 +117,8 @@ impl Quality {
     /// Largest difference of two fields in steps: 0 for equal ones. Transports and links that are
     /// gone differ by more than any two others.
     pub fn distance(self, other: Self) -> u16 {
-        if self.transport() != other.transport() || self.is_gone() != other.is_gone() {
+        let state = |quality: Self| (quality.transport(), quality.is_gone(), quality.is_offer());
+        if state(self) != state(other) {
             return u16::MAX;
         }
         let field =
@@ -114,8 +132,11 @@ impl Quality {
 
     pub(crate) fn from_wire(bits: u16) -> Result<Self, DecodeError> {
         let quality = Self(bits);
-        if usize::from(bits >> 14) >= TransportType::COUNT {
-            return Err(DecodeError::Inconsistent("a link has a transport that does not exist"));
+        if quality.is_offer() {
+            let known = TransportType::ALL.into_iter().any(|kind| quality == Self::offer(kind));
+            return known
+                .then_some(quality)
+                .ok_or(DecodeError::Inconsistent("an offer is of no kind"));
         }
         if quality.is_gone() && bits << 2 != 0 {
             return Err(DecodeError::Inconsistent("a link that is gone has a quality"));
@@ -174,5 +195,24 @@ mod tests {
         assert_eq!(fast.distance(fast), 0);
         assert_eq!(fast.distance(sure), 21);
         assert_eq!(fast.distance(gone), u16::MAX);
+    }
+
+    #[test]
+    fn an_offer_is_no_link_and_has_one_form() {
+        for transport in TransportType::ALL {
+            let offer = Quality::offer(transport);
+            assert!(offer.is_offer() && !offer.is_gone());
+            assert_eq!((offer.transport(), offer.reliability()), (transport, Ratio::ZERO));
+            assert_eq!(Quality::from_wire(offer.to_wire()), Ok(offer));
+            assert_eq!(offer.distance(Quality::gone(transport)), u16::MAX);
+        }
+        let (link, offer) = (of(1_000, 0.5, 10_000), Quality::offer(TransportType::WiFiDirect));
+        assert!(!link.is_offer() && link.distance(offer) == u16::MAX);
+        assert_eq!(
+            (link.worse(offer), offer.worse(link)),
+            (Quality::gone(link.transport()), Quality::gone(link.transport()))
+        );
+        let forms = (3_u16 << 14..=u16::MAX).filter(|bits| Quality::from_wire(*bits).is_ok());
+        assert_eq!(forms.count(), TransportType::COUNT);
     }
 }

@@ -243,6 +243,30 @@ fn peers_that_were_only_heard_of_are_dialled_when_the_config_says_so() {
 }
 
 #[test]
+fn what_was_only_heard_of_is_dialled_when_it_is_asked_for_and_no_longer() {
+    let config = DialerConfig { dial_discovered: false, ..DialerConfig::default() };
+    let mut dialer = Dialer::new(peer(5), 1, config);
+    dialer.discovered(beacon(3, "place"), at(0));
+    dialer.discovered(hint(9, "written", HintSource::Static), at(0));
+    assert_eq!(dialled(&mut dialer), ["written"]);
+    assert_eq!(dialer.prospects(at(0)), BTreeSet::from([(peer(3), WIFI)]));
+    // The smaller key would wait for the other end's dial.
+    dialer.ask(peer(3), WIFI, at(10));
+    assert_eq!(dialled(&mut dialer), ["place"]);
+    dialer.connected(&beacon(3, "place").target, None, at(20));
+    dialer.on_timer(at(10_000));
+    assert_eq!(dialled(&mut dialer), ["place"], "what is asked for is tried again");
+    dialer.link_up(LinkId(7), WIFI, peer(3), address("place"));
+    dialer.connected(&beacon(3, "place").target, Some(LinkId(7)), at(10_020));
+    assert_eq!(dialer.prospects(at(10_020)), BTreeSet::new());
+    assert_eq!(dialer.let_go(peer(3), WIFI), [LinkId(7)]);
+    dialer.link_down(LinkId(7), at(10_030));
+    dialer.on_timer(at(30_000));
+    assert_eq!(dialled(&mut dialer), [] as [&str; 0]);
+    assert_eq!(dialer.prospects(at(30_000)), BTreeSet::from([(peer(3), WIFI)]));
+}
+
+#[test]
 fn a_hint_that_nobody_repeats_is_forgotten_and_the_config_is_not() {
     let mut dialer = dialer();
     dialer.discovered(beacon(9, "quiet"), at(0));

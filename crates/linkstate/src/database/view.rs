@@ -25,6 +25,17 @@ impl LinkDatabase {
         self.shown.values()
     }
 
+    /// Links that could be made: who says so, with whom, over what. Ends that are not known by name are
+    /// left out. O(origins and offers).
+    pub fn offers(&self) -> impl Iterator<Item = (PeerId, PeerId, TransportType)> + '_ {
+        self.table.iter().flat_map(move |(alias, origin)| {
+            let from = self.shown_name(alias);
+            origin.offers.iter().filter_map(move |(end, transport)| {
+                Some((from?, self.shown_name(*end)?, *transport))
+            })
+        })
+    }
+
     /// What was found to be wrong with what a peer says.
     pub fn flags(&self, peer: &PeerId) -> impl Iterator<Item = Flag> + use<> {
         let bits = self.table.get(crate::alias_of(peer)).map_or(0, |origin| origin.flags);
@@ -107,7 +118,9 @@ impl LinkDatabase {
     /// Takes over what the pages of an origin say now; whether links came or went.
     pub(super) fn refresh_claims(&mut self, alias: Alias) -> bool {
         let Some(origin) = self.table.get_mut(alias) else { return false };
-        let after: Claims = origin.pages.values().flat_map(Page::claims).collect();
+        let said = origin.pages.values().flat_map(Page::claims);
+        let (offers, after): (Claims, Claims) = said.partition(|(_, quality)| quality.is_offer());
+        origin.offers = offers.into_keys().collect();
         let before = std::mem::replace(&mut origin.claims, after);
         let after = &origin.claims;
         let structural = !before.keys().eq(after.keys());

@@ -7,5 +7,6 @@ mod hostile;
 mod life;
 mod mesh;
 mod narrow;
+mod offers;
 mod pair;
 mod privacy;

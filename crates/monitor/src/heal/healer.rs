@@ -4,7 +4,9 @@ use std::time::Duration;
 use bitcraps_types::{PeerId, Timestamp, TransportType};
 
 use super::repair::{ActiveRepair, Outcome, RepairId};
-use super::{HealingConfig, HealthIssue, Plan, PlanEpoch, PlannedLink, View, plan_of, weakness_of};
+use super::{
+    HealingConfig, HealthIssue, Plan, PlanEpoch, PlannedLink, View, plans_of, weakness_of,
+};
 use crate::HealthMetrics;
 
 /// Links of this node's making at once, on their way or up: a healer that wants more than a radio
@@ -21,6 +23,8 @@ const WINDOW: Duration = Duration::from_secs(60);
 const PATIENCE: Duration = Duration::from_secs(15);
 /// How long a pair that could not be linked is left alone; twice as long after each failure.
 const BACKOFF: Duration = Duration::from_secs(30);
+/// How often it is looked whether a link is needed in the time that it is kept.
+const CHECKS: u32 = 16;
 /// Doublings of a wait at most: half an hour, ten hours of keeping.
 const MAX_DOUBLINGS: u32 = 6;
 /// Pairs with a past that are remembered.
@@ -31,6 +35,13 @@ const MAX_REMEMBERED: usize = 256;
 pub enum Deed {
     /// Make a link and keep it up.
     Link {
+        /// With whom.
+        peer: PeerId,
+        /// Over what.
+        transport: TransportType,
+    },
+    /// Do not try to make a link any more; one that is there stays.
+    Release {
         /// With whom.
         peer: PeerId,
         /// Over what.
@@ -151,17 +162,15 @@ impl Healer {
         Some(window.map_or(earliest, |first| earliest.max(*first + WINDOW)))
     }
 
-    /// Looks at the network, plans, and decides what this node does. A plan costs what
-    /// [`plan_of`] does.
+    /// Looks at the network, plans, and decides what this node does. Costs what [`plans_of`] does.
     pub fn look(&mut self, view: &View, health: &HealthMetrics, now: Timestamp) {
+        self.take(plans_of(view, health, &self.config), view, now);
+    }
+
+    /// The same with the plans of a view, made before. O(plans + repairs (n + m)).
+    pub fn take(&mut self, plans: Vec<Plan>, view: &View, now: Timestamp) {
         self.follow(view, now);
-        self.plans = HealthIssue::ALL
-            .into_iter()
-            .map(|issue| (issue, self.config.wanted(issue, view, health)))
-            .filter(|(_, count)| *count > 0)
-            .map(|(issue, count)| plan_of(issue, view, &self.config, count))
-            .filter(|plan| !plan.links.is_empty())
-            .collect();
+        self.plans = plans;
         self.wish(now);
         self.ask(now, self.config.settle);
         self.tidy(view, now);
@@ -217,7 +226,7 @@ impl Healer {
                 (Outcome::Pending, true) => {
                     repair.outcome = Outcome::Linked;
                     repair.took = Some(now.since(repair.begun));
-                    repair.needed = now;
+                    (repair.needed, repair.checked) = (now, now);
                     let value = measured
                         .entry(repair.issue)
                         .or_insert_with(|| weakness_of(repair.issue, view.present()));
@@ -250,7 +259,13 @@ impl Healer {
             Outcome::Dropped => memory.drops = (memory.drops + 1).min(MAX_DOUBLINGS),
             Outcome::Pending | Outcome::Linked | Outcome::Lost => {}
         }
-        self.deeds.push_back(Deed::Unlink { peer, transport: repair.link.transport });
+        let transport = repair.link.transport;
+        self.deeds.push_back(match outcome {
+            Outcome::Dropped => Deed::Unlink { peer, transport },
+            Outcome::Pending | Outcome::Linked | Outcome::Failed | Outcome::Lost => {
+                Deed::Release { peer, transport }
+            }
+        });
         if self.past.len() >= MAX_PAST {
             self.past.pop_front();
         }
@@ -297,6 +312,7 @@ impl Healer {
                 took: None,
                 measured: None,
                 needed: now,
+                checked: now,
             };
             let peer = repair.peer(&self.me);
             self.repairs.insert(id, repair);
@@ -308,16 +324,20 @@ impl Healer {
     fn tidy(&mut self, view: &View, now: Timestamp) {
         let mut spare: Option<(Timestamp, RepairId)> = None;
         let planned = !self.plans.is_empty();
-        let ids: Vec<RepairId> = self.repairs.keys().copied().collect();
-        for id in ids {
-            let Some(repair) = self.repairs.get_mut(&id).filter(|r| r.outcome == Outcome::Linked)
-            else {
-                continue;
-            };
+        let again = self.config.keep / CHECKS;
+        let mut measures = None;
+        for repair in self.repairs.values_mut().filter(|r| r.outcome == Outcome::Linked) {
             // While something is amiss, nothing is spared.
-            if planned || is_needed(&self.config, view, &repair.link) {
+            if planned {
                 repair.needed = now;
-                continue;
+            } else if now >= repair.checked + again {
+                repair.checked = now;
+                let measures = measures.get_or_insert_with(|| {
+                    HealthIssue::ALL.map(|issue| weakness_of(issue, view.expected()))
+                });
+                if is_needed(&self.config, view, measures, &repair.link) {
+                    repair.needed = now;
+                }
             }
             let pair = (repair.link.a, repair.link.b);
             let drops = self.remembered.get(&pair).map_or(0, |past| past.drops);
@@ -325,11 +345,17 @@ impl Healer {
             let keep = self.config.keep * (1 << drops.min(MAX_DOUBLINGS));
             let ends = repair.needed + keep + keep.mul_f64(spread(&pair) / 2.0);
             if now >= ends {
-                spare = Some(spare.map_or((ends, id), |other| other.min((ends, id))));
+                spare = Some(spare.map_or((ends, repair.id), |other| other.min((ends, repair.id))));
             }
         }
         let calm = self.let_go.is_none_or(|at| now >= at + self.config.settle * 4);
-        if let Some((_, id)) = spare.filter(|_| calm) {
+        let Some((_, id)) = spare.filter(|_| calm) else { return };
+        let Some(repair) = self.repairs.get_mut(&id) else { return };
+        // What was dropped elsewhere meanwhile may have made it needed.
+        let measures = HealthIssue::ALL.map(|issue| weakness_of(issue, view.expected()));
+        if is_needed(&self.config, view, &measures, &repair.link) {
+            repair.needed = now;
+        } else {
             self.let_go = Some(now);
             self.end(id, Outcome::Dropped, now);
         }
@@ -344,9 +370,14 @@ fn spread(pair: &Pair) -> f64 {
     (mixed >> 11) as f64 / (1_u64 << 53) as f64
 }
 
-/// Whether the network would be worse off without a link. What is well within its threshold may get
-/// worse.
-fn is_needed(config: &HealingConfig, view: &View, link: &PlannedLink) -> bool {
+/// Whether the network would be worse off without a link than with it, as `measures` are. What is well
+/// within its threshold may get worse.
+fn is_needed(
+    config: &HealingConfig,
+    view: &View,
+    measures: &[f64; HealthIssue::COUNT],
+    link: &PlannedLink,
+) -> bool {
     /// Share of a threshold that is well within it.
     const WITHIN: f64 = 0.8;
     let Some((a, b)) = view.position(&link.a).zip(view.position(&link.b)) else { return false };
@@ -366,7 +397,7 @@ fn is_needed(config: &HealingConfig, view: &View, link: &PlannedLink) -> bool {
             HealthIssue::LowClustering => 1.0 - value >= policy.threshold / WITHIN,
             HealthIssue::BridgeNodeOverload => value <= policy.threshold * WITHIN,
         };
-        !fine && value > weakness_of(issue, view.expected())
+        !fine && value > measures[issue.index()]
     })
 }
 

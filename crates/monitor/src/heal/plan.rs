@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::view::{Candidate, View};
 use super::{HealingConfig, HealthIssue};
+use crate::HealthMetrics;
 
 /// Pairs that are tried one by one for a link.
 const MAX_TRIED: usize = 256;
@@ -90,6 +91,18 @@ pub fn weakness_of(issue: HealthIssue, graph: &Graph) -> f64 {
             worst as f64 / pairs
         }
     }
+}
+
+/// Plans against everything that is to be healed, those without links left out. Costs what
+/// [`plan_of`] does, for each issue that holds.
+pub fn plans_of(view: &View, health: &HealthMetrics, config: &HealingConfig) -> Vec<Plan> {
+    let wanted = HealthIssue::ALL.map(|issue| (issue, config.wanted(issue, view, health)));
+    wanted
+        .into_iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(issue, count)| plan_of(issue, view, config, count))
+        .filter(|plan| !plan.links.is_empty())
+        .collect()
 }
 
 /// At most `count` links against an issue, among the candidates of a view, that leave no peer with

@@ -46,6 +46,8 @@ pub struct ActiveRepair {
     pub measured: Option<f64>,
     /// When it was last needed.
     pub(super) needed: Timestamp,
+    /// When that was last looked at.
+    pub(super) checked: Timestamp,
 }
 
 /// The same, to be told.

@@ -7,6 +7,7 @@ mod checks;
 mod determinism;
 mod failover;
 mod faults;
+mod healing;
 mod hops;
 mod network;
 mod soak;

@@ -6,7 +6,7 @@ use crate::{Components, Cuts, Graph};
 
 /// Work that may be spent on links that stand in for two others: a pair tried against one planned
 /// link of a network counts its peers and links.
-const MAX_SWAP_WORK: usize = 20_000_000;
+const MAX_SWAP_WORK: usize = 2_000_000;
 
 /// How far a network is from withstanding the loss of any peer, 0 when it does: the parts beyond one
 /// that the loss of each peer leaves, summed, and the number of peers and one for each part that is
@@ -49,7 +49,9 @@ pub(super) fn among(
     pairs.dedup();
     let plan = |first| {
         let plan = greedy(graph, pairs.clone(), constraints, count, first);
-        let plan = swapped(graph, &pairs, constraints, needed(graph, plan));
+        let all = plan.len() < count;
+        let plan = needed(graph, plan);
+        let plan = if all { swapped(graph, &pairs, constraints, plan) } else { plan };
         (weakness(&with_links(graph, &plan)), plan.len(), plan)
     };
     let (ends, passed) = (plan(First::LooseEnds), plan(First::Passed));

@@ -1,0 +1,267 @@
+//! Crowds that move, over Bluetooth: links break when their ends are out of range, and what is made
+//! is all there is. Healing that foresees against healing that waits, and against two rivals with as
+//! many links to make.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use bitcraps_monitor::{
+    Contacts, Deed, FORESIGHT, Healer, HealingConfig, HealingMode, HealthMetrics, LASTING, View,
+    plans_of,
+};
+use bitcraps_topology::{Components, Graph};
+use bitcraps_types::{Ratio, Timestamp};
+use fastrand::Rng;
+
+use super::mesh::{Pair, number, offers, pair, peer, topology};
+use crate::risk::motion::{Crowd, Motion, Place};
+use crate::{Arguments, Failure, Report, Row};
+
+const PEERS: u32 = 40;
+const SECONDS: usize = 500;
+/// Neighbours at most.
+const CAP: usize = 7;
+/// Links of each peer at the start: to the nearest, if they have room.
+const FIRST: usize = 3;
+/// A pair farther apart than this share of the range is not worth linking.
+const WORTH: f64 = 0.9;
+/// Neighbours that the rivals want.
+const WANTED: usize = 4;
+
+/// Who makes links.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Strategy {
+    Healing(HealingMode),
+    /// A random peer in range takes the place of a neighbour that is gone (HyParView, Leitao et al.
+    /// 2007).
+    Random,
+    /// The nearest does.
+    Nearest,
+}
+
+/// What a crowd went through.
+#[derive(Debug, Clone, Copy, Default)]
+struct Toll {
+    /// Seconds in parts between which a pair was feasible.
+    parted: usize,
+    /// Seconds in parts.
+    apart: usize,
+    added: usize,
+}
+
+pub(super) fn run(arguments: &Arguments, report: &mut Report) -> Result<(), Failure> {
+    for (name, motion, range) in [
+        ("random waypoint", Motion::RandomWaypoint, 250.0),
+        ("Gauss-Markov", Motion::GaussMarkov, 250.0),
+        ("group mobility", Motion::Group, 300.0),
+    ] {
+        report.progress(&format!("crowds: {name}"));
+        let mut rng = Rng::with_seed(arguments.seed);
+        let mut tolls = [Toll::default(); 4];
+        for number in 0..arguments.size(12, 3) {
+            let crowd = motion.crowd(PEERS as usize, SECONDS, &mut rng);
+            let seed = arguments.seed ^ number << 8;
+            let mut play = |strategy, budget: Option<usize>| {
+                played(&crowd, range, strategy, budget, &mut Rng::with_seed(seed))
+            };
+            let reactive = play(Strategy::Healing(HealingMode::Reactive), None)?;
+            let forecast = play(Strategy::Healing(HealingMode::Forecast), None)?;
+            let budget = Some(forecast.added);
+            let all = [
+                reactive,
+                forecast,
+                play(Strategy::Random, budget)?,
+                play(Strategy::Nearest, budget)?,
+            ];
+            for (sum, toll) in tolls.iter_mut().zip(all) {
+                sum.parted += toll.parted;
+                sum.apart += toll.apart;
+                sum.added += toll.added;
+            }
+        }
+        let [reactive, forecast, random, nearest] = tolls;
+        let row = |what: &str, value: usize| Row::new(format!("{name}: {what}"), value as f64, "s");
+        report.push(
+            row(
+                "seconds in parts that a feasible pair could join, with forecasts",
+                forecast.parted,
+            )
+            .beside("reactive", reactive.parted as f64)
+            .ratio_at_most(0.5),
+        );
+        report.push(
+            Row::new(format!("{name}: links made, with forecasts"), forecast.added as f64, "links")
+                .beside("reactive", reactive.added as f64)
+                .ratio_at_most(1.3),
+        );
+        let share = 100.0 * reactive.parted as f64 / reactive.apart.max(1) as f64;
+        report.push(Row::new(
+            format!("{name}: share of the seconds in parts in which a pair is feasible, reactive"),
+            share,
+            "%",
+        ));
+        for (rival, toll) in
+            [("random repair (HyParView)", random), ("nearest-neighbour repair", nearest)]
+        {
+            let text = format!("{rival}, {} of {} links", toll.added, forecast.added);
+            report.push(
+                row("seconds in parts that could be joined, same budget", forecast.parted)
+                    .beside(text, toll.parted as f64)
+                    .judged("fewer".to_owned(), forecast.parted < toll.parted),
+            );
+        }
+    }
+    Ok(())
+}
+
+fn distance(a: Place, b: Place) -> f64 {
+    (a.0 - b.0).hypot(a.1 - b.1)
+}
+
+struct State {
+    links: BTreeSet<Pair>,
+    degrees: Vec<usize>,
+}
+
+impl State {
+    fn add(&mut self, (a, b): Pair) -> bool {
+        let room = self.degrees[a as usize].max(self.degrees[b as usize]) < CAP;
+        let added = room && self.links.insert((a, b));
+        if added {
+            self.degrees[a as usize] += 1;
+            self.degrees[b as usize] += 1;
+        }
+        added
+    }
+
+    fn remove(&mut self, link: Pair) {
+        if self.links.remove(&link) {
+            self.degrees[link.0 as usize] -= 1;
+            self.degrees[link.1 as usize] -= 1;
+        }
+    }
+}
+
+fn played(
+    crowd: &Crowd,
+    range: f64,
+    strategy: Strategy,
+    budget: Option<usize>,
+    rng: &mut Rng,
+) -> Result<Toll, Failure> {
+    let mut toll = Toll::default();
+    let near = |places: &[Place], share: f64| -> Vec<(f64, Pair)> {
+        let mut near: Vec<(f64, Pair)> = (0..PEERS)
+            .flat_map(|a| (a + 1..PEERS).map(move |b| (a, b)))
+            .map(|(a, b)| (distance(places[a as usize], places[b as usize]), (a, b)))
+            .filter(|(metres, _)| *metres <= range * share)
+            .collect();
+        near.sort_by(|a, b| a.0.total_cmp(&b.0));
+        near
+    };
+    let mut state = State { links: BTreeSet::new(), degrees: vec![0; PEERS as usize] };
+    for (_, (a, b)) in near(&crowd.seconds[0], WORTH) {
+        if state.degrees[a as usize].max(state.degrees[b as usize]) < FIRST {
+            state.add((a, b));
+        }
+    }
+    let mode = match strategy {
+        Strategy::Healing(mode) => mode,
+        Strategy::Random | Strategy::Nearest => HealingMode::Reactive,
+    };
+    let mut policies = HealingConfig::default().policies;
+    policies[1..].iter_mut().for_each(|policy| policy.links = 0);
+    let config = HealingConfig {
+        mode,
+        policies,
+        max_neighbours: [CAP as u32; 3],
+        settle: Duration::from_secs(1),
+        ..HealingConfig::default()
+    };
+    let mut healers: Vec<Healer> = (0..PEERS).map(|me| Healer::new(peer(me), config)).collect();
+    let mut contacts = Contacts::default();
+    // Made in one second, up in the next.
+    let mut dialling: Vec<Pair> = Vec::new();
+    for (second, places) in crowd.seconds.iter().enumerate() {
+        let now = Timestamp::from_millis(1_000 + second as u64 * 1_000);
+        let far = |(a, b): &Pair| distance(places[*a as usize], places[*b as usize]);
+        for pair in dialling.drain(..).filter(|pair| far(pair) <= range) {
+            toll.added += usize::from(state.add(pair));
+        }
+        let gone: Vec<Pair> =
+            state.links.iter().filter(|pair| far(pair) > range).copied().collect();
+        gone.into_iter().for_each(|pair| state.remove(pair));
+        let links: Vec<Pair> = state.links.iter().copied().collect();
+        let graph =
+            Graph::from_links(PEERS as usize, &links).map_err(|e| Failure::broken("a crowd", e))?;
+        let open: Vec<(f64, Pair)> = near(places, WORTH)
+            .into_iter()
+            .filter(|(_, (a, b))| {
+                !state.links.contains(&(*a, *b))
+                    && state.degrees[*a as usize].max(state.degrees[*b as usize]) < CAP
+            })
+            .collect();
+        if Components::of_graph(&graph).count() > 1 {
+            toll.apart += 1;
+            toll.parted += usize::from(crosses(&graph, &open));
+        }
+        let allowed = budget.map_or(usize::MAX, |all| {
+            (all * (second + 1)).div_ceil(SECONDS).saturating_sub(toll.added)
+        });
+        match strategy {
+            Strategy::Healing(mode) => {
+                let margins =
+                    links.iter().map(|link| (*link, Ratio::clamped(1.0 - far(link) / range)));
+                let network = topology(PEERS, margins, now)?;
+                contacts
+                    .observe(network.links().map(|(a, b, link)| (a, b, link.reliability())), now);
+                let pairs: Vec<Pair> = open.iter().map(|(_, pair)| *pair).collect();
+                let lasts = |a: &_, b: &_| {
+                    mode == HealingMode::Reactive
+                        || contacts.survival(a, b, FORESIGHT).get() >= LASTING
+                };
+                let view = View::of(&network, lasts, offers(&pairs));
+                let health = HealthMetrics { peers: PEERS.into(), ..HealthMetrics::default() };
+                let plans = plans_of(&view, &health, &config);
+                for (me, healer) in healers.iter_mut().enumerate() {
+                    healer.take(plans.clone(), &view, now);
+                    while let Some(deed) = healer.poll_deed() {
+                        match deed {
+                            Deed::Link { peer, .. } => {
+                                dialling.push(pair(me as u32, number(&peer)))
+                            }
+                            Deed::Release { .. } => {}
+                            Deed::Unlink { peer, .. } => {
+                                state.remove(pair(me as u32, number(&peer)))
+                            }
+                        }
+                    }
+                }
+            }
+            Strategy::Random | Strategy::Nearest => {
+                let mut open = open;
+                if strategy == Strategy::Random {
+                    rng.shuffle(&mut open);
+                }
+                let poor = |state: &State, (a, b): &Pair| {
+                    state.degrees[*a as usize].min(state.degrees[*b as usize]) < WANTED
+                };
+                let chosen: Vec<Pair> = open
+                    .into_iter()
+                    .map(|(_, pair)| pair)
+                    .filter(|pair| poor(&state, pair))
+                    .take(allowed)
+                    .collect();
+                dialling.extend(chosen);
+            }
+        }
+    }
+    Ok(toll)
+}
+
+/// Whether a feasible pair is in two parts.
+fn crosses(graph: &Graph, open: &[(f64, Pair)]) -> bool {
+    open.iter().any(|(_, (a, b))| {
+        bitcraps_topology::hop_distances(graph, *a)[*b as usize] == bitcraps_topology::UNREACHED
+    })
+}

@@ -1,0 +1,182 @@
+//! Healing as this node takes part in it: what it tells of links that it could make, when it plans, and
+//! what is done of the plans.
+
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use bitcraps_coordinator::{CloseReason, Command, Standing};
+use bitcraps_linkstate::MAX_OFFERS;
+use bitcraps_monitor::{
+    Deed, FORESIGHT, Healer, HealingConfig, HealingMode, LASTING, Monitor, View,
+};
+use bitcraps_topology::{Topology, hop_distances};
+use bitcraps_types::{PeerId, Timestamp, TransportType};
+
+use crate::Engine;
+use crate::health::linked_peers;
+use crate::network::Network;
+
+/// Least time between two looks for peers that could be linked, so that news of them does not hold up
+/// that of links.
+const OFFERS_EVERY: Duration = Duration::from_secs(5);
+/// Least time between two looks at one network, whatever is waited for.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// A node's part in healing.
+#[derive(Debug)]
+pub struct Healing {
+    healer: Healer,
+    offers_at: Timestamp,
+    looked: Timestamp,
+    offered: BTreeSet<(PeerId, TransportType)>,
+}
+
+impl Healing {
+    /// Its plans, and what has come of them.
+    pub const fn healer(&self) -> &Healer {
+        &self.healer
+    }
+
+    /// Plans for the network as it is seen now.
+    pub(crate) fn look(
+        &mut self,
+        monitor: &Monitor,
+        network: &Network,
+        topology: &Topology,
+        now: Timestamp,
+    ) {
+        let Some(health) = monitor.health() else { return };
+        let reactive = self.healer.config().mode == HealingMode::Reactive;
+        let lasts = |a: &PeerId, b: &PeerId| {
+            reactive || monitor.contacts().survival(a, b, FORESIGHT).get() >= LASTING
+        };
+        self.looked = now;
+        self.healer.look(&View::of(topology, lasts, network.offers()), health, now);
+    }
+}
+
+impl Engine {
+    /// Takes part in healing the network from now on, as far as its health is watched; called again,
+    /// it heals otherwise.
+    pub fn heal(&mut self, config: HealingConfig, now: Timestamp) {
+        match &mut self.healing {
+            Some(healing) => healing.healer.configure(config),
+            None => {
+                self.healing = Some(Healing {
+                    healer: Healer::new(self.core.config().local, config),
+                    offers_at: now,
+                    looked: now,
+                    offered: BTreeSet::new(),
+                });
+            }
+        }
+    }
+
+    /// This node's part in healing; `None` before [`Self::heal`].
+    pub const fn healing(&self) -> Option<&Healing> {
+        self.healing.as_ref()
+    }
+
+    /// Makes the links of the last plans that are this node's to make without waiting any longer.
+    pub fn apply_healing(&mut self, now: Timestamp) {
+        if let Some(healing) = &mut self.healing {
+            healing.healer.apply(now);
+        }
+        self.do_deeds(now);
+    }
+
+    /// Links with a peer over everything over which it was found, for a game that it hosts; how many
+    /// that is. What healing finds superfluous later it leaves alone.
+    pub fn link_with(&mut self, peer: PeerId, now: Timestamp) -> usize {
+        let found = self.dialer.prospects(now).into_iter().filter(|(other, _)| *other == peer);
+        let found: Vec<_> = found.collect();
+        found.iter().for_each(|(peer, transport)| self.dialer.ask(*peer, *transport, now));
+        found.len()
+    }
+
+    pub(crate) fn healing_deadline(&self) -> Option<Timestamp> {
+        let healing = self.healing.as_ref().filter(|_| self.network.is_some())?;
+        let look = healing.healer.next_deadline().map(|at| at.max(healing.looked + LOOK));
+        Some(look.map_or(healing.offers_at, |at| at.min(healing.offers_at)))
+    }
+
+    /// Tells of links that could be made, and looks again at what was waited for.
+    pub(crate) fn tend_network(&mut self, now: Timestamp) {
+        let Some(mut healing) = self.healing.take() else { return };
+        if healing.offers_at <= now
+            && let Some(network) = &mut self.network
+        {
+            healing.offers_at = now + OFFERS_EVERY;
+            let mut offers = self.dialer.prospects(now);
+            offers.retain(|(peer, _)| {
+                let admitted = self.admission.standing(*peer) == Standing::Admitted;
+                admitted && !self.core.is_contested(*peer, now) && !healing.healer.shuns(peer, now)
+            });
+            let offers = farthest(offers, network);
+            if healing.offered != offers {
+                healing.offered.clone_from(&offers);
+                network.offer(offers, &mut self.core, now);
+            }
+        }
+        let waited = healing.healer.next_deadline().is_some_and(|at| at <= now);
+        if waited
+            && now >= healing.looked + LOOK
+            && let Some((health, network)) = self.health.as_ref().zip(self.network.as_ref())
+        {
+            let view = linked_peers(network, self.core.config().local);
+            healing.look(health.monitor(), network, &view, now);
+        }
+        self.healing = Some(healing);
+        self.do_deeds(now);
+    }
+
+    /// A dial to a peer failed.
+    pub(crate) fn not_linked(&mut self, peer: &PeerId, now: Timestamp) {
+        if let Some(healing) = &mut self.healing {
+            healing.healer.failed(peer, now);
+            if healing.healer.shuns(peer, now) {
+                // Others are to plan round it soon.
+                healing.offers_at = healing.offers_at.min(now + LOOK);
+            }
+        }
+        self.do_deeds(now);
+    }
+
+    fn do_deeds(&mut self, now: Timestamp) {
+        let Some(healing) = &mut self.healing else { return };
+        while let Some(deed) = healing.healer.poll_deed() {
+            match deed {
+                Deed::Link { peer, transport } => self.dialer.ask(peer, transport, now),
+                Deed::Release { peer, transport } => drop(self.dialer.let_go(peer, transport)),
+                Deed::Unlink { peer, transport } => {
+                    for link in self.dialer.let_go(peer, transport) {
+                        self.commands.push_back(Command::Close { link, why: CloseReason::Healed });
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Those that are farthest away in the network, as many as are told.
+fn farthest(
+    offers: BTreeSet<(PeerId, TransportType)>,
+    network: &Network,
+) -> BTreeSet<(PeerId, TransportType)> {
+    if offers.len() <= MAX_OFFERS {
+        return offers;
+    }
+    let topology = network.topology();
+    let snapshot = topology.snapshot();
+    let position = |peer: &PeerId| snapshot.position(topology.slot_of(peer)?);
+    let hops = position(&network.me()).map(|me| hop_distances(snapshot.graph(), me));
+    let far = |(peer, _): &(PeerId, TransportType)| {
+        let at = position(peer)? as usize;
+        hops.as_ref()?.get(at).copied()
+    };
+    let mut ranked: Vec<_> =
+        offers.into_iter().map(|offer| (Reverse(far(&offer)), offer)).collect();
+    ranked.sort();
+    ranked.into_iter().take(MAX_OFFERS).map(|(_, offer)| offer).collect()
+}

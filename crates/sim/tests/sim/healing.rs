@@ -1,0 +1,163 @@
+//! Networks that heal themselves: production engines that know of peers which they are not linked with.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use bitcraps_engine::monitor::{
+    AlertKind, HealingConfig, HealingMode, HealingPolicy, HealthIssue, MonitorConfig, Outcome,
+};
+use bitcraps_engine::{DialerConfig, Engine};
+use bitcraps_linkstate::Config;
+use bitcraps_sim::{Death, LinkModel, NodeId, NodeSetup, SimLink, Simulation};
+use bitcraps_types::{Epoch, HintSource, PeerId, Ratio, Timestamp};
+
+const SECOND: Duration = Duration::from_secs(1);
+/// A risk that a single relay is above, and two ways are not.
+const RISKY: f64 = 0.05;
+
+fn thrifty(setup: &mut NodeSetup) {
+    setup.network = Some(Config::new(Epoch(1)));
+    setup.dialer = DialerConfig { dial_discovered: false, ..DialerConfig::default() };
+}
+
+fn watched(engine: &mut Engine, now: Timestamp) {
+    let partition_risk_alert_threshold = Ratio::clamped(RISKY);
+    let health_check_interval = SECOND;
+    let config = MonitorConfig {
+        partition_risk_alert_threshold,
+        health_check_interval,
+        ..MonitorConfig::default()
+    };
+    engine.watch_health(config, now);
+}
+
+fn healing(mode: HealingMode) -> HealingConfig {
+    let mut policies = HealingConfig::default().policies;
+    policies.iter_mut().for_each(|policy| policy.links = 0);
+    policies[HealthIssue::HighPartitionRisk.index()] =
+        HealingPolicy { threshold: RISKY, links: 64 };
+    HealingConfig { policies, mode, ..HealingConfig::default() }
+}
+
+/// Two groups of three, joined by a relay; every pair across has found each other.
+struct Barbell {
+    sim: Simulation,
+    nodes: Vec<NodeId>,
+    spare: Vec<SimLink>,
+}
+
+fn barbell(seed: u64, mode: Option<HealingMode>) -> Barbell {
+    let mut sim = Simulation::new(seed);
+    let nodes: Vec<NodeId> = (0..7).map(|_| sim.add_node_with(thrifty)).collect();
+    for (a, b) in [(0, 1), (1, 2), (0, 2), (3, 4), (4, 5), (3, 5), (2, 6), (3, 6)] {
+        sim.add_link(nodes[a], nodes[b], LinkModel::wifi());
+    }
+    let mut spare = Vec::new();
+    for a in 0..3 {
+        for b in 3..6 {
+            let link = sim.add_link_down(nodes[a], nodes[b], [LinkModel::wifi(); 2]);
+            for end in [a, b] {
+                sim.discover(link, nodes[end], HintSource::Beacon);
+            }
+            spare.push(link);
+        }
+    }
+    for node in &nodes {
+        sim.with_engine(*node, |engine, now| {
+            watched(engine, now);
+            if let Some(mode) = mode {
+                engine.heal(healing(mode), now);
+            }
+        });
+    }
+    Barbell { sim, nodes, spare }
+}
+
+impl Barbell {
+    /// Spare links that are up.
+    fn made(&self) -> usize {
+        let up = |link: &&SimLink| {
+            let ends = self.sim.ends(**link);
+            ends.iter().all(|end| self.sim.link_id(**link, *end).is_some())
+        };
+        self.spare.iter().filter(up).count()
+    }
+
+    fn alerted(&self) -> bool {
+        self.nodes[..6].iter().any(|node| {
+            let health = self.sim.engine(*node).unwrap().health().unwrap();
+            let alerts = health.monitor().alerts().active(self.sim.clock(*node));
+            alerts.iter().any(|alert| alert.key.kind == AlertKind::PartitionRisk)
+        })
+    }
+
+    /// Peers that the first node can reach as it sees the network.
+    fn reached(&self) -> BTreeSet<PeerId> {
+        let engine = self.sim.engine(self.nodes[0]).unwrap();
+        let network = engine.network().unwrap();
+        let others = self.nodes[1..].iter().map(|node| self.sim.peer_id(*node));
+        others.filter(|peer| !network.ways(peer, 1).is_empty()).collect()
+    }
+}
+
+#[test]
+fn a_barbell_heals_before_its_relay_is_lost_and_by_one_link() {
+    for seed in 1..=10 {
+        let mut barbell = barbell(seed, Some(HealingMode::Forecast));
+        let mut alerted = None;
+        let mut healed = None;
+        for _ in 0..3_000 {
+            barbell.sim.run_for(Duration::from_millis(10));
+            let now = barbell.sim.now();
+            if alerted.is_none() && barbell.alerted() {
+                alerted = Some(now);
+            }
+            if healed.is_none() && barbell.made() > 0 {
+                healed = Some(now);
+            }
+        }
+        let (alerted, healed) = (alerted.unwrap(), healed.unwrap());
+        assert!(healed.since(alerted) <= 2 * SECOND, "seed {seed}: {:?}", healed.since(alerted));
+        assert_eq!(barbell.made(), 1, "seed {seed}: more links than are needed");
+        let repairs: Vec<_> = barbell
+            .nodes
+            .iter()
+            .flat_map(|node| {
+                barbell.sim.engine(*node).unwrap().healing().unwrap().healer().repairs()
+            })
+            .copied()
+            .collect();
+        assert_eq!(repairs.len(), 1, "seed {seed}: one owner");
+        assert_eq!((repairs[0].outcome, repairs[0].measured), (Outcome::Linked, Some(0.0)));
+        barbell.sim.kill(barbell.nodes[6], Death::Silent);
+        barbell.sim.run_for(10 * SECOND);
+        let all: BTreeSet<PeerId> =
+            barbell.nodes[1..6].iter().map(|node| barbell.sim.peer_id(*node)).collect();
+        assert_eq!(barbell.reached(), all, "seed {seed}: split");
+    }
+}
+
+#[test]
+fn without_healing_or_before_the_split_nothing_is_made() {
+    for mode in [None, Some(HealingMode::Reactive)] {
+        let mut barbell = barbell(1, mode);
+        barbell.sim.run_for(30 * SECOND);
+        assert_eq!(barbell.made(), 0, "{mode:?}");
+        barbell.sim.kill(barbell.nodes[6], Death::Silent);
+        barbell.sim.run_for(20 * SECOND);
+        assert_eq!(barbell.made(), usize::from(mode.is_some()), "{mode:?}");
+        assert_eq!(barbell.reached().len(), if mode.is_some() { 5 } else { 2 }, "{mode:?}");
+    }
+}
+
+#[test]
+fn a_peer_that_cannot_be_linked_after_all_is_planned_round() {
+    let mut barbell = barbell(3, Some(HealingMode::Forecast));
+    // All spare links but one lead nowhere: frames do not pass them.
+    let whole = barbell.spare[4];
+    for link in barbell.spare.clone().into_iter().filter(|link| *link != whole) {
+        barbell.sim.fault(link, bitcraps_sim::Way::Both, bitcraps_sim::Fault::BlackHole(true));
+    }
+    barbell.sim.run_for(Duration::from_secs(240));
+    assert_eq!(barbell.made(), 1);
+}
