@@ -61,7 +61,7 @@ pub(super) fn run(arguments: &Arguments, report: &mut Report) -> Result<(), Fail
         for number in 0..arguments.size(12, 3) {
             let crowd = motion.crowd(PEERS as usize, SECONDS, &mut rng);
             let seed = arguments.seed ^ number << 8;
-            let mut play = |strategy, budget: Option<usize>| {
+            let play = |strategy, budget: Option<usize>| {
                 played(&crowd, range, strategy, budget, &mut Rng::with_seed(seed))
             };
             let reactive = play(Strategy::Healing(HealingMode::Reactive), None)?;

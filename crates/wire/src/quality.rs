@@ -134,9 +134,8 @@ impl Quality {
         let quality = Self(bits);
         if quality.is_offer() {
             let known = TransportType::ALL.into_iter().any(|kind| quality == Self::offer(kind));
-            return known
-                .then_some(quality)
-                .ok_or(DecodeError::Inconsistent("an offer is of no kind"));
+            let none = DecodeError::Inconsistent("a link has a transport that does not exist");
+            return known.then_some(quality).ok_or(none);
         }
         if quality.is_gone() && bits << 2 != 0 {
             return Err(DecodeError::Inconsistent("a link that is gone has a quality"));
