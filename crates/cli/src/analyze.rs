@@ -1,7 +1,6 @@
 //! `bitcraps analyze`: a network out of a file, for whoever runs it.
 
 mod drawing;
-mod progress;
 mod text;
 
 use std::fs::File;
@@ -21,7 +20,7 @@ use serde_json::{Value, json};
 use crate::arguments::duration;
 use crate::console;
 use crate::failure::{Exit, Failure};
-use progress::{Counted, Progress};
+use crate::progress::{Counted, Progress};
 
 /// Arguments of `bitcraps analyze`.
 #[derive(Debug, clap::Args)]

@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use crate::demo;
 use crate::{
     alerts, analyze, configuration, health, invite, keygen, links, manual, outbox, peers, ping,
-    run, send, status, topology,
+    run, send, sim, status, topology,
 };
 
 /// What every command returns, for the end of its help.
@@ -88,6 +88,11 @@ pub(crate) enum Verb {
     Ping(ping::Ping),
     /// Analyse a network in a file: how it hangs together, what would split it, what to add
     Analyze(analyze::Analyze),
+    /// Run a scenario out of a file: nodes in virtual time, their faults, and what is expected
+    ///
+    /// The nodes run the code that `run` runs; links, movement and applications are simulated. Exits
+    /// with 0 when every expectation is met, and with 2 when one is not.
+    Sim(sim::Sim),
     /// Relay between nodes that cannot reach each other, until interrupted
     ///
     /// For people who have a server: nodes that name its URL in internet.relays can be reached
@@ -123,6 +128,7 @@ impl Verb {
             Self::Send(send) => send.json,
             Self::Ping(ping) => ping.json,
             Self::Analyze(analyze) => analyze.json,
+            Self::Sim(sim) => sim.json,
             #[cfg(feature = "internet")]
             Self::Relay(relay) => relay.json,
             Self::Config(configuration) => configuration.verb.wants_json(),

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use bitcraps_node::admin::{AdminError, RefusalKind, SCHEMA, StartAdminError};
 use bitcraps_node::{ConfigError, IdentityError, StartNodeError};
+use bitcraps_sim::scenario::ScenarioError;
 use bitcraps_topology::read::ReadError;
 
 use crate::console;
@@ -75,6 +76,12 @@ pub(crate) enum Failure {
     /// A network that cannot be read.
     #[error("{}: {why}", path.display())]
     Network { path: PathBuf, why: ReadError },
+    /// A scenario that cannot be opened.
+    #[error("cannot read {}: {why}", path.display())]
+    Read { path: PathBuf, why: io::Error },
+    /// A scenario with a mistake.
+    #[error("{}:{why}", path.display())]
+    Scenario { path: PathBuf, why: Box<ScenarioError> },
     /// Standard input that cannot be read.
     #[error("cannot read standard input: {0}")]
     Input(io::Error),
@@ -128,6 +135,8 @@ impl Failure {
             | Self::Exists(_)
             | Self::Write { .. }
             | Self::Network { .. }
+            | Self::Read { .. }
+            | Self::Scenario { .. }
             | Self::Input(_)
             | Self::NoHome
             | Self::Output(_)
@@ -148,8 +157,10 @@ impl Failure {
             Self::Exists(_)
             | Self::Write { .. }
             | Self::Network { .. }
+            | Self::Read { .. }
             | Self::Input(_)
             | Self::Output(_) => "file",
+            Self::Scenario { .. } => "scenario",
         }
     }
 

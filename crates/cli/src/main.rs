@@ -22,10 +22,12 @@ mod message;
 mod outbox;
 mod peers;
 mod ping;
+mod progress;
 #[cfg(feature = "internet")]
 mod relay;
 mod run;
 mod send;
+mod sim;
 mod status;
 mod topology;
 mod watch;
@@ -91,6 +93,7 @@ fn perform(verb: Verb, context: &Context) -> Result<Exit, Failure> {
         Verb::Send(send) => send::run(&send, context),
         Verb::Ping(ping) => ping::run(&ping, context),
         Verb::Analyze(analyze) => analyze::run(&analyze),
+        Verb::Sim(sim) => sim::run(&sim),
         #[cfg(feature = "internet")]
         Verb::Relay(relay) => runtime()?.block_on(relay::run(relay)),
         Verb::Config(config) => configuration::run(&config.verb, context),

@@ -42,6 +42,8 @@ mod node;
 #[cfg(feature = "transport")]
 pub mod radio;
 mod replay;
+#[cfg(feature = "scenario")]
+pub mod scenario;
 mod shell;
 mod simulation;
 mod store;

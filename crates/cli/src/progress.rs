@@ -3,7 +3,7 @@ use std::io::{self, IsTerminal, Read, Write};
 
 /// What is being done, on one line of a terminal that somebody looks at.
 #[derive(Debug)]
-pub(super) struct Progress {
+pub(crate) struct Progress {
     watched: bool,
     shown: Cell<u64>,
 }
@@ -12,24 +12,25 @@ pub(super) struct Progress {
 const BAR: u64 = 30;
 
 impl Progress {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { watched: io::stderr().is_terminal(), shown: Cell::new(0) }
     }
 
-    pub(super) fn say(&self, what: &str) {
+    pub(crate) fn say(&self, what: &str) {
         self.write(&format!("\r\x1b[K{what}"));
     }
 
-    fn bar(&self, done: u64, all: u64) {
+    /// How much of it is done.
+    pub(crate) fn bar(&self, what: &str, done: u64, all: u64) {
         let steps = (done.min(all) * BAR).checked_div(all).unwrap_or(0);
         if self.watched && self.shown.replace(steps + 1) != steps + 1 {
             let (full, rest) = (steps as usize, (BAR - steps) as usize);
-            self.say(&format!("reading [{}{}]", "#".repeat(full), " ".repeat(rest)));
+            self.say(&format!("{what} [{}{}]", "#".repeat(full), " ".repeat(rest)));
         }
     }
 
     /// Leaves the line as it was.
-    pub(super) fn clear(&self) {
+    pub(crate) fn clear(&self) {
         self.write("\r\x1b[K");
     }
 
@@ -44,7 +45,7 @@ impl Progress {
 
 /// A reader whose progress is shown.
 #[derive(Debug)]
-pub(super) struct Counted<'a, R> {
+pub(crate) struct Counted<'a, R> {
     input: R,
     done: u64,
     all: u64,
@@ -52,7 +53,7 @@ pub(super) struct Counted<'a, R> {
 }
 
 impl<'a, R: Read> Counted<'a, R> {
-    pub(super) fn new(input: R, all: u64, progress: &'a Progress) -> Self {
+    pub(crate) fn new(input: R, all: u64, progress: &'a Progress) -> Self {
         Self { input, done: 0, all, progress }
     }
 }
@@ -61,7 +62,7 @@ impl<R: Read> Read for Counted<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.input.read(buffer)?;
         self.done += count as u64;
-        self.progress.bar(self.done, self.all);
+        self.progress.bar("reading", self.done, self.all);
         Ok(count)
     }
 }
