@@ -59,13 +59,16 @@ impl Engine {
         if self.admission.standing(peer) != Standing::Admitted || self.core.is_neighbour(peer) {
             return;
         }
-        let epoch = network.epoch_of(&peer).filter(|_| !relayed_ways(network, &peer).is_empty());
+        // A session may be with an incarnation of which the network has not heard yet.
+        let sealed_for = tunnels.sessions.epoch_of(&peer);
+        let epoch = network.epoch_of(&peer).max(sealed_for);
+        let epoch = epoch.filter(|_| !relayed_ways(network, &peer).is_empty());
         let Some(epoch) = epoch else { return tunnels.wait_for(peer) };
         if tunnels.sessions.connect(peer, epoch, now, &mut tunnels.rng).is_err() {
             // Full, or an incarnation that is over: the network will know a later one.
             return tunnels.wait_for(peer);
         }
-        if tunnels.sessions.is_established(&peer) {
+        if sealed_for == Some(epoch) {
             self.open_links(peer, now);
         }
         self.agree(now);
@@ -258,11 +261,16 @@ impl Engine {
         }
     }
 
-    /// Looks again for ways that were not there, and closes those that nothing uses. What was
-    /// measured across relays is held against what the network says.
+    /// Looks again for ways that were not there, and closes those that nothing uses, or that lead to
+    /// an incarnation that is over. What was measured across relays is held against what the network
+    /// says.
     pub(crate) fn tend_ways(&mut self, now: Timestamp) {
         let Some(tunnels) = &mut self.tunnels else { return };
+        let mut restarted = Vec::new();
         if let Some(network) = &mut self.network {
+            let sessions = &tunnels.sessions;
+            let is_over = |peer: &&PeerId| network.epoch_of(peer) > sessions.epoch_of(peer);
+            restarted.extend(tunnels.ends.keys().filter(is_over).copied());
             for peer in tunnels.ends.keys() {
                 if let Some(trip) = self.core.relayed_trip(*peer) {
                     network.judge(peer, trip, &mut self.core, now);
@@ -280,6 +288,12 @@ impl Engine {
         for peer in idle {
             if !self.core.has_unsettled(peer) {
                 self.close_links(peer, now);
+            }
+        }
+        for peer in restarted {
+            self.close_links(peer, now);
+            if self.core.has_unsettled(peer) {
+                self.open(peer, now);
             }
         }
     }
@@ -319,8 +333,7 @@ impl Engine {
         }
         let sealed = tunnels.sessions.seal_ack(&peer, &inner, now);
         let sealed = sealed.map_err(|_| TransmitFailure::Closed)?;
-        let epoch = self.core.epoch_of(peer);
-        let epoch = epoch.or_else(|| self.network.as_ref()?.epoch_of(&peer)).unwrap_or_default();
+        let epoch = tunnels.sessions.epoch_of(&peer).unwrap_or_default();
         let kind = RelayedKind::Sealed;
         self.send_along(&way, epoch, kind, sealed, deadline_of(frame), now).map_err(|why| match why
         {

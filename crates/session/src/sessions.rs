@@ -104,7 +104,12 @@ impl Sessions {
 
     /// Whether [`Self::seal`] works.
     pub fn is_established(&self, peer: &PeerId) -> bool {
-        self.peers.get(peer).is_some_and(|peer| peer.current.is_some())
+        self.epoch_of(peer).is_some()
+    }
+
+    /// The incarnation of the peer that can open what is sealed now; `None` when nothing can be.
+    pub fn epoch_of(&self, peer: &PeerId) -> Option<Epoch> {
+        self.peers.get(peer)?.current.as_ref().map(|session| session.peer_epoch)
     }
 
     /// Whether the peer can be expected to open what was sealed under `tag`. What it cannot open is

@@ -6,7 +6,9 @@ use std::time::Duration;
 use bitcraps_coordinator::SendOptions;
 use bitcraps_engine::{AdmissionConfig, AdmissionMode};
 use bitcraps_linkstate::Config;
-use bitcraps_sim::{Death, Fate, LinkModel, NodeId, NodeSetup, SendId, SimLink, Simulation, Way};
+use bitcraps_sim::{
+    Death, Fate, Fault, LinkModel, NodeId, NodeSetup, Return, SendId, SimLink, Simulation, Way,
+};
 use bitcraps_types::{DownReason, Epoch, TrafficClass};
 use bitcraps_wire::{Body, Frame};
 use bytes::Bytes;
@@ -166,7 +168,7 @@ fn an_end_that_restarts_is_sealed_for_anew() {
     assert!(sim.message(first).is_delivered());
     sim.kill(nodes[2], Death::Silent);
     sim.run_for(5 * SECOND);
-    sim.restart(nodes[2], bitcraps_sim::Return::NewLinks);
+    sim.restart(nodes[2], Return::NewLinks);
     sim.run_for(5 * SECOND);
     let again = bet(&mut sim, nodes[0], nodes[2]);
     sim.run_for(15 * SECOND);
@@ -234,4 +236,108 @@ fn strangers_neither_relay_nor_are_relayed_for() {
     assert!(!sim.message(sent).is_delivered());
     let counters = sim.engine(middle).unwrap().relay_counters().unwrap();
     assert_eq!(counters.relayed, 0);
+}
+
+#[test]
+fn an_end_that_restarted_behind_a_partition_is_reached_again() {
+    for seed in 13..19 {
+        let mut sim = Simulation::new(seed);
+        let nodes: Vec<_> = (0..6).map(|_| sim.add_node_with(relays)).collect();
+        let pairs = [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5), (5, 2)];
+        let links = pairs.map(|(a, b)| sim.add_link(nodes[a], nodes[b], LinkModel::wifi()));
+        sim.run_for(3 * SECOND);
+        let [from, to] = [nodes[0], nodes[4]];
+        let stream = |sim: &mut Simulation, seconds: usize| -> Vec<SendId> {
+            let one = |_| {
+                let sent = bet(sim, from, to);
+                sim.run_for(SECOND / 4);
+                sent
+            };
+            (0..seconds * 4).map(one).collect()
+        };
+        let mut before = stream(&mut sim, 2);
+        sim.fault(links[1], Way::Both, Fault::BlackHole(true));
+        before.extend(stream(&mut sim, 3));
+        sim.kill(to, Death::Silent);
+        before.extend(stream(&mut sim, 5));
+        sim.restart(to, Return::NewLinks);
+        let mut after = stream(&mut sim, 7);
+        sim.fault(links[1], Way::Both, Fault::BlackHole(false));
+        after.extend(stream(&mut sim, 5));
+        sim.run_for(10 * SECOND);
+        for id in after {
+            let message = sim.message(id);
+            assert!(message.is_delivered(), "seed {seed}: {message:?}");
+        }
+        // What left for the former incarnation may have an outcome that nobody knows, but has one.
+        let open = before.iter().filter(|id| !sim.message(**id).is_settled()).count();
+        assert_eq!(open, 0, "seed {seed}");
+    }
+}
+
+/// Two ends and two relays, a critical message every 5 ms in a single copy; the busier relay falls
+/// silent some time after `warm`. How long nothing arrives, and how many messages were lost.
+fn silence_of_a_relay(seed: u64, model: LinkModel, warm: Duration) -> (Duration, usize) {
+    let mut sim = Simulation::new(seed);
+    let nodes: Vec<_> = (0..4).map(|_| sim.add_node_with(relays)).collect();
+    let pairs = [(0, 1), (1, 3), (0, 2), (2, 3)];
+    let links = pairs.map(|(a, b)| sim.add_link(nodes[a], nodes[b], model));
+    let (from, to) = (nodes[0], nodes[3]);
+    let options = SendOptions::new(TrafficClass::Critical).max_copies(1);
+    // Until everybody sees all links, as whoever starts such nodes waits for it.
+    let seen = |sim: &Simulation| sim.engine(from).unwrap().network().unwrap().links().count();
+    while seen(&sim) < links.len() {
+        sim.run_for(10 * MS);
+    }
+    let peer = sim.peer_id(to);
+    sim.with_engine(from, |engine, now| engine.reach(peer, now));
+    let first = sim.send(from, to, 100, options, None);
+    assert!(sim.run_until_idle(5 * SECOND));
+    assert!(sim.message(first).is_delivered());
+    let carried = |sim: &Simulation, at: usize| {
+        sim.engine(nodes[at]).unwrap().relay_counters().unwrap().relayed
+    };
+    let before = [carried(&sim, 1), carried(&sim, 2)];
+    let begin = sim.now();
+    let mut sent = Vec::new();
+    while sim.now().since(begin) < warm {
+        sent.push(sim.send(from, to, 100, options, None));
+        sim.run_for(5 * MS);
+    }
+    let first_is_busier = carried(&sim, 1) - before[0] >= carried(&sim, 2) - before[1];
+    let onset = sim.now();
+    for link in if first_is_busier { [links[0], links[1]] } else { [links[2], links[3]] } {
+        sim.fault(link, Way::Both, Fault::BlackHole(true));
+    }
+    let after = sent.len();
+    while sim.now().since(onset) < 600 * MS {
+        sent.push(sim.send(from, to, 100, options, None));
+        sim.run_for(5 * MS);
+    }
+    sim.run_until_idle(20 * SECOND);
+    let arrived = sim.app(to).delivered().iter().filter(|record| record.at > onset);
+    let later: Vec<_> = sent[after..].iter().map(|id| sim.message(*id).payload.clone()).collect();
+    let of_later = arrived.filter(|record| later.contains(&record.delivery.payload));
+    let resumed = of_later.map(|record| record.at.since(onset)).min().unwrap_or(Duration::MAX);
+    let lost = sent.iter().filter(|id| !sim.message(**id).is_delivered()).count();
+    sim.check_settled().unwrap();
+    (resumed, lost)
+}
+
+#[test]
+fn whichever_moment_a_relay_falls_silent_the_other_one_takes_over() {
+    let lan =
+        LinkModel::wifi().latency(Duration::from_micros(100)).jitter(Duration::from_micros(100));
+    let mut slow = Vec::new();
+    for seed in 0..150 {
+        for (name, model) in [("wifi", LinkModel::wifi()), ("lan", lan), ("lossy", lan.loss(0.02))]
+        {
+            let warm = 1_000 * MS + Duration::from_millis(seed * 37 % 1_500);
+            let (resumed, lost) = silence_of_a_relay(1_000 + seed, model, warm);
+            if resumed > 250 * MS || lost > 0 {
+                slow.push((seed, name, resumed, lost));
+            }
+        }
+    }
+    assert!(slow.is_empty(), "{slow:?}");
 }

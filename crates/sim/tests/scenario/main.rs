@@ -1,0 +1,5 @@
+//! Scenarios out of files: what is read, what is refused, what is judged.
+
+mod course;
+mod mistakes;
+mod shipped;
