@@ -189,7 +189,12 @@ async fn a_group_gets_its_message_though_one_peer_is_unreachable() {
     };
     assert_eq!(ended.skew, Some(latency(0).abs_diff(latency(2))));
     assert_eq!(ended.outcomes[1], (absent, Ok(Outcome::Expired { tried: Vec::new() })));
-    assert_eq!(ended.outcomes[3], (stranger, Err(SendError::NoRoute(stranger))));
+    let (peer, Err(SendError::NoRoute { to, sought })) = &ended.outcomes[3] else {
+        panic!("{:?}", ended.outcomes[3]);
+    };
+    assert_eq!((*peer, *to, sought.known), (stranger, stranger, 3));
+    let text = SendError::NoRoute { to: *to, sought: *sought }.to_string();
+    assert!(text.contains("(3 other peers are), and it is none of the"), "{text}");
     assert_eq!(b.took(), once([payload(6, 64)]));
     assert_eq!(c.took(), once([payload(6, 64)]));
 }

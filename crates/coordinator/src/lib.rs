@@ -78,7 +78,7 @@ pub use metrics::{ClassMetrics, Counters, LastSuccess, Latency, TransportMetrics
 pub use options::{Order, SendOptions};
 pub use outbound::TransmitFailure;
 pub use outbox::OutboxEntry;
-pub use outcome::{Outcome, Progress, RejectReason, SendError, Ticket, TriedLink};
+pub use outcome::{Outcome, Progress, RejectReason, SendError, Sought, Ticket, TriedLink};
 pub use peer::PeerHandle;
 #[cfg(feature = "driver")]
 pub use persisting::WeakDriver;

@@ -1,6 +1,6 @@
 use bitcraps_types::{Address, ConnectTarget, DownReason, Hint, LinkId, PeerId, Timestamp};
 
-use crate::{Command, Core, LinkUp};
+use crate::{Command, Core, LinkUp, Sought};
 
 /// A pure machine that a driver can run: the [`Core`] alone, or a whole node around it.
 ///
@@ -19,8 +19,9 @@ pub trait Machine: Send + 'static {
     fn discovered(&mut self, hint: Hint, now: Timestamp);
     /// How a [`Command::Connect`] ended: the link that came of it, or none.
     fn connected(&mut self, target: &ConnectTarget, link: Option<LinkId>, now: Timestamp);
-    /// A message is about to be sent to a peer that the core does not know.
-    fn seek(&mut self, peer: PeerId, now: Timestamp);
+    /// A message is about to be sent to a peer that the core does not know: makes it known, if there
+    /// is a way to it, and tells where it was looked for.
+    fn seek(&mut self, peer: PeerId, now: Timestamp) -> Sought;
     /// When [`Self::on_timer`] wants to be called next.
     fn next_deadline(&self) -> Option<Timestamp>;
     /// Serves what is due.
@@ -54,7 +55,9 @@ impl Machine for Core {
     fn connected(&mut self, _target: &ConnectTarget, _link: Option<LinkId>, _now: Timestamp) {}
 
     /// Whom the core does not know nobody knows.
-    fn seek(&mut self, _peer: PeerId, _now: Timestamp) {}
+    fn seek(&mut self, _peer: PeerId, _now: Timestamp) -> Sought {
+        Sought { known: self.peer_ids().len(), network: None }
+    }
 
     fn next_deadline(&self) -> Option<Timestamp> {
         Self::next_deadline(self)

@@ -1,3 +1,4 @@
+use std::fmt;
 use std::time::Duration;
 
 use bitcraps_types::{AckLevel, LinkId, PeerId, TransportType};
@@ -84,12 +85,40 @@ pub enum RejectReason {
     ShutDown,
 }
 
+/// Where a peer was looked for that is nowhere to be found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Sought {
+    /// Peers that are known by their links, by an address or by name, none of which it is.
+    pub known: usize,
+    /// Peers of the network as this node sees it, none of which it is; `None` when it sees none.
+    pub network: Option<usize>,
+}
+
+impl fmt::Display for Sought {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no link with it was ever up and no address of it is known (")?;
+        match self.known {
+            1 => write!(f, "1 other peer is)")?,
+            known => write!(f, "{known} other peers are)")?,
+        }
+        match self.network {
+            None => write!(f, ", and this node does not see the network behind its links"),
+            Some(peers) => write!(f, ", and it is none of the {peers} peers of the network"),
+        }
+    }
+}
+
 /// Why `send` took nothing. No state has changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
-    /// The peer was never seen on any link.
-    #[error("no route to {}: it was never seen on any link", .0.short())]
-    NoRoute(PeerId),
+    /// Nothing is known by which the peer could be reached.
+    #[error("no route to {}: {sought}", to.short())]
+    NoRoute {
+        /// The peer.
+        to: PeerId,
+        /// Where it was looked for.
+        sought: Sought,
+    },
     /// The peer was forgotten since its handle was taken.
     #[error("the peer was forgotten; take its handle anew")]
     Forgotten,

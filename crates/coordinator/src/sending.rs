@@ -37,13 +37,16 @@ impl<M: Machine> Driver<M> {
         let known = shared.directory.get(&peer);
         let (ticket, outcome) = shared.run(|state, now| {
             let known = known.filter(|handle| state.machine.core().is_current(*handle));
-            let mut known = known.or_else(|| state.machine.core().peer(peer));
-            if known.is_none() {
-                state.machine.seek(peer, now);
-                known = state.machine.core().peer(peer);
-            }
+            let known = known.or_else(|| state.machine.core().peer(peer));
+            let handle = match known {
+                Some(handle) => handle,
+                None => {
+                    let sought = state.machine.seek(peer, now);
+                    let found = state.machine.core().peer(peer);
+                    found.ok_or(SendError::NoRoute { to: peer, sought })?
+                }
+            };
             let core = state.machine.core_mut();
-            let handle = known.ok_or(SendError::NoRoute(peer))?;
             let ticket = core.send_to(handle, payload, options, policy, now)?;
             // Commands run after this, so the receipt is ready before any outcome.
             Ok::<_, SendError>((ticket, state.wait_for(ticket)))

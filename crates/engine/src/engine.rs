@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
 
 use bitcraps_coordinator::{
-    CloseReason, Command, Config, Control, Core, LinkUp, Machine, Notice, Session, Standing,
+    CloseReason, Command, Config, Control, Core, LinkUp, Machine, Notice, Session, Sought, Standing,
 };
 use bitcraps_linkstate::Config as LinkStateConfig;
 use bitcraps_types::{
@@ -383,8 +383,12 @@ impl Machine for Engine {
         }
     }
 
-    fn seek(&mut self, peer: PeerId, now: Timestamp) {
+    fn seek(&mut self, peer: PeerId, now: Timestamp) -> Sought {
         Self::seek(self, peer, now);
+        Sought {
+            known: self.core.peer_ids().len(),
+            network: self.network.as_ref().map(|network| network.topology().peers()),
+        }
     }
 
     fn next_deadline(&self) -> Option<Timestamp> {

@@ -394,8 +394,13 @@ impl Engine {
     fn receive(&mut self, passing: Passing, now: Timestamp) {
         let Some(tunnels) = &mut self.tunnels else { return };
         let (source, payload) = (passing.route.source, passing.relayed.payload);
-        if passing.route.destination_epoch != self.core.config().epoch {
+        let epoch = self.core.config().epoch;
+        if passing.route.destination_epoch != epoch {
             tunnels.counters.unopened += 1;
+            if passing.route.destination_epoch < epoch {
+                // It has not heard that this node restarted: a handshake proves it.
+                self.open(source, now);
+            }
             return;
         }
         match passing.relayed.kind {

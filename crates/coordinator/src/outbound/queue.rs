@@ -4,7 +4,7 @@ use super::{Blocked, ENERGY_RETRY, PUMP_DEPTH, PUMP_EXPIRED, Reason};
 use crate::config::bounds;
 use crate::message::Message;
 use crate::{
-    Core, FailoverPolicy, Order, Outcome, PeerHandle, RejectReason, SendError, SendOptions,
+    Core, FailoverPolicy, Order, Outcome, PeerHandle, RejectReason, SendError, SendOptions, Sought,
     Standing, Ticket,
 };
 use bitcraps_types::{PeerId, Timestamp, TrafficClass};
@@ -25,7 +25,9 @@ impl Core {
         policy: Option<FailoverPolicy>,
         now: Timestamp,
     ) -> Result<Ticket, SendError> {
-        let handle = self.peer(peer).ok_or(SendError::NoRoute(peer))?;
+        let sought = || Sought { known: self.peer_ids().len(), network: None };
+        let handle =
+            self.peer(peer).ok_or_else(|| SendError::NoRoute { to: peer, sought: sought() })?;
         self.send_to(handle, payload, options, policy, now)
     }
 

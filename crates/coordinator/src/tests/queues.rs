@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::pair::{Fate, Pair, Profile, ROOM, config, data_of, is_data, ms};
 use crate::config::bounds::{ORDER_KEYS, QUEUE_BYTES, QUEUE_MESSAGES, WINDOW};
-use crate::{Outcome, Progress, RejectReason, SendError, SendOptions, Ticket};
+use crate::{Outcome, Progress, RejectReason, SendError, SendOptions, Sought, Ticket};
 
 fn delivered(pair: &Pair, ticket: Ticket) -> bool {
     matches!(pair.outcome(0, ticket), Some(Outcome::Delivered { .. }))
@@ -28,7 +28,8 @@ fn text(i: u32) -> Bytes {
 fn a_peer_never_seen_is_no_route() {
     let mut pair = Pair::apart([config(1), config(2)], &[]);
     let refused = pair.try_send(0, "x", SendOptions::new(TrafficClass::Bulk));
-    assert_eq!(refused, Err(SendError::NoRoute(pair.id(1))));
+    let (to, sought) = (pair.id(1), Sought { known: 0, network: None });
+    assert_eq!(refused, Err(SendError::NoRoute { to, sought }));
 }
 
 #[test]

@@ -329,10 +329,9 @@ fn whichever_moment_a_relay_falls_silent_the_other_one_takes_over() {
     let lan =
         LinkModel::wifi().latency(Duration::from_micros(100)).jitter(Duration::from_micros(100));
     let mut slow = Vec::new();
-    for seed in 0..150 {
-        for (name, model) in [("wifi", LinkModel::wifi()), ("lan", lan), ("lossy", lan.loss(0.02))]
-        {
-            let warm = 1_000 * MS + Duration::from_millis(seed * 37 % 1_500);
+    for seed in 0..24 {
+        for (name, model) in [("wifi", LinkModel::wifi()), ("lan", lan)] {
+            let warm = 1_000 * MS + Duration::from_millis(seed * 137 % 1_500);
             let (resumed, lost) = silence_of_a_relay(1_000 + seed, model, warm);
             if resumed > 250 * MS || lost > 0 {
                 slow.push((seed, name, resumed, lost));
