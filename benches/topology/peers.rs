@@ -13,13 +13,26 @@ use crate::{Arguments, Failure, Report, Row};
 /// Rounds of which the median counts.
 const ROUNDS: usize = 5;
 
-/// What must be reached by size: the set and the clustering over the best.
-const SIZES: [(usize, f64, f64); 5] = [
-    (100, 4.0, 3.0),
-    (1_000, 4.0, 3.0),
-    (10_000, 4.0, 3.0),
-    (100_000, 4.0, 3.0),
-    (1_000_000, 5.0, 8.0),
+/// Least ratios to rivals.
+#[derive(Clone, Copy)]
+struct Least {
+    /// The measure set, to the best for each measure together.
+    set: f64,
+    /// Clustering, to the best.
+    clustering: f64,
+    /// The diameter, to NetworKit.
+    diameter: f64,
+}
+
+const LEAST: Least = Least { set: 4.0, clustering: 3.0, diameter: 1.0 };
+
+/// What must be reached by size.
+const SIZES: [(usize, Least); 5] = [
+    (100, LEAST),
+    (1_000, LEAST),
+    (10_000, LEAST),
+    (100_000, LEAST),
+    (1_000_000, Least { set: 5.0, clustering: 8.0, diameter: 7.0 }),
 ];
 
 pub(super) fn run(arguments: &Arguments, report: &mut Report) -> Result<(), Failure> {
@@ -32,28 +45,27 @@ pub(super) fn run(arguments: &Arguments, report: &mut Report) -> Result<(), Fail
         return Ok(());
     }
     let most = if arguments.million { 1_000_000 } else { arguments.size(100_000, 10_000) };
-    for (peers, set, clustering) in SIZES.into_iter().filter(|size| size.0 <= most) {
+    for (peers, least) in SIZES.into_iter().filter(|size| size.0 <= most) {
         let graph = largest_component(&shape::geometric(peers, 8.0, arguments.seed)?)?;
         let name = format!("geometric, {} peers", graph.peers());
-        compare(&name, &graph, (set, clustering), &rivals, report)?;
+        compare(&name, &graph, least, &rivals, report)?;
     }
     for (name, graph) in [
         ("scale-free, 10000 peers", shape::scale_free(10_000, 10, arguments.seed)?),
         ("small world, 10000 peers", shape::small_world(10_000, 8, arguments.seed)?),
     ] {
-        compare(name, &largest_component(&graph)?, (4.0, 3.0), &rivals, report)?;
+        compare(name, &largest_component(&graph)?, LEAST, &rivals, report)?;
     }
     Ok(())
 }
 
-/// Some of the rivals know the diameter of connected graphs alone.
+/// Some of the rivals know the diameter of connected graphs alone. Peers stay in their order: to number
+/// them by nearness, as snapshots do, would do a part of the work for the rivals.
 pub(super) fn largest_component(graph: &Graph) -> Result<Graph, Failure> {
-    let snapshot = Snapshot::of(graph);
-    let rows = snapshot.graph();
-    let distances = |peer| bitcraps_topology::hop_distances(rows, peer);
+    let distances = |peer| bitcraps_topology::hop_distances(graph, peer);
     let mut best: Vec<u32> = Vec::new();
-    let mut seen = vec![false; rows.peers()];
-    for peer in 0..rows.peers() as u32 {
+    let mut seen = vec![false; graph.peers()];
+    for peer in 0..graph.peers() as u32 {
         if seen[peer as usize] {
             continue;
         }
@@ -67,11 +79,11 @@ pub(super) fn largest_component(graph: &Graph) -> Result<Graph, Failure> {
             best = members;
         }
     }
-    let mut numbers = vec![None; rows.peers()];
+    let mut numbers = vec![None; graph.peers()];
     for (number, peer) in (0..).zip(&best) {
         numbers[*peer as usize] = Some(number);
     }
-    let kept = rows.link_list().filter_map(|(a, b)| numbers[a as usize].zip(numbers[b as usize]));
+    let kept = graph.link_list().filter_map(|(a, b)| numbers[a as usize].zip(numbers[b as usize]));
     let links: Vec<(u32, u32)> = kept.collect();
     Graph::from_links(best.len(), &links).map_err(|e| Failure::broken("a component", e))
 }
@@ -82,7 +94,7 @@ type Taken = BTreeMap<String, BTreeMap<String, Vec<f64>>>;
 fn compare(
     name: &str,
     graph: &Graph,
-    (set_least, clustering_least): (f64, f64),
+    least: Least,
     rivals: &Rivals,
     report: &mut Report,
 ) -> Result<(), Failure> {
@@ -133,15 +145,16 @@ fn compare(
             let row = Row::new(format!("{measure}{from}, {name}"), us, "us");
             let row = row.beside_inverse(library.clone(), theirs);
             report.push(match (measure.as_str(), place, library.as_str()) {
-                ("clustering", 0, _) => row.ratio_at_least(clustering_least),
-                ("diameter", _, "NetworKit" | "webgraph-algo") => row.ratio_at_least(1.0),
+                ("clustering", 0, _) => row.ratio_at_least(least.clustering),
+                ("diameter", _, "NetworKit") => row.ratio_at_least(least.diameter),
+                ("diameter", _, "webgraph-algo") => row.ratio_at_least(1.0),
                 _ => row,
             });
         }
     }
     let row = Row::new(format!("measure set, cold, {name}"), own("set"), "us");
     let row = row.beside_inverse("the best for each measure, together", sum);
-    report.push(row.ratio_at_least(set_least));
+    report.push(row.ratio_at_least(least.set));
     Ok(())
 }
 
@@ -150,10 +163,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_largest_component_is_cut_out() {
+    fn the_largest_component_is_cut_out_in_its_order() {
         let graph = Graph::from_links(8, &[(0, 1), (2, 5), (5, 3), (3, 2), (3, 7)]).unwrap();
         let largest = largest_component(&graph).unwrap();
-        assert_eq!((largest.peers(), largest.links()), (4, 4));
-        assert_eq!(Components::of_graph(&largest).count(), 1);
+        let links: Vec<_> = largest.link_list().collect();
+        assert_eq!(links, [(0, 1), (0, 2), (1, 2), (1, 3)]);
     }
 }
