@@ -19,11 +19,17 @@ const NEEDED: [(&str, &str); 2] = [
     ),
 ];
 
+/// Module of the tests that take more than the others, and what is said when the machine lacks it.
+const PROMETHEUS: &str = "prometheus::";
+const NO_PROMETHEUS: &str = "the tests `prometheus::` were left out, the others ran: they take `promtool` \
+                             and `prometheus` (apt-get install prometheus)";
+
 /// Runs the tests that need a network of their own (`#[ignore]`d elsewhere) in a network namespace
 /// made for them, in which nothing but loopback exists.
 ///
 /// # Errors
-/// [`Failure::Impossible`] where no namespace or no router can be made, and the failure of the tests.
+/// [`Failure::Impossible`] where no namespace or no router can be made, or when the tests with
+/// Prometheus were left out because there is none; and the failure of the tests.
 pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
     for (command, problem) in NEEDED {
         let mut probe = namespace();
@@ -34,11 +40,22 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
     }
     // Built outside, so that nothing is fetched where there is no network.
     run_command(cargo(&["test", "--workspace", "--no-run", "--quiet"])?)?;
-    let mut tests = if succeeds(cargo(&["nextest", "--version"])?) {
+    let prometheus = ["promtool", "prometheus"].iter().all(|program| {
+        let mut probe = Command::new(program);
+        probe.arg("--version");
+        succeeds(probe)
+    });
+    let nextest = succeeds(cargo(&["nextest", "--version"])?);
+    let mut tests = if nextest {
         cargo(&["nextest", "run", "--workspace", "--run-ignored", "only"])?
     } else {
         cargo(&["test", "--workspace", "--tests", "--", "--ignored", "--test-threads=1"])?
     };
+    if !prometheus && nextest {
+        tests.args(["--filterset", &format!("not test(/^{PROMETHEUS}/)")]);
+    } else if !prometheus {
+        tests.args(["--skip", PROMETHEUS]);
+    }
     tests.args(arguments);
     let mut inside = namespace();
     inside.args(["sh", "-c", WITH_LOOPBACK, "sh"]);
@@ -53,7 +70,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
         };
     }
     println!("xtask: {}", shown(&inside));
-    run_command(inside)
+    run_command(inside)?;
+    if prometheus { Ok(()) } else { Err(Failure::Impossible(NO_PROMETHEUS.to_owned())) }
 }
 
 /// A command line that runs what follows as root of a network of its own.

@@ -6,8 +6,8 @@ use clap::{Parser, Subcommand};
 #[cfg(feature = "internet")]
 use crate::demo;
 use crate::{
-    alerts, analyze, configuration, health, invite, keygen, links, manual, outbox, peers, ping,
-    run, send, sim, status, topology,
+    alerts, analyze, configuration, health, invite, keygen, links, manual, metrics, outbox, peers,
+    ping, run, send, sim, status, topology,
 };
 
 /// What every command returns, for the end of its help.
@@ -73,6 +73,8 @@ pub(crate) enum Verb {
     ///
     /// The list exits as `health` does.
     Alerts(alerts::Alerts),
+    /// Print what the running node counts and measures, as Prometheus reads it
+    Metrics(metrics::Metrics),
     /// List the critical messages that are kept until they are settled
     Outbox(outbox::Outbox),
     /// List the links of the running node, or explain which it chooses for a peer
@@ -121,6 +123,7 @@ impl Verb {
             Self::Join(join) => join.json,
             Self::Health(health) => health.json,
             Self::Alerts(alerts) => alerts.json,
+            Self::Metrics(metrics) => metrics.json,
             Self::Outbox(outbox) => outbox.json,
             Self::Topology(topology) => topology.wants_json(),
             Self::Path(path) => path.json,

@@ -2,6 +2,7 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use bitcraps_dashboard::{EncodeError, ListenError};
 use bitcraps_node::admin::{AdminError, RefusalKind, SCHEMA, StartAdminError};
 use bitcraps_node::{ConfigError, IdentityError, StartNodeError};
 use bitcraps_sim::scenario::ScenarioError;
@@ -58,6 +59,12 @@ pub(crate) enum Failure {
     /// Its admin socket.
     #[error(transparent)]
     StartAdmin(#[from] StartAdminError),
+    /// Its place over HTTP.
+    #[error(transparent)]
+    Dashboard(#[from] ListenError),
+    /// Its metrics.
+    #[error(transparent)]
+    Metrics(#[from] EncodeError),
     /// Talking to a running one.
     #[error(transparent)]
     Admin(#[from] AdminError),
@@ -129,6 +136,8 @@ impl Failure {
             | Self::Log(_)
             | Self::Start(_)
             | Self::StartAdmin(_)
+            | Self::Dashboard(_)
+            | Self::Metrics(_)
             | Self::Admin(_)
             | Self::OtherAnswer
             | Self::Identity(_)
@@ -150,7 +159,12 @@ impl Failure {
             Self::Config(_) | Self::Filter { .. } | Self::NoHome => "config",
             #[cfg(feature = "internet")]
             Self::Relay(_) => "start",
-            Self::Log(_) | Self::Start(_) | Self::StartAdmin(_) | Self::Runtime(_) => "start",
+            Self::Log(_)
+            | Self::Start(_)
+            | Self::StartAdmin(_)
+            | Self::Dashboard(_)
+            | Self::Runtime(_) => "start",
+            Self::Metrics(_) => "metrics",
             Self::Admin(AdminError::NoNode(_)) => "no_node",
             Self::Admin(_) | Self::OtherAnswer => "admin",
             Self::Identity(_) => "key",

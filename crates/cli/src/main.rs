@@ -19,6 +19,7 @@ mod links;
 mod log;
 mod manual;
 mod message;
+mod metrics;
 mod outbox;
 mod peers;
 mod ping;
@@ -86,6 +87,7 @@ fn perform(verb: Verb, context: &Context) -> Result<Exit, Failure> {
         Verb::Join(join) => invite::join(&join, context),
         Verb::Health(health) => health::run(&health, context),
         Verb::Alerts(alerts) => alerts::run(&alerts, context),
+        Verb::Metrics(metrics) => metrics::run(&metrics, context),
         Verb::Outbox(outbox) => outbox::run(&outbox, context),
         Verb::Links(links) => links::run(&links, context),
         Verb::Topology(topology) => topology::run(&topology, context),

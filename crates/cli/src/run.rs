@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bitcraps_dashboard::{ListenError, Server};
 use bitcraps_node::admin::{Admin, LiveConfig};
 use bitcraps_node::config::Change;
 use bitcraps_node::coordinator::{Delivery, Inbox, LinkChange, Notice};
@@ -61,6 +62,13 @@ pub(crate) async fn run(run: &Run, context: &Context) -> Result<Exit, Failure> {
     let node = Arc::new(Node::configured(&config)?.start().await?);
     // Taken before anybody can be told that the node runs: messages are acknowledged from now on.
     let inbox = node.inbox();
+    let dashboard = match dashboard(&node, &config).await {
+        Ok(dashboard) => dashboard,
+        Err(error) => {
+            node.shutdown().await;
+            return Err(error.into());
+        }
+    };
     let socket = context.socket.clone().unwrap_or_else(|| config.admin().socket.clone());
     let follow = Box::new(move |config: &Config| {
         let new = log::filter(config).map_err(|e| e.to_string())?;
@@ -77,6 +85,9 @@ pub(crate) async fn run(run: &Run, context: &Context) -> Result<Exit, Failure> {
         }
     };
     console::complain(&format!("node {} runs, epoch {}", node.id(), node.epoch().0));
+    if let Some(dashboard) = &dashboard {
+        console::complain(&format!("metrics at http://{}/metrics", dashboard.address()));
+    }
     console::complain(&format!("config {source}; admin socket {}", socket.display()));
 
     for doubt in node.take_doubts() {
@@ -89,6 +100,14 @@ pub(crate) async fn run(run: &Run, context: &Context) -> Result<Exit, Failure> {
     }
     admin.shutdown().await;
     failure.map_or(Ok(Exit::Healthy), Err)
+}
+
+/// Shows the node over HTTP where the configuration says so.
+async fn dashboard(node: &Arc<Node>, config: &Config) -> Result<Option<Server>, ListenError> {
+    match config.dashboard().listen {
+        Some(address) => Server::start(node, address).await.map(Some),
+        None => Ok(None),
+    }
 }
 
 /// Works until a signal says otherwise, or nobody reads the messages any more.

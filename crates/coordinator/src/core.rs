@@ -1,4 +1,5 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::time::Duration;
 
 use bitcraps_types::{LinkId, PeerId, Sequence, Timestamp, TrafficClass, TransportType};
 use bitcraps_wire::Frame;
@@ -11,7 +12,7 @@ use crate::flight::AckedFlight;
 use crate::forgetting::Idle;
 use crate::link::{Change, Link};
 use crate::message::Messages;
-use crate::metrics::LinkCounters;
+use crate::metrics::{Latencies, LinkCounters};
 use crate::peer::{Peer, PeerHandle, hedge_budget};
 use crate::policy::{self, Candidate, Ranking};
 use crate::reassembly::Reassembly;
@@ -68,6 +69,8 @@ pub struct Core {
     /// By class.
     pub(crate) settled: [ClassMetrics; TrafficClass::COUNT],
     gone: [LinkCounters; TransportType::COUNT],
+    /// Of first transmissions, since their messages were taken.
+    pub(crate) routing: Latencies,
     /// Messages that the application's inbox has room for, by class.
     pub(crate) room: [usize; TrafficClass::COUNT],
     pub(crate) node_bytes: usize,
@@ -113,6 +116,7 @@ impl Core {
             counters: Counters::default(),
             settled: [ClassMetrics::default(); TrafficClass::COUNT],
             gone: std::array::from_fn(|_| LinkCounters::new()),
+            routing: Latencies::default(),
             room: [0; TrafficClass::COUNT],
             node_bytes: 0,
             retries: Budget::new(0.2, 10.0, 200.0),
@@ -442,10 +446,26 @@ impl Core {
 
     /// What happened over each transport since the node started, links that are gone included.
     pub fn transport_metrics(&self, transport: TransportType) -> TransportMetrics {
+        self.counted_over(transport).metrics()
+    }
+
+    /// How long messages took from `send` to their acknowledgement over a transport, and how many
+    /// each, ascending; up to 10 % too long. The counts only grow.
+    pub fn transport_latencies(&self, transport: TransportType) -> Vec<(Duration, u64)> {
+        self.counted_over(transport).latency_steps()
+    }
+
+    /// How long messages waited from `send` to the first transmission, and how many each, as in
+    /// [`Self::transport_latencies`].
+    pub fn routing_times(&self) -> Vec<(Duration, u64)> {
+        self.routing.steps()
+    }
+
+    fn counted_over(&self, transport: TransportType) -> LinkCounters {
         let mut sum = self.gone[transport.index()].clone();
         let links = self.peers.iter().flat_map(|p| &p.links);
         links.filter(|l| l.facts.transport == transport).for_each(|l| sum.absorb(&l.counters));
-        sum.metrics()
+        sum
     }
 
     pub(crate) fn absorb(&mut self, link: &Link) {

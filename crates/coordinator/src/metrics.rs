@@ -48,19 +48,58 @@ pub(crate) struct LinkCounters {
     pub(crate) expiries: u64,
     pub(crate) frames: u64,
     pub(crate) bytes: u64,
-    /// There from the first delivery on: most links of a large table carry nothing.
-    latency_us: Option<Box<Histogram<u32>>>,
-}
-
-fn latency_histogram() -> Box<Histogram<u32>> {
-    // One significant figure: 10 % error, 3 KB.
-    let histogram = Histogram::new_with_bounds(1, LATENCY_MAX_US, 1)
-        .expect("1 µs to 100 s at one figure is a valid range");
-    Box::new(histogram)
+    latencies: Latencies,
 }
 
 /// Range of recorded latencies: 1 µs to 100 s; longer ones count as that.
 const LATENCY_MAX_US: u64 = 100_000_000;
+
+/// How often each latency was seen. There from the first one on: most links of a large table carry
+/// nothing.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Latencies(Option<Box<Histogram<u32>>>);
+
+impl Latencies {
+    pub(crate) fn record(&mut self, latency: Duration) {
+        let us = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
+        self.histogram().saturating_record(us.clamp(1, LATENCY_MAX_US));
+    }
+
+    fn histogram(&mut self) -> &mut Histogram<u32> {
+        self.0.get_or_insert_with(|| {
+            // One significant figure: 10 % error, 3 KB.
+            let histogram = Histogram::new_with_bounds(1, LATENCY_MAX_US, 1)
+                .expect("1 µs to 100 s at one figure is a valid range");
+            Box::new(histogram)
+        })
+    }
+
+    fn absorb(&mut self, other: &Self) {
+        if let Some(other) = &other.0 {
+            // Both have the same range, so nothing can fail to fit.
+            self.histogram().add(&**other).unwrap_or_default();
+        }
+    }
+
+    fn quantiles(&self) -> Option<Latency> {
+        self.0.as_ref().map(|latency_us| {
+            let at = |q| Duration::from_micros(latency_us.value_at_quantile(q));
+            let max = Duration::from_micros(latency_us.max());
+            Latency { p50: at(0.5), p90: at(0.9), p99: at(0.99), max }
+        })
+    }
+
+    /// Each latency that was seen, up to 10 % too long, and how often; ascending. No more than some
+    /// hundred.
+    pub(crate) fn steps(&self) -> Vec<(Duration, u64)> {
+        let steps = self.0.iter().flat_map(|histogram| histogram.iter_recorded());
+        steps
+            .map(|step| {
+                (Duration::from_micros(step.value_iterated_to()), step.count_since_last_iteration())
+            })
+            .collect()
+    }
+}
 
 impl LinkCounters {
     pub(crate) fn new() -> Self {
@@ -72,15 +111,13 @@ impl LinkCounters {
             expiries: 0,
             frames: 0,
             bytes: 0,
-            latency_us: None,
+            latencies: Latencies::default(),
         }
     }
 
     pub(crate) fn delivered(&mut self, latency: Duration) {
         self.successes += 1;
-        let us = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
-        let latency_us = self.latency_us.get_or_insert_with(latency_histogram);
-        latency_us.saturating_record(us.clamp(1, LATENCY_MAX_US));
+        self.latencies.record(latency);
     }
 
     /// Adds what `other` counted.
@@ -92,19 +129,14 @@ impl LinkCounters {
         self.expiries += other.expiries;
         self.frames += other.frames;
         self.bytes += other.bytes;
-        if let Some(latency_us) = &other.latency_us {
-            let own = self.latency_us.get_or_insert_with(latency_histogram);
-            // Both have the same range, so nothing can fail to fit.
-            own.add(&**latency_us).unwrap_or_default();
-        }
+        self.latencies.absorb(&other.latencies);
+    }
+
+    pub(crate) fn latency_steps(&self) -> Vec<(Duration, u64)> {
+        self.latencies.steps()
     }
 
     pub(crate) fn metrics(&self) -> TransportMetrics {
-        let latency = self.latency_us.as_ref().map(|latency_us| {
-            let at = |q| Duration::from_micros(latency_us.value_at_quantile(q));
-            let max = Duration::from_micros(latency_us.max());
-            Latency { p50: at(0.5), p90: at(0.9), p99: at(0.99), max }
-        });
         TransportMetrics {
             request_count: self.requests,
             success_count: self.successes,
@@ -112,7 +144,7 @@ impl LinkCounters {
             failover_count: self.failovers,
             frames: self.frames,
             bytes: self.bytes,
-            latency,
+            latency: self.latencies.quantiles(),
         }
     }
 }
@@ -180,4 +212,30 @@ pub struct LastSuccess {
     pub transport: TransportType,
     /// When.
     pub at: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn latencies_are_counted_in_steps_and_links_add_up() {
+        let mut link = LinkCounters::new();
+        assert_eq!(link.latency_steps(), []);
+        for micros in [0, 1, 10, 10, 10] {
+            link.delivered(Duration::from_micros(micros));
+        }
+        let mut sum = LinkCounters::new();
+        sum.absorb(&link);
+        sum.delivered(Duration::from_secs(1_000));
+        sum.absorb(&LinkCounters::new());
+        let steps = sum.latency_steps();
+        let micros = Duration::from_micros;
+        assert_eq!(steps[..2], [(micros(1), 2), (micros(10), 3)]);
+        // What is longer than the range counts as its end.
+        assert_eq!((steps.len(), steps[2].1), (3, 1));
+        let end = steps[2].0.as_secs_f64();
+        assert!((100.0..110.0).contains(&end), "{end}");
+        assert_eq!(sum.metrics().success_count, 6);
+    }
 }

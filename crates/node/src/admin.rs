@@ -8,6 +8,7 @@
 mod client;
 mod health;
 mod live;
+mod metrics;
 mod name;
 mod network;
 mod ping;
@@ -26,6 +27,7 @@ pub use bitcraps_engine::monitor::HealthReport;
 pub use client::{AdminError, request};
 pub use health::{AlertsReport, SilenceReport};
 pub use live::{Follow, LiveConfig, ReloadError};
+pub use metrics::{MessagesReport, MetricsReport};
 pub use network::{
     HopReport, KnownLinkReport, KnownPeerReport, NetworkReport, PathReport, WayReport,
 };

@@ -31,9 +31,9 @@ pub use error::{ConfigError, Contradiction};
 pub use origin::{Location, Origin};
 pub use overlay::Environment;
 pub use sections::{
-    AdminSettings, AdmissionSettings, BluetoothSettings, Interface, InternetSettings, LanSettings,
-    LogFormat, LogSettings, Mode, NetworkMonitorSettings, NodeSettings, Policy, Privacy,
-    StaticPeer, StoreSettings, TransportLimits, TransportSettings,
+    AdminSettings, AdmissionSettings, BluetoothSettings, DashboardSettings, Interface,
+    InternetSettings, LanSettings, LogFormat, LogSettings, Mode, NetworkMonitorSettings,
+    NodeSettings, Policy, Privacy, StaticPeer, StoreSettings, TransportLimits, TransportSettings,
 };
 
 use check::Sections;
@@ -143,6 +143,11 @@ impl Config {
     /// `[admin]`.
     pub fn admin(&self) -> &AdminSettings {
         &self.sections.admin
+    }
+
+    /// `[dashboard]`.
+    pub fn dashboard(&self) -> &DashboardSettings {
+        &self.sections.dashboard
     }
 
     /// `[log]`.

@@ -11,6 +11,7 @@ mod meeting;
 mod nat;
 mod network;
 mod process;
+mod prometheus;
 #[cfg(feature = "internet")]
 mod relay;
 mod running;

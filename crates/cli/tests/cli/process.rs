@@ -185,6 +185,11 @@ impl Lines {
         }
     }
 
+    /// Lines that were waited for or passed over until now.
+    pub(crate) fn seen(&self) -> &[String] {
+        &self.seen
+    }
+
     /// Waits for a line that holds `part`, and returns every line that has come since the start.
     #[track_caller]
     pub(crate) fn all_until(&mut self, part: &str) -> &[String] {

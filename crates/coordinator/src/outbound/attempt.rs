@@ -159,7 +159,10 @@ impl Core {
         let begins = message.fragments.as_ref().is_none_or(|f| f.link != Some(id));
         if begins {
             message.attempts = message.attempts.saturating_add(1);
-            message.first_handed.get_or_insert(now);
+            if message.first_handed.is_none() {
+                message.first_handed = Some(now);
+                self.routing.record(now.since(message.accepted));
+            }
             message.last_link = Some(id);
             let bytes = (message.payload.len() + Frame::DATA_OVERHEAD) as f64;
             let link = &mut self.peers[peer as usize].links[index];

@@ -83,6 +83,7 @@ fn patience(request: &Request) -> Duration {
         | Request::Silence { .. }
         | Request::Unsilence { .. }
         | Request::Acknowledge { .. }
+        | Request::Metrics
         | Request::Outbox
         | Request::Reload
         | Request::Config

@@ -5,6 +5,7 @@ use bitcraps_types::{PeerId, TrafficClass};
 use serde::{Deserialize, Serialize};
 
 use super::health::AlertsReport;
+use super::metrics::MetricsReport;
 use super::network::{NetworkReport, PathReport};
 use super::report::{
     ConfigReport, LinksReport, PeersReport, PingReport, ReloadReport, SendReport, StatusReport,
@@ -146,6 +147,8 @@ pub enum Request {
         /// Who.
         author: String,
     },
+    /// Everything that the node counts and measures.
+    Metrics,
     /// Messages that are kept until they are settled.
     Outbox,
     /// Reads the configuration again.
@@ -198,6 +201,8 @@ pub enum Response {
     /// To [`Request::Alerts`], [`Request::Silence`], [`Request::Unsilence`] and
     /// [`Request::Acknowledge`].
     Alerts(AlertsReport),
+    /// To [`Request::Metrics`].
+    Metrics(Box<MetricsReport>),
     /// To [`Request::Outbox`].
     Outbox(OutboxReport),
     /// To [`Request::Reload`].

@@ -11,6 +11,7 @@ use bitcraps_wire::JoinVerdict;
 use tokio::time::timeout;
 
 use super::live::LiveConfig;
+use super::metrics::MetricsReport;
 use super::name::{resolve, resolve_decided};
 use super::protocol::{Ack, Refusal, RefusalKind, Request, Response};
 use super::report::{
@@ -117,6 +118,7 @@ impl Responder {
             Request::Acknowledge { alert, author } => {
                 Response::Alerts(health::acknowledge(node, &alert, &author)?)
             }
+            Request::Metrics => Response::Metrics(Box::new(MetricsReport::of(node))),
             Request::Outbox => Response::Outbox(store::outbox(node)),
             Request::Reload => self.reload().await?,
             Request::Config => Response::Config(self.config()),

@@ -18,9 +18,10 @@ use super::raw::{
     RawNode, RawPeer, RawStore, RawTransports,
 };
 use super::{
-    AdminSettings, AdmissionSettings, BluetoothSettings, ConfigError, Contradiction, Environment,
-    Interface, InternetSettings, LanSettings, LogSettings, NetworkMonitorSettings, NodeSettings,
-    Origin, Origins, StaticPeer, StoreSettings, TransportLimits, TransportSettings,
+    AdminSettings, AdmissionSettings, BluetoothSettings, ConfigError, Contradiction,
+    DashboardSettings, Environment, Interface, InternetSettings, LanSettings, LogSettings,
+    NetworkMonitorSettings, NodeSettings, Origin, Origins, StaticPeer, StoreSettings,
+    TransportLimits, TransportSettings,
 };
 
 /// Every section, checked.
@@ -36,6 +37,7 @@ pub(super) struct Sections {
     pub(super) admission: AdmissionSettings,
     pub(super) store: StoreSettings,
     pub(super) admin: AdminSettings,
+    pub(super) dashboard: DashboardSettings,
     pub(super) log: LogSettings,
 }
 
@@ -60,6 +62,7 @@ pub(super) fn checked(
     let admission = check.admission(&raw.admission)?;
     let store = check.store(&raw.store, &node)?;
     let admin = check.admin(&raw.admin.socket, &node)?;
+    let dashboard = check.dashboard(&raw.dashboard.listen)?;
     let log = check.log(&raw.log)?;
     // Built from text, and joined with text: both are Unicode.
     raw.node.data_dir = node.data_dir.to_string_lossy().into_owned();
@@ -76,6 +79,7 @@ pub(super) fn checked(
         admission,
         store,
         admin,
+        dashboard,
         log,
     };
     Ok((sections, raw))
@@ -409,6 +413,23 @@ impl Check<'_> {
         let length = socket.as_os_str().len();
         self.at_most("admin.socket", length, "bytes", MAX_SOCKET_PATH)?;
         Ok(AdminSettings { socket })
+    }
+
+    fn dashboard(&self, listen: &str) -> Result<DashboardSettings, ConfigError> {
+        if listen.is_empty() {
+            return Ok(DashboardSettings::default());
+        }
+        let unfit = |problem| self.unfit("dashboard.listen", listen, problem);
+        let address: SocketAddr = listen
+            .parse()
+            .map_err(|_| unfit("it is no address; write ip:port, as 127.0.0.1:9464"))?;
+        if !address.ip().is_loopback() {
+            return Err(unfit(
+                "others could read it there, and nothing asks who they are; write an address of this \
+                 machine alone, as 127.0.0.1:9464",
+            ));
+        }
+        Ok(DashboardSettings { listen: Some(address) })
     }
 
     fn log(&self, raw: &RawLog) -> Result<LogSettings, ConfigError> {

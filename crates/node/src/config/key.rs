@@ -73,6 +73,7 @@ pub(super) const KEYS: &[Key] = &[
     restart("store.path"),
     restart("store.max_bytes"),
     restart("admin.socket"),
+    restart("dashboard.listen"),
     live("log.filter"),
     restart("log.format"),
 ];

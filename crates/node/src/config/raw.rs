@@ -35,6 +35,8 @@ pub(super) struct RawConfig {
     pub(super) store: RawStore,
     /// The socket the command line talks to.
     pub(super) admin: RawAdmin,
+    /// Where the node shows itself over HTTP.
+    pub(super) dashboard: RawDashboard,
     /// What is logged and how.
     pub(super) log: RawLog,
 }
@@ -341,6 +343,14 @@ impl Default for RawStore {
 pub(super) struct RawAdmin {
     /// Path of the Unix socket, at most 107 bytes. Empty: admin.sock in the data directory.
     pub(super) socket: String,
+}
+
+/// Where the node shows itself over HTTP.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub(super) struct RawDashboard {
+    /// TCP address as ip:port, of this machine alone; `/metrics` there is for Prometheus. Empty: none.
+    pub(super) listen: String,
 }
 
 /// What is logged and how.

@@ -257,6 +257,13 @@ pub struct AdminSettings {
     pub socket: PathBuf,
 }
 
+/// `[dashboard]`: where the node shows itself over HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DashboardSettings {
+    /// Its TCP address, one of loopback; port 0 takes any free one. `None`: it does not.
+    pub listen: Option<SocketAddr>,
+}
+
 /// `[log]`: what is logged and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogSettings {

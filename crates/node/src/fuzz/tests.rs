@@ -165,6 +165,7 @@ fn mutated_requests_reach_every_request_and_refusal() {
         Ok(Request::Silence { .. }) => "=silence",
         Ok(Request::Unsilence { .. }) => "=unsilence",
         Ok(Request::Acknowledge { .. }) => "=acknowledge",
+        Ok(Request::Metrics) => "=metrics",
         Ok(Request::Outbox) => "=outbox",
         Ok(Request::Reload) => "=reload",
         Ok(Request::Config) => "=config",
