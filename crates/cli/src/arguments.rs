@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use crate::demo;
 use crate::{
     alerts, analyze, configuration, health, invite, keygen, links, manual, metrics, outbox, peers,
-    ping, run, send, sim, status, topology,
+    ping, recommend, run, send, sim, status, topology,
 };
 
 /// What every command returns, for the end of its help.
@@ -73,6 +73,10 @@ pub(crate) enum Verb {
     ///
     /// The list exits as `health` does.
     Alerts(alerts::Alerts),
+    /// Show which links to add to the network, and what each is worth
+    ///
+    /// Exits as `health` does.
+    Recommend(recommend::Recommend),
     /// Print what the running node counts and measures, as Prometheus reads it
     Metrics(metrics::Metrics),
     /// List the critical messages that are kept until they are settled
@@ -123,6 +127,7 @@ impl Verb {
             Self::Join(join) => join.json,
             Self::Health(health) => health.json,
             Self::Alerts(alerts) => alerts.json,
+            Self::Recommend(recommend) => recommend.json,
             Self::Metrics(metrics) => metrics.json,
             Self::Outbox(outbox) => outbox.json,
             Self::Topology(topology) => topology.wants_json(),

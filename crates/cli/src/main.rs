@@ -24,6 +24,7 @@ mod outbox;
 mod peers;
 mod ping;
 mod progress;
+mod recommend;
 #[cfg(feature = "internet")]
 mod relay;
 mod run;
@@ -87,6 +88,7 @@ fn perform(verb: Verb, context: &Context) -> Result<Exit, Failure> {
         Verb::Join(join) => invite::join(&join, context),
         Verb::Health(health) => health::run(&health, context),
         Verb::Alerts(alerts) => alerts::run(&alerts, context),
+        Verb::Recommend(recommend) => recommend::run(&recommend, context),
         Verb::Metrics(metrics) => metrics::run(&metrics, context),
         Verb::Outbox(outbox) => outbox::run(&outbox, context),
         Verb::Links(links) => links::run(&links, context),

@@ -213,6 +213,7 @@ fn tell(notice: &Notice) {
         Notice::PeerStanding { peer, standing } => {
             tracing::info!(peer = %peer.short(), %standing, "peer's standing changed");
         }
+        Notice::LookDue => {}
         Notice::Admission { peer } => tracing::debug!(peer = %peer.short(), "invitation"),
         Notice::KeyConflict { peer, epoch, shut_out } => {
             let (epoch, shut_out) = (epoch.0, shut_out.0);

@@ -1,4 +1,5 @@
 use bitcraps_node::admin::{Envelope, Health, Request, Response, StatusReport, StoreReport};
+use serde::Serialize;
 
 use crate::console::{age, counted, latency, visible};
 use crate::context::Context;
@@ -32,8 +33,8 @@ pub(crate) fn run(status: &Status, context: &Context) -> Result<Exit, Failure> {
 }
 
 /// A response as one line of JSON.
-pub(crate) fn as_json(response: Response) -> Result<String, Failure> {
-    let json = serde_json::to_string(&Envelope::new(response)).map_err(std::io::Error::from)?;
+pub(crate) fn as_json(told: impl Serialize) -> Result<String, Failure> {
+    let json = serde_json::to_string(&Envelope::new(told)).map_err(std::io::Error::from)?;
     Ok(json + "\n")
 }
 

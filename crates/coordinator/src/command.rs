@@ -191,6 +191,8 @@ pub enum Notice {
         /// The other end.
         peer: PeerId,
     },
+    /// The network's health is to be looked at, by whoever does that.
+    LookDue,
     /// Two devices use one key: both answered at the same time. Told once for each that is shut out.
     KeyConflict {
         /// The key.

@@ -124,7 +124,7 @@ impl Engine {
             && now >= healing.looked + LOOK
             && let Some((health, network)) = self.health.as_ref().zip(self.network.as_ref())
         {
-            let view = linked_peers(network, self.core.config().local);
+            let view = linked_peers(network.topology().clone(), self.core.config().local);
             healing.look(health.monitor(), network, &view, now);
         }
         self.healing = Some(healing);

@@ -1,13 +1,12 @@
 //! The health of the network as this node sees it: when it is looked at, and what the node adds to
 //! what the network tells.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use bitcraps_coordinator::{Core, Standing};
+use bitcraps_coordinator::{Command, Core, Notice, Standing};
 use bitcraps_monitor::{
-    Betting, Facts, HealthReport, LostPeer, Monitor, MonitorConfig, Shape, Tally,
+    Betting, Facts, Findings, HealthReport, LostPeer, Monitor, MonitorConfig, Tally,
 };
 use bitcraps_topology::{LinkWeight, Snapshot, Topology, UNREACHED, hop_distances};
 use bitcraps_types::{PeerId, Ratio, Timestamp, TransportType};
@@ -30,6 +29,11 @@ pub struct Health {
     used: [bool; TransportType::COUNT],
     /// When the shape of the network was last looked at.
     looked: Timestamp,
+    /// Somebody else judges looks.
+    deferred: bool,
+    /// A look is due, or begun and not ended.
+    under_way: bool,
+    begun: bool,
 }
 
 impl Health {
@@ -56,6 +60,9 @@ impl Engine {
                     met: BTreeSet::new(),
                     used: [false; TransportType::COUNT],
                     looked: now,
+                    deferred: false,
+                    under_way: false,
+                    begun: false,
                 });
             }
         }
@@ -75,8 +82,16 @@ impl Engine {
     /// Recommendations are reckoned anew, see
     /// [`recommend_topology_changes`](bitcraps_monitor::recommend_topology_changes).
     pub fn health_report(&self, now: Timestamp) -> Option<HealthReport> {
+        self.health_brief(now).map(HealthBrief::complete)
+    }
+
+    /// The same, but for what costs: that may be reckoned elsewhere.
+    pub fn health_brief(&self, now: Timestamp) -> Option<HealthBrief> {
         let (health, network) = self.health.as_ref().zip(self.network.as_ref())?;
-        Some(health.monitor.report(&linked_peers(network, self.core.config().local), now))
+        let topology = network.topology().clone();
+        let local = self.core.config().local;
+        let config = *health.monitor.config();
+        Some(HealthBrief { report: health.monitor.brief(now), topology, local, config })
     }
 
     /// Whether a table may bet: the risk of a split of the whole network is low enough. Open before
@@ -85,57 +100,141 @@ impl Engine {
         self.health.as_ref().map_or(Betting::Open, |health| health.monitor.betting())
     }
 
+    /// Leaves looks to whoever takes [`Notice::LookDue`] for it from now on, instead of taking them
+    /// inline: [`Self::begin_look`], [`Look::judge`], [`Self::end_look`]. A look at a large network
+    /// takes tens of milliseconds, in which the machine can do other things.
+    pub fn defer_looks(&mut self) {
+        if let Some(health) = &mut self.health {
+            health.deferred = true;
+        }
+    }
+
     pub(crate) fn health_deadline(&self) -> Option<Timestamp> {
         let (health, network) = self.health.as_ref().zip(self.network.as_ref())?;
+        if health.under_way {
+            return Some(health.monitor.alert_deadline());
+        }
         let due = health.monitor.next_deadline();
         Some(if network.is_reshaped() { due.min(health.looked + LOOK) } else { due })
     }
 
-    /// Looks at the network when that is due, or when it has come apart or together.
+    /// Looks at the network when that is due, or when links came or went.
     pub(crate) fn judge_health(&mut self, now: Timestamp) {
-        let Some(mut health) = self.health.take() else { return };
-        if let Some(network) = &mut self.network {
-            health.monitor.on_timer(now);
-            let mut due = health.monitor.is_due(now);
-            if due || (network.is_reshaped() && now >= health.looked + LOOK) {
-                health.looked = now;
-                network.seen_shape();
-                let view = linked_peers(network, self.core.config().local);
-                let snapshot = view.snapshot();
-                due |= health.monitor.is_news(Shape::of(&snapshot));
-                if due {
-                    let relayed = self.tunnels.as_ref().map(|tunnels| tunnels.counters.bytes);
-                    let facts = health.facts(&self.core, network, &view, &snapshot, relayed, now);
-                    health.monitor.look(&view, facts, now);
-                }
-                if let Some(healing) = self.healing.as_mut().filter(|_| due) {
-                    healing.look(&health.monitor, network, &view, now);
-                }
+        let Some((health, network)) = self.health.as_mut().zip(self.network.as_ref()) else {
+            return;
+        };
+        health.monitor.on_timer(now);
+        let due = health.monitor.is_due(now);
+        if health.under_way || !(due || (network.is_reshaped() && now >= health.looked + LOOK)) {
+            return;
+        }
+        health.under_way = true;
+        if health.deferred {
+            self.commands.push_back(Command::Notice(Notice::LookDue));
+        } else if let Some(look) = self.begin_look(now) {
+            self.end_look(look.judge(), now);
+        }
+    }
+
+    /// The look that is due, with all that it takes to judge it; `None` when none is.
+    pub fn begin_look(&mut self, now: Timestamp) -> Option<Look> {
+        let (health, network) = self.health.as_mut().zip(self.network.as_mut())?;
+        if !health.under_way || health.begun {
+            return None;
+        }
+        (health.begun, health.looked) = (true, now);
+        network.seen_shape();
+        let relayed = self.tunnels.as_ref().map(|tunnels| tunnels.counters.bytes);
+        let (facts, missing) = health.facts(&self.core, network, relayed, now);
+        let due = health.monitor.is_due(now);
+        let topology = network.topology().clone();
+        let local = self.core.config().local;
+        Some(Look { look: health.monitor.begin(due, now), topology, local, facts, missing })
+    }
+
+    /// Takes up what a look has found.
+    pub fn end_look(&mut self, judgement: Judgement, now: Timestamp) {
+        let Some(health) = &mut self.health else { return };
+        let Judgement { findings, topology, facts } = judgement;
+        let found = health.monitor.conclude(findings, &topology, facts);
+        (health.under_way, health.begun) = (false, false);
+        if let (Some(_), Some(healing), Some(network)) = (found, &mut self.healing, &self.network) {
+            healing.look(&health.monitor, network, &topology, now);
+        }
+    }
+}
+
+/// A look that has begun; see [`Engine::begin_look`].
+#[derive(Debug)]
+pub struct Look {
+    look: bitcraps_monitor::Look,
+    topology: Topology,
+    local: PeerId,
+    facts: Facts,
+    /// Admitted peers that were linked with this node, and are not.
+    missing: Vec<PeerId>,
+}
+
+/// What a look has found; see [`Engine::end_look`].
+#[derive(Debug)]
+pub struct Judgement {
+    findings: Findings,
+    topology: Topology,
+    facts: Facts,
+}
+
+/// What is to be said of the network's health, but for what costs.
+#[derive(Debug)]
+pub struct HealthBrief {
+    report: HealthReport,
+    topology: Topology,
+    local: PeerId,
+    config: MonitorConfig,
+}
+
+impl HealthBrief {
+    /// With the recommendations.
+    pub fn complete(self) -> HealthReport {
+        self.report.complete(&linked_peers(self.topology, self.local), &self.config)
+    }
+}
+
+impl Look {
+    /// Judges the network: tens of milliseconds for one of 10,000 peers.
+    pub fn judge(self) -> Judgement {
+        let Self { look, topology, local, mut facts, missing } = self;
+        let topology = linked_peers(topology, local);
+        let snapshot = topology.snapshot();
+        let position = |peer: &PeerId| snapshot.position(topology.slot_of(peer)?);
+        let hops = position(&local)
+            .filter(|_| !missing.is_empty())
+            .map(|from| hop_distances(snapshot.graph(), from));
+        for peer in missing {
+            let at = position(&peer);
+            let place = at.and_then(|at| hops.as_ref()?.get(at as usize));
+            if place.is_none_or(|hops| *hops == UNREACHED) {
+                // Linked with somebody, who cannot be reached either: a part that has split off.
+                let split_off = at.is_some_and(|at| snapshot.graph().degree(at) > 0);
+                facts.lost.push(LostPeer { peer, split_off });
             }
         }
-        self.health = Some(health);
+        (facts.link_reliability, facts.link_latency) = means(&topology.weights(&snapshot));
+        Judgement { findings: look.judge(&topology, &snapshot), topology, facts }
     }
 }
 
 impl Health {
-    /// What this node knows beside the network.
+    /// What this node knows beside the network, and the admitted peers that were linked with it, and
+    /// are not.
     fn facts(
         &mut self,
         core: &Core,
         network: &Network,
-        view: &Topology,
-        snapshot: &Snapshot,
         relayed: Option<u64>,
         now: Timestamp,
-    ) -> Facts {
-        let local = core.config().local;
-        let position = |peer: &PeerId| snapshot.position(view.slot_of(peer)?);
-        let hops = position(&local).map(|from| hop_distances(snapshot.graph(), from));
-        let reached = |peer: &PeerId| {
-            let place = position(peer).and_then(|at| hops.as_ref()?.get(at as usize));
-            place.is_some_and(|hops| *hops != UNREACHED)
-        };
-        let mut facts = Facts { me: Some(local), ..Facts::default() };
+    ) -> (Facts, Vec<PeerId>) {
+        let mut missing = Vec::new();
+        let mut facts = Facts { me: Some(core.config().local), ..Facts::default() };
         let mut works = [false; TransportType::COUNT];
         let mut rate_kbps = 0;
         let mut met = BTreeSet::new();
@@ -156,10 +255,8 @@ impl Health {
             if linked || known {
                 met.insert(peer);
             }
-            if known && !linked && !reached(&peer) {
-                // Linked with somebody, who cannot be reached either: a part that has split off.
-                let split_off = position(&peer).is_some_and(|at| snapshot.graph().degree(at) > 0);
-                facts.lost.push(LostPeer { peer, split_off });
+            if known && !linked {
+                missing.push(peer);
             }
         }
         self.met = met;
@@ -179,10 +276,9 @@ impl Health {
         let flags =
             |peer: PeerId| network.flags(&peer).map(move |flag| (peer, flag.text().to_owned()));
         facts.poisoned = network.peers().flat_map(flags).collect();
-        (facts.link_reliability, facts.link_latency) = means(&view.weights(snapshot));
         let capacity = (f64::from(rate_kbps) * 125.0).min(RELAY_RATE);
         facts.relayed = relayed.map(|bytes| (bytes, capacity));
-        facts
+        (facts, missing)
     }
 }
 
@@ -198,19 +294,14 @@ fn means(weights: &[LinkWeight]) -> (Option<f64>, Option<Duration>) {
 
 /// The peers that are linked, and this node. One without links has left, or is out of everybody's
 /// reach: that peer is lost, the network is not split.
-pub(crate) fn linked_peers(network: &Network, local: PeerId) -> Cow<'_, Topology> {
-    let topology = network.topology();
+pub(crate) fn linked_peers(mut topology: Topology, local: PeerId) -> Topology {
     let snapshot: Snapshot = topology.snapshot();
     let alone: Vec<PeerId> = (0..snapshot.peers() as u32)
         .filter(|position| snapshot.graph().degree(*position) == 0)
         .filter_map(|position| topology.peer(snapshot.slot(position)?))
         .filter(|peer| *peer != local)
         .collect();
-    if alone.is_empty() {
-        return Cow::Borrowed(topology);
-    }
-    let mut linked = topology.clone();
     // Each was found in it a line ago.
-    alone.iter().for_each(|peer| drop(linked.remove_node(peer)));
-    Cow::Owned(linked)
+    alone.iter().for_each(|peer| drop(topology.remove_node(peer)));
+    topology
 }

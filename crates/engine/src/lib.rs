@@ -26,7 +26,7 @@ pub use bitcraps_monitor as monitor;
 pub use dialer::{Dialer, DialerConfig, TargetStatus};
 pub use engine::Engine;
 pub use healing::Healing;
-pub use health::Health;
+pub use health::{Health, HealthBrief, Judgement, Look};
 pub use invitation::{
     Grant, InvitationName, MAX_INVITATIONS, MAX_USES, Redemption, TooManyInvitations,
 };

@@ -258,6 +258,7 @@ impl Network {
             | Notice::PeerUnreachable { .. }
             | Notice::PeerForgotten { .. }
             | Notice::Admission { .. }
+            | Notice::LookDue
             | Notice::KeyConflict { .. } => return,
         };
         self.meet(peer, core, now);

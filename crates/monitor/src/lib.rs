@@ -17,10 +17,12 @@ mod heal;
 mod health;
 mod history;
 mod load;
+mod look;
 mod measure;
 mod monitor;
 mod recommendation;
 mod report;
+mod table;
 
 pub use alert::{
     AlertKey, AlertKind, AlertState, AlertStatus, Alerts, Change, Level, Matcher, Muted, PastAlert,
@@ -40,7 +42,9 @@ pub use heal::{
 pub use health::HealthMetrics;
 pub use history::{Grain, History, Range};
 pub use load::{Basis, RelayMeter};
+pub use look::{Findings, Look, Shape};
 pub use measure::Measure;
-pub use monitor::{HORIZON, Monitor, Shape};
+pub use monitor::{HORIZON, Monitor};
 pub use recommendation::{Recommendation, TopologyChange, recommend_topology_changes};
 pub use report::{Forecast, HealthReport, Outlook, OverallStatus, PastAlertReport};
+pub use table::{TableId, Tables, WatchTableError};

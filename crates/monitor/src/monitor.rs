@@ -1,8 +1,7 @@
+use std::sync::Arc;
 use std::time::Duration;
 
-use bitcraps_topology::{
-    Components, Cuts, PartitionRisk, ReportOptions, RiskOptions, Snapshot, Topology, TopologyReport,
-};
+use bitcraps_topology::{PartitionRisk, RiskOptions, Topology, TopologyReport};
 use bitcraps_types::Timestamp;
 
 use crate::alert::{AlertKey, AlertKind, Alerts, Level, Signal, Subject};
@@ -12,8 +11,9 @@ use crate::condition::{bridge_loads, signals};
 use crate::contacts::Contacts;
 use crate::gate::{Betting, Gate};
 use crate::load::RelayMeter;
-use crate::recommendation::recommend_topology_changes;
+use crate::look::{Findings, Look, Shape};
 use crate::report::{Forecast, HealthReport, Outlook, OverallStatus, PastAlertReport};
+use crate::table::Tables;
 use crate::{Facts, HealthMetrics, History, Measure, MonitorConfig};
 
 /// Intervals without a look after which that is told.
@@ -21,29 +21,8 @@ const ABSENT: u32 = 3;
 
 /// Time ahead for which the risk of a split is reckoned on each look: that of the seed's forecast.
 pub const HORIZON: Duration = Duration::from_secs(30);
-/// Above so many peers a look is allowed less work.
-const MANY_PEERS: usize = 1_024;
 /// Alerts of the past in a report.
 const RECENT_ALERTS: usize = 10;
-
-/// How a network hangs together: what has changed when it comes apart or together.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Shape {
-    components: usize,
-    articulation_points: Vec<u32>,
-}
-
-impl Shape {
-    /// O(n + m).
-    pub fn of(snapshot: &Snapshot) -> Self {
-        let cuts = Cuts::of(snapshot.graph());
-        let slot = |position: &u32| snapshot.slot(*position).map(|slot| slot.0);
-        let mut articulation_points: Vec<u32> =
-            cuts.articulation_points().iter().filter_map(slot).collect();
-        articulation_points.sort_unstable();
-        Self { components: Components::of(snapshot).count(), articulation_points }
-    }
-}
 
 /// Judges a network from one look after the other.
 #[derive(Debug, Clone)]
@@ -54,9 +33,11 @@ pub struct Monitor {
     facts: Option<Facts>,
     history: History,
     alerts: Alerts,
-    contacts: Contacts,
+    contacts: Arc<Contacts>,
     calibration: Calibration,
     gate: Gate,
+    /// Tables whose players are watched.
+    pub tables: Tables,
     relay: RelayMeter,
     /// In the order of [`Measure::ALL`].
     detectors: Vec<Detector>,
@@ -76,9 +57,10 @@ impl Monitor {
             shape: Shape::default(),
             facts: None,
             history: History::default(),
-            contacts: Contacts::default(),
+            contacts: Arc::default(),
             calibration: Calibration::default(),
             gate: Gate::new(config.gate),
+            tables: Tables::default(),
             relay: RelayMeter::default(),
             detectors: Measure::ALL.map(|measure| Detector::new(measure.resolution())).into(),
             detected: None,
@@ -135,19 +117,37 @@ impl Monitor {
     /// Takes a look at a network: all of [`Self::tick`], with the links of the network remembered and
     /// the report made. Costs what the report does.
     pub fn look(&mut self, topology: &Topology, facts: Facts, now: Timestamp) -> HealthMetrics {
-        let snapshot = topology.snapshot();
-        let links = topology.links().map(|(a, b, link)| (a, b, link.reliability()));
-        self.contacts.observe(links, now);
-        let lives = self.contacts.lives(topology, &snapshot, HORIZON);
-        let risk = if snapshot.peers() > MANY_PEERS {
-            RiskOptions { samples: 256, passes: 8, ..RiskOptions::default() }
-        } else {
-            RiskOptions::default()
-        };
-        // Suggestions are for whoever asks.
-        let options = ReportOptions { risk, suggestions: 0, ..ReportOptions::default() };
-        let report = TopologyReport::of(&snapshot, &lives, &options);
-        self.tick(&report, topology, facts, now)
+        let look = self.begin(true, now);
+        // Nobody asks for them meanwhile, so they need not be copied.
+        self.contacts = Arc::default();
+        let findings = look.judge(topology, &topology.snapshot());
+        self.conclude(findings, topology, facts).unwrap_or_default()
+    }
+
+    /// Begins a look, to be judged and then given to [`Self::conclude`]. When it is not `due`, nothing
+    /// comes of it unless the network hangs together otherwise than at the look before.
+    pub fn begin(&self, due: bool, now: Timestamp) -> Look {
+        Look {
+            contacts: Arc::clone(&self.contacts),
+            before: self.shape.clone(),
+            due,
+            tables: self.tables.players(),
+            at: now,
+        }
+    }
+
+    /// Takes up what a look has found of `topology`, as a node with these `facts` sees it; `None` when
+    /// there was nothing to say.
+    pub fn conclude(
+        &mut self,
+        findings: Findings,
+        topology: &Topology,
+        facts: Facts,
+    ) -> Option<HealthMetrics> {
+        let Findings { contacts, shape, report, cuts, at } = findings;
+        (self.contacts, self.shape) = (contacts, shape);
+        self.tables.update(&cuts, at);
+        report.map(|report| self.tick(&report, topology, facts, at))
     }
 
     /// The probability of a material split within `horizon`, as links have lasted so far and forecasts
@@ -169,8 +169,25 @@ impl Monitor {
         Forecast { horizon_seconds: horizon.as_secs_f64(), outlook, skill }
     }
 
+    /// What the last look says of the time until the horizon.
+    fn forecast(&self, health: &HealthMetrics) -> Forecast {
+        let known = self.contacts.known_ahead();
+        let outlook = if HORIZON > known {
+            Outlook::Unknown { beyond_seconds: known.as_secs_f64() }
+        } else {
+            Outlook::Known { probability: health.partition_risk }
+        };
+        let skill = self.calibration.skill();
+        Forecast { horizon_seconds: HORIZON.as_secs_f64(), outlook, skill }
+    }
+
     /// Everything that is to be said of the health of `topology`, which was looked at last.
     pub fn report(&self, topology: &Topology, now: Timestamp) -> HealthReport {
+        self.brief(now).complete(topology, &self.config)
+    }
+
+    /// The same, without the recommendations, which cost: [`HealthReport::complete`] adds them.
+    pub fn brief(&self, now: Timestamp) -> HealthReport {
         let alerts = self.alerts.active(now);
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let recent = self.alerts.past().take(RECENT_ALERTS).map(|past| PastAlertReport {
@@ -179,18 +196,15 @@ impl Monitor {
             ago_ms: millis(now.since(past.resolved)),
             what: past.what.clone(),
         });
-        let recommendations = self.health.as_ref().map_or_else(Vec::new, |health| {
-            recommend_topology_changes(&topology.snapshot(), topology, health, &self.config)
-        });
         HealthReport {
             overall_status: OverallStatus::of(&alerts),
             network_topology: self.health,
             age_ms: millis(now.since(self.ticked)),
             betting: self.gate.betting(),
-            forecast: self.health.map(|_| self.predict_partition_risk(topology, HORIZON)),
+            forecast: self.health.map(|health| self.forecast(&health)),
             alerts,
             recent_alerts: recent.collect(),
-            recommendations,
+            recommendations: Vec::new(),
         }
     }
 
@@ -219,14 +233,6 @@ impl Monitor {
         judged.collect()
     }
 
-    /// Whether a network of this shape is to be looked at before the time: it hangs together
-    /// otherwise than when this was asked before.
-    pub fn is_news(&mut self, shape: Shape) -> bool {
-        let news = self.shape != shape;
-        self.shape = shape;
-        news
-    }
-
     /// Whether the next look is due.
     pub fn is_due(&self, now: Timestamp) -> bool {
         self.tick_at <= now
@@ -234,7 +240,12 @@ impl Monitor {
 
     /// When there is something to do: the next look, or an alert that time alone moves on.
     pub fn next_deadline(&self) -> Timestamp {
-        self.alerts.next_deadline().unwrap_or(Timestamp::MAX).min(self.tick_at)
+        self.alert_deadline().min(self.tick_at)
+    }
+
+    /// When time alone moves an alert on.
+    pub fn alert_deadline(&self) -> Timestamp {
+        self.alerts.next_deadline().unwrap_or(Timestamp::MAX)
     }
 
     /// Carries on what is due by time alone, the look excepted. Says so when the look is long
@@ -253,7 +264,7 @@ impl Monitor {
     }
 
     /// How long links have lasted.
-    pub const fn contacts(&self) -> &Contacts {
+    pub fn contacts(&self) -> &Contacts {
         &self.contacts
     }
 

@@ -1,9 +1,10 @@
+use bitcraps_topology::Topology;
 use serde::{Deserialize, Serialize};
 
 use crate::alert::{AlertState, AlertStatus, Severity};
 use crate::calibration::Skill;
 use crate::gate::Betting;
-use crate::{AlertKey, HealthMetrics, Recommendation};
+use crate::{AlertKey, HealthMetrics, MonitorConfig, Recommendation, recommend_topology_changes};
 
 /// Whether a network does what it is for; the worse is the greater.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -90,6 +91,18 @@ pub struct HealthReport {
     pub recent_alerts: Vec<PastAlertReport>,
     /// What to do about it, the most urgent first.
     pub recommendations: Vec<Recommendation>,
+}
+
+impl HealthReport {
+    /// With what is to be done about `topology`, which it is of; see [`recommend_topology_changes`] for
+    /// what that costs.
+    #[must_use]
+    pub fn complete(self, topology: &Topology, config: &MonitorConfig) -> Self {
+        let recommendations = self.network_topology.as_ref().map_or_else(Vec::new, |health| {
+            recommend_topology_changes(&topology.snapshot(), topology, health, config)
+        });
+        Self { recommendations, ..self }
+    }
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ mod internet;
 mod invitation_code;
 #[cfg(feature = "wifi")]
 mod lan;
+mod looks;
 mod node;
 mod peers_file;
 mod store;
@@ -37,6 +38,7 @@ pub use internet::InternetError;
 pub use invitation_code::CodeError;
 #[cfg(feature = "wifi")]
 pub use lan::LanError;
+pub use looks::Table;
 pub use node::{Node, NodeBuilder, StartNodeError};
 pub use peers_file::PeersFileError;
 pub use store::{Damage, Store, StoreError, StoreHealth};

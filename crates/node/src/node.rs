@@ -5,17 +5,19 @@ use std::sync::Arc;
 use bitcraps_coordinator::{
     self as coordinator, Delivery, Driver, Machine, OutboxEntry, OutboxId, Receipt, RegisterError,
 };
-use bitcraps_engine::monitor::{Betting, HealthReport, MonitorConfig};
+use bitcraps_engine::HealthBrief;
+use bitcraps_engine::monitor::{Betting, HealthReport, MonitorConfig, WatchTableError};
 use bitcraps_engine::{AdmissionConfig, DialerConfig, Engine};
 use bitcraps_transport_api::Transport;
 use bitcraps_types::{Address, ConnectTarget, Epoch, Hint, HintSource, PeerId, TransportType};
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
 use crate::admission::{self, Ledger};
 use crate::config::{Change, Privacy, StaticPeer};
+use crate::looks::{self, Gates, Table};
 use crate::peers_file::{PeersFile, PeersFileError};
 use crate::store::Shelf;
 use crate::{
@@ -157,6 +159,7 @@ impl NodeBuilder {
             bitcraps_linkstate::Config { privacy, ..bitcraps_linkstate::Config::new(epoch) };
         engine.publish(&self.key, links, now);
         engine.watch_health(self.monitor, now);
+        engine.defer_looks();
         let mut chance = [0; 32];
         getrandom::fill(&mut chance).map_err(|e| StartNodeError::Randomness(e.to_string()))?;
         engine.relay_for(&self.key, chance, now);
@@ -178,7 +181,10 @@ impl NodeBuilder {
         let shelf = shelf.unwrap_or_default();
         let ledger = Arc::new(Mutex::new(ledger));
         let keeper = tokio::spawn(admission::keep(Arc::clone(&ledger), driver.clone()));
-        Ok(Node { driver, peer, epoch, ledger, keeper, shelf, _epoch_file: self.epoch_file })
+        let gates = Arc::new(Gates::default());
+        let looker = tokio::spawn(looks::take(driver.clone(), Arc::clone(&gates)));
+        let _epoch_file = self.epoch_file;
+        Ok(Node { driver, peer, epoch, ledger, keeper, looker, gates, shelf, _epoch_file })
     }
 }
 
@@ -191,6 +197,9 @@ pub struct Node {
     pub(crate) ledger: Arc<Mutex<Ledger>>,
     /// Makes proofs of invitations durable.
     keeper: JoinHandle<()>,
+    /// Looks at the network's health.
+    looker: JoinHandle<()>,
+    gates: Arc<Gates>,
     shelf: Shelf,
     /// Holds the lock that keeps a second process from using the identity.
     _epoch_file: Option<EpochFile>,
@@ -199,6 +208,7 @@ pub struct Node {
 impl Drop for Node {
     fn drop(&mut self) {
         self.keeper.abort();
+        self.looker.abort();
     }
 }
 
@@ -321,12 +331,27 @@ impl Node {
 
     /// The health of the network as this node sees it.
     pub fn health_report(&self) -> Option<HealthReport> {
-        self.with(|engine, now| engine.health_report(now))
+        // What costs is reckoned while the machine goes on.
+        self.with(|engine, now| engine.health_brief(now)).map(HealthBrief::complete)
     }
 
-    /// Whether a table may bet: false while the network is likely to split.
-    pub fn may_bet(&self) -> bool {
-        self.with(|engine, _| engine.betting() == Betting::Open)
+    /// Whether the whole network's risk of a split is low enough to bet: paused above 0.8, and open
+    /// again after ten seconds at 0.6 or below.
+    pub fn betting(&self) -> watch::Receiver<Betting> {
+        self.gates.network()
+    }
+
+    /// Watches whether `players` stay together, this node among them or not: the gate of a table. It is
+    /// open until a look at the network says otherwise, and reckons as [`Self::betting`] does with the
+    /// probability that its players are parted within the next 10 s.
+    ///
+    /// # Errors
+    /// [`WatchTableError`]; nothing has changed.
+    pub fn watch_table(
+        &self,
+        players: impl IntoIterator<Item = PeerId>,
+    ) -> Result<Table, WatchTableError> {
+        Table::watch(&self.driver, &self.gates, players.into_iter().collect())
     }
 
     /// Settles every message, closes every link, stops every transport and task, and writes what is

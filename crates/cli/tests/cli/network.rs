@@ -106,6 +106,12 @@ fn the_health_of_a_row_names_what_it_depends_on_and_a_split_is_told() {
     ends.sort_by_key(ToString::to_string);
     assert_eq!(named, ends);
     near.ask(&["health"]).exits(0).prints("1 peer and 2 links");
+    let advice = near.ask(&["recommend", "--json"]).exits(0).json();
+    let first = &advice["recommendations"][0];
+    assert_eq!((&first["before"], &first["after"]), (&json!(1.0), &json!(0.0)), "{advice}");
+    let pair = &first["change"]["AddRedundantConnections"][0];
+    assert!(ends.contains(&pair[0]) && ends.contains(&pair[1]), "{advice}");
+    near.ask(&["recommend"]).exits(0).prints("Consider adding redundant connections");
     near.ask(&["alerts"]).exits(0).prints("nothing is wrong");
 
     let silence = ["alerts", "silence", "peerlost", "--author", "ann", "--comment", "known"];
@@ -128,4 +134,5 @@ fn the_health_of_a_row_names_what_it_depends_on_and_a_split_is_told() {
     assert_eq!(alert["muted"], json!({ "silenced": 1 }));
     let name = alert["name"].as_str().unwrap();
     near.ask(&["alerts", "ack", name, "--author", "bob"]).exits(0).prints("seen by bob");
+    near.ask(&["alerts", "ack", "0", "--author", "bob"]).exits(2).complains("no alert of the name");
 }

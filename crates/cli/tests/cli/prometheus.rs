@@ -118,6 +118,6 @@ fn promtool_has_nothing_to_say_and_prometheus_finds_the_node_up() {
         thread::sleep(LOOK);
     }
     assert_eq!(value("coordination_network_peers").as_deref(), Some("2"));
-    let count = value("coordination_transport_latency_seconds_count");
+    let count = value("coordination_transport_latency_seconds_count%7Btransport=%22wifi%22%7D");
     assert_eq!(count.as_deref(), Some("1"));
 }

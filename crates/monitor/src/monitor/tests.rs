@@ -45,6 +45,12 @@ fn look(monitor: &mut Monitor, topology: &Topology, facts: &Facts, second: u64) 
     monitor.tick(&report(topology, 1.0), topology, facts.clone(), at(second))
 }
 
+/// Whether something comes of a look that is not due.
+fn is_news(monitor: &mut Monitor, topology: &Topology, second: u64) -> bool {
+    let findings = monitor.begin(false, at(second)).judge(topology, &topology.snapshot());
+    monitor.conclude(findings, topology, Facts::default()).is_some()
+}
+
 fn fired(monitor: &mut Monitor) -> Vec<AlertKey> {
     let changes = std::iter::from_fn(|| monitor.alerts_mut().poll_transition());
     changes.filter(|change| change.change == Change::Fired).map(|change| change.key).collect()
@@ -88,10 +94,9 @@ fn a_split_fires_in_the_look_that_sees_it() {
     look(&mut monitor, &whole, &Facts::default(), 0);
     assert_eq!(fired(&mut monitor), []);
     let split = topology(6, &[(0, 1), (1, 2), (3, 4), (4, 5)]);
-    assert!(monitor.is_news(Shape::of(&whole.snapshot())));
-    assert!(!monitor.is_news(Shape::of(&whole.snapshot())));
-    assert!(monitor.is_news(Shape::of(&split.snapshot())));
-    look(&mut monitor, &split, &Facts::default(), 1);
+    assert!(is_news(&mut monitor, &whole, 1));
+    assert!(!is_news(&mut monitor, &whole, 2));
+    assert!(is_news(&mut monitor, &split, 3));
     assert_eq!(fired(&mut monitor), [AlertKey::of_network(AlertKind::NetworkPartitioned)]);
 }
 
@@ -100,14 +105,54 @@ fn another_set_of_articulation_points_is_news() {
     let mut monitor = Monitor::new(MonitorConfig::default(), at(0));
     let path = topology(4, &[(0, 1), (1, 2), (2, 3)]);
     let other = topology(4, &[(0, 1), (1, 3), (3, 2)]);
-    assert!(monitor.is_news(Shape::of(&path.snapshot())));
-    assert!(monitor.is_news(Shape::of(&other.snapshot())));
+    assert!(is_news(&mut monitor, &path, 0));
+    assert!(is_news(&mut monitor, &other, 1));
     // One more link within a part that hangs together already is none.
-    let ring_of = |extra: &[(u8, u8)]| {
-        Shape::of(&topology(6, &[ring(6), extra.to_vec()].concat()).snapshot())
-    };
-    assert!(monitor.is_news(ring_of(&[])));
-    assert!(!monitor.is_news(ring_of(&[(0, 3)])));
+    let ring_of = |extra: &[(u8, u8)]| topology(6, &[ring(6), extra.to_vec()].concat());
+    assert!(is_news(&mut monitor, &ring_of(&[]), 2));
+    assert!(!is_news(&mut monitor, &ring_of(&[(0, 3)]), 3));
+}
+
+#[test]
+fn what_was_learned_of_links_is_kept_through_a_look_of_which_nothing_comes() {
+    let mut monitor = Monitor::new(MonitorConfig::default(), at(0));
+    let path = topology(4, &[(0, 1), (1, 2), (2, 3)]);
+    monitor.look(&path, Facts::default(), at(0));
+    monitor.look(&path, Facts::default(), at(60));
+    let predicted = |monitor: &Monitor| monitor.predict_partition_risk(&path, HORIZON);
+    let before = predicted(&monitor);
+    assert_eq!(monitor.report(&path, at(60)).forecast, Some(before));
+    let look = monitor.begin(false, at(61));
+    // Meanwhile a report says what the look before said.
+    assert_eq!(monitor.report(&path, at(61)).forecast, Some(before));
+    let findings = look.judge(&path, &path.snapshot());
+    assert_eq!(monitor.conclude(findings, &path, Facts::default()), None);
+    assert_eq!(predicted(&monitor), before);
+}
+
+#[test]
+fn a_table_pauses_when_its_players_are_parted_and_another_goes_on() {
+    let mut monitor = Monitor::new(MonitorConfig::default(), at(0));
+    let config = MonitorConfig::default().gate;
+    let players = |numbers: &[u8]| numbers.iter().map(|number| peer(*number)).collect();
+    let mut table = |numbers: &[u8]| monitor.tables.watch(players(numbers), config).unwrap();
+    let (near, far, absent) = (table(&[0, 1]), table(&[0, 5]), table(&[0, 9]));
+    let betting =
+        |monitor: &Monitor| [near, far, absent].map(|table| monitor.tables.betting(table).unwrap());
+    use Betting::{Open, Paused};
+    let path: Vec<(u8, u8)> = (0..5).map(|peer| (peer, peer + 1)).collect();
+    let (whole, cut) = (topology(6, &path), topology(6, &[&path[..3], &path[4..]].concat()));
+    monitor.look(&whole, Facts::default(), at(0));
+    // Nobody sees the ninth peer.
+    assert_eq!(betting(&monitor), [Open, Open, Paused]);
+    assert!(is_news(&mut monitor, &cut, 1));
+    assert_eq!(betting(&monitor), [Open, Paused, Paused]);
+    // Together again: the calm begins with the look that says so, and lasts ten seconds.
+    monitor.look(&whole, Facts::default(), at(5));
+    monitor.look(&whole, Facts::default(), at(14));
+    assert_eq!(betting(&monitor), [Open, Paused, Paused]);
+    monitor.look(&whole, Facts::default(), at(15));
+    assert_eq!(betting(&monitor), [Open, Open, Paused]);
 }
 
 #[test]
