@@ -1,3 +1,5 @@
+mod listening;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -9,13 +11,12 @@ use bitcraps_types::{PeerId, Ratio};
 use super::limits::{
     ANOMALY_MULTIPLIER, CONNECTION_TIMEOUT, DISCOVERY_PORT, HEALTH_CHECK_INTERVAL, KNOWN_PEERS,
     Limits, MAX_ADDRESSES, MAX_DIAMETER, MAX_INTERFACE_NAME, MAX_INTERFACES,
-    MAX_INTERNET_ADDRESSES, MAX_INTERNET_LISTEN, MAX_LISTED, MAX_LOG_FILTER, MAX_NAME,
-    MAX_PACKET_SIZE, MAX_PEERS, MAX_PUBLIC, MAX_RELAYS, MAX_SOCKET_PATH, PORT, RATIO, STORE_BYTES,
-    STRANGER_BYTES, STRANGER_LINKS,
+    MAX_INTERNET_ADDRESSES, MAX_LISTED, MAX_LOG_FILTER, MAX_NAME, MAX_PACKET_SIZE, MAX_PEERS,
+    MAX_SOCKET_PATH, PORT, RATIO, STORE_BYTES, STRANGER_BYTES, STRANGER_LINKS,
 };
 use super::raw::{
-    RawAdmission, RawBounds, RawConfig, RawInternetLinks, RawLan, RawLog, RawNetworkMonitor,
-    RawNode, RawPeer, RawStore, RawTransports,
+    RawAdmission, RawBounds, RawConfig, RawLan, RawLog, RawNetworkMonitor, RawNode, RawPeer,
+    RawStore, RawTransports,
 };
 use super::{
     AdminSettings, AdmissionSettings, BluetoothSettings, ConfigError, Contradiction,
@@ -252,60 +253,6 @@ impl Check<'_> {
         Ok(Interface::Name(text.to_owned()))
     }
 
-    fn internet(&self, raw: &RawInternetLinks) -> Result<InternetSettings, ConfigError> {
-        let (key, count) = ("internet.listen", raw.listen.len());
-        self.at_most(key, count, "addresses", MAX_INTERNET_LISTEN)?;
-        let mut listen: Vec<SocketAddr> = Vec::with_capacity(count);
-        for text in &raw.listen {
-            let unfit = |problem| self.unfit(key, text, problem);
-            let address: SocketAddr = text.parse().map_err(|_| {
-                unfit("it is no address; write ip:port, as 0.0.0.0:47802 or [::]:47802")
-            })?;
-            let (ip, port) = (address.ip(), address.port());
-            if ip.is_multicast() {
-                return Err(unfit("it is a multicast address; write one of an interface"));
-            }
-            let family = || listen.iter().filter(|other| other.is_ipv4() == address.is_ipv4());
-            if port != 0 && family().any(|other| *other == address) {
-                return Err(unfit("it is listed twice; list it once"));
-            }
-            if family().any(|other| ip.is_unspecified() || other.ip().is_unspecified()) {
-                return Err(unfit(
-                    "it stands beside another address of its family, and one of both means every \
-                     interface; list that one alone",
-                ));
-            }
-            listen.push(address);
-        }
-        let key = "internet.public";
-        self.at_most(key, raw.public.len(), "addresses", MAX_PUBLIC)?;
-        let mut public = Vec::with_capacity(raw.public.len());
-        for text in &raw.public {
-            let address = self.address(key, text)?;
-            if public.contains(&address) {
-                return Err(self.unfit(key, text, "it is listed twice; list it once"));
-            }
-            public.push(address);
-        }
-        let key = "internet.relays";
-        self.at_most(key, raw.relays.len(), "relays", MAX_RELAYS)?;
-        for (at, text) in raw.relays.iter().enumerate() {
-            #[cfg(feature = "internet")]
-            if let Err(error) = text.parse::<bitcraps_transport_inet::Relay>() {
-                return Err(self.unfit(key, text, &error.problem()));
-            }
-            if raw.relays[..at].contains(text) {
-                return Err(self.unfit(key, text, "it is listed twice; list it once"));
-            }
-        }
-        let relay_roots = match raw.relay_roots.as_str() {
-            "" => None,
-            written => Some(self.path("internet.relay_roots", written)?),
-        };
-        let relays = raw.relays.clone();
-        Ok(InternetSettings { enabled: raw.enabled, listen, public, relays, relay_roots })
-    }
-
     fn peers(&self, raw: &[RawPeer]) -> Result<Vec<StaticPeer>, ConfigError> {
         self.at_most("peers", raw.len(), "peers", MAX_PEERS)?;
         let mut seen = BTreeSet::new();
@@ -413,23 +360,6 @@ impl Check<'_> {
         let length = socket.as_os_str().len();
         self.at_most("admin.socket", length, "bytes", MAX_SOCKET_PATH)?;
         Ok(AdminSettings { socket })
-    }
-
-    fn dashboard(&self, listen: &str) -> Result<DashboardSettings, ConfigError> {
-        if listen.is_empty() {
-            return Ok(DashboardSettings::default());
-        }
-        let unfit = |problem| self.unfit("dashboard.listen", listen, problem);
-        let address: SocketAddr = listen
-            .parse()
-            .map_err(|_| unfit("it is no address; write ip:port, as 127.0.0.1:9464"))?;
-        if !address.ip().is_loopback() {
-            return Err(unfit(
-                "others could read it there, and nothing asks who they are; write an address of this \
-                 machine alone, as 127.0.0.1:9464",
-            ));
-        }
-        Ok(DashboardSettings { listen: Some(address) })
     }
 
     fn log(&self, raw: &RawLog) -> Result<LogSettings, ConfigError> {

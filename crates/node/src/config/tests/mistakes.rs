@@ -163,6 +163,17 @@ fn a_mistake_in_the_file_is_told_with_its_place_and_its_cure() {
              hci0, or what `bluetoothctl list` shows",
         ),
         // The internet.
+        // The dashboard.
+        (
+            "[dashboard]\nlisten = \"9464\"",
+            "b.toml:2:1: dashboard.listen = \"9464\": it is no address; write ip:port, as \
+             127.0.0.1:9464",
+        ),
+        (
+            "[dashboard]\nlisten = \"0.0.0.0:9464\"",
+            "b.toml:2:1: dashboard.listen = \"0.0.0.0:9464\": others could read it there, and nothing \
+             asks who they are; write an address of this machine alone, as 127.0.0.1:9464",
+        ),
         (
             "[internet]\nlisten = [\"47802\"]",
             "b.toml:2:1: internet.listen = \"47802\": it is no address; write ip:port, as \
