@@ -3,7 +3,7 @@ use std::collections::VecDeque;
 use bitcraps_coordinator::{
     CloseReason, Command, Config, Control, Core, LinkUp, Machine, Notice, Session, Sought, Standing,
 };
-use bitcraps_linkstate::Config as LinkStateConfig;
+use bitcraps_linkstate::{Config as LinkStateConfig, Verified};
 use bitcraps_types::{
     Address, ConnectTarget, DownReason, Hint, HintSource, LinkId, PeerId, Timestamp,
 };
@@ -66,6 +66,14 @@ impl Engine {
             network.meet(peer, &mut self.core, now);
         }
         self.network = Some(network);
+    }
+
+    /// Shares what is found to be signed with other nodes of this process, as in a simulation of many;
+    /// nothing before [`Self::publish`]. What is taken and refused stays the same.
+    pub fn share_verified(&mut self, verified: Verified) {
+        if let Some(network) = &mut self.network {
+            network.share(verified);
+        }
     }
 
     /// Carries messages across hops from now on, for this node and for admitted others. `seed` is

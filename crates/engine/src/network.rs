@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bitcraps_coordinator::{Core, LinkMeasures, Notice, Standing};
 use bitcraps_linkstate::{
-    Change, Command, Config, Flag, Link, LinkDatabase, LinkFacts, Metrics, alias_of,
+    Change, Command, Config, Flag, Link, LinkDatabase, LinkFacts, Metrics, Verified, alias_of,
 };
 use bitcraps_monitor::Offer;
 use bitcraps_topology::{
@@ -80,6 +80,11 @@ impl Network {
         };
         network.add(me, now);
         network
+    }
+
+    /// What is found to be signed is known to other nodes of this process, and the other way round.
+    pub(crate) fn share(&mut self, verified: Verified) {
+        self.database.share(verified);
     }
 
     /// The peers and links that are known.

@@ -9,7 +9,7 @@ use bitcraps_wire::{Alias, Part, Presence, Quality, Record};
 use bytes::Bytes;
 
 use crate::graph::{Duty, Graph, Hops};
-use crate::identity::{Privacy, Publisher, peer_of};
+use crate::identity::{Privacy, Publisher, Verified, peer_of};
 use crate::neighbour::{Held, Neighbour, PageKey};
 use crate::own::Own;
 use crate::reconcile::{self, EVERYTHING};
@@ -65,6 +65,8 @@ pub struct LinkDatabase {
     ageing_at: Timestamp,
     commands: VecDeque<Command>,
     metrics: Metrics,
+    /// What others of this process found to be signed.
+    shared: Option<Verified>,
 }
 
 impl LinkDatabase {
@@ -91,8 +93,15 @@ impl LinkDatabase {
             ageing_at: now + AGEING,
             commands: VecDeque::new(),
             metrics: Metrics::default(),
+            shared: None,
             publisher,
         }
+    }
+
+    /// Shares what is found to be signed with other databases of this process, as in a simulation of
+    /// many nodes. What is taken and refused stays the same.
+    pub fn share(&mut self, verified: Verified) {
+        self.shared = Some(verified);
     }
 
     /// What came and went.

@@ -43,6 +43,6 @@ pub use change::{Change, Command, Flag, Link};
 pub use config::{Config, LinkFacts};
 pub use database::{LinkDatabase, MAX_OFFERS, MAX_ORIGINS};
 pub use error::BodyError;
-pub use identity::{Privacy, alias_of, peer_of};
+pub use identity::{Privacy, Verified, alias_of, peer_of};
 pub use metrics::Metrics;
 pub use neighbour::MIN_ROOM;

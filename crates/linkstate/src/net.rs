@@ -3,9 +3,10 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
-use crate::{Change, Command, Config, Flag, Link, LinkDatabase, LinkFacts};
+use crate::{Change, Command, Config, Flag, Link, LinkDatabase, LinkFacts, Verified};
 use bitcraps_types::{Epoch, Kbps, PeerId, Ratio, Timestamp, TransportType};
 use bytes::Bytes;
 use fastrand::Rng;
@@ -30,6 +31,8 @@ pub struct Node {
     pub alive: bool,
     /// What the announced changes add up to.
     pub view: BTreeMap<LinkName, Link>,
+    /// The sum of the hashes of what is in the view, by which views are told apart at once.
+    seen: u64,
     /// Origins that were announced and not taken back.
     pub peers: BTreeSet<PeerId>,
     /// Who was flagged, and why.
@@ -70,6 +73,8 @@ pub struct Net {
     /// Bodies that were not read.
     pub unread: u64,
     ids: BTreeMap<PeerId, usize>,
+    /// What any of the databases found to be signed.
+    verified: Verified,
 }
 
 /// The Ed25519 seed of a node.
@@ -99,6 +104,7 @@ impl Net {
             largest: 0,
             unread: 0,
             ids: BTreeMap::new(),
+            verified: Verified::default(),
         }
     }
 
@@ -111,12 +117,15 @@ impl Net {
         let id = PeerId::from_bytes(
             ed25519_dalek::SigningKey::from_bytes(&seed).verifying_key().to_bytes(),
         );
+        let mut db = LinkDatabase::new(&seed, config, self.now);
+        db.share(self.verified.clone());
         self.nodes.push(Node {
-            db: LinkDatabase::new(&seed, config, self.now),
+            db,
             id,
             config,
             alive: true,
             view: BTreeMap::new(),
+            seen: 0,
             peers: BTreeSet::new(),
             flagged: Vec::new(),
             others: Vec::new(),
@@ -191,7 +200,9 @@ impl Net {
         let node = &mut self.nodes[node];
         node.config.epoch = epoch;
         node.db = LinkDatabase::new(&node.seed, node.config, now);
+        node.db.share(self.verified.clone());
         node.view.clear();
+        node.seen = 0;
         node.peers.clear();
         node.alive = true;
         node.timer = None;
@@ -334,7 +345,8 @@ impl Net {
 
     /// Whether every node sees exactly these links.
     pub fn all_see(&self, truth: &BTreeSet<LinkName>) -> bool {
-        self.alive().all(|node| node.view.keys().eq(truth))
+        let sum = sum(truth);
+        self.alive().all(|node| node.seen == sum && node.view.len() == truth.len())
     }
 
     /// Bytes sent by all, frame headers included.
@@ -349,6 +361,7 @@ impl Net {
             let links =
                 node.db.links().map(|link| ((link.a, link.b, link.quality.transport()), *link));
             assert_eq!(node.view, links.collect(), "changes add up");
+            assert_eq!(node.seen, sum(node.view.keys()), "and so do their hashes");
         }
     }
 
@@ -431,15 +444,29 @@ impl Net {
     }
 }
 
+/// The sum of the hashes of some links.
+fn sum<'a>(names: impl IntoIterator<Item = &'a LinkName>) -> u64 {
+    let hash = |name: &LinkName| {
+        let mut hasher = DefaultHasher::new();
+        name.hash(&mut hasher);
+        hasher.finish()
+    };
+    names.into_iter().map(hash).fold(0, u64::wrapping_add)
+}
+
 impl Node {
     fn apply(&mut self, change: Change) {
         match change {
             Change::Link(link) => {
-                self.view.insert((link.a, link.b, link.quality.transport()), link);
+                let name = (link.a, link.b, link.quality.transport());
+                if self.view.insert(name, link).is_none() {
+                    self.seen = self.seen.wrapping_add(sum([&name]));
+                }
             }
             Change::LinkGone { a, b, transport } => {
                 let gone = self.view.remove(&(a, b, transport));
                 assert!(gone.is_some(), "a link went that was not there");
+                self.seen = self.seen.wrapping_sub(sum([&(a, b, transport)]));
             }
             Change::Peer(peer) => assert!(self.peers.insert(peer), "a peer came twice"),
             Change::PeerGone(peer) => {

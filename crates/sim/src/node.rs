@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use bitcraps_coordinator::{Config, Machine, Notice, Ticket};
 use bitcraps_engine::{AdmissionConfig, DialerConfig, Engine};
+use bitcraps_linkstate::Verified;
 use bitcraps_types::{Epoch, PeerId, Timestamp};
 use std::time::Duration;
 
@@ -52,6 +53,8 @@ pub(crate) struct Node {
     pub(crate) dialer: DialerConfig,
     admission: AdmissionConfig,
     network: Option<([u8; 32], bitcraps_linkstate::Config)>,
+    /// What any node of the simulation found to be signed.
+    verified: Verified,
     tick: Duration,
     clock: Timestamp,
     /// `None` while it is dead.
@@ -75,7 +78,7 @@ pub(crate) struct Node {
 
 impl Node {
     /// `key` is the seed of the key of a node that publishes.
-    pub(crate) fn new(mut setup: NodeSetup, key: [u8; 32]) -> Self {
+    pub(crate) fn new(mut setup: NodeSetup, key: [u8; 32], verified: Verified) -> Self {
         if setup.network.is_some() {
             setup.config.local = bitcraps_linkstate::peer_of(&key);
         }
@@ -88,6 +91,7 @@ impl Node {
             dialer: setup.dialer,
             admission: setup.admission,
             network: setup.network.map(|network| (key, network)),
+            verified,
             tick: setup.tick,
             clock: setup.clock,
             life: 0,
@@ -110,6 +114,7 @@ impl Node {
         if let Some((key, network)) = self.network {
             let network = bitcraps_linkstate::Config { epoch: self.config.epoch, ..network };
             engine.publish(&key, network, self.clock);
+            engine.share_verified(self.verified.clone());
             let mut chance = [0; 32];
             fastrand::Rng::with_seed(self.config.seed).fill(&mut chance);
             engine.relay_for(&key, chance, self.clock);

@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use bitcraps_coordinator::{Config, Core, FailoverPolicy, Machine, Notice, SendOptions};
 use bitcraps_engine::{AdmissionConfig, DialerConfig, Engine};
+use bitcraps_linkstate::Verified;
 use bitcraps_types::{Epoch, PeerId, Timestamp};
 
 use crate::digest::Digest;
@@ -34,6 +35,7 @@ pub struct Simulation {
     pub(crate) messages: Vec<Message>,
     pub(crate) unsettled: usize,
     pub(crate) digest: Digest,
+    verified: Verified,
     pub(crate) stray_outcomes: u64,
     events: u64,
     instant: u64,
@@ -56,6 +58,7 @@ impl Simulation {
             messages: Vec::new(),
             unsettled: 0,
             digest,
+            verified: Verified::default(),
             stray_outcomes: 0,
             events: 0,
             instant: 0,
@@ -108,7 +111,7 @@ impl Simulation {
         };
         change(&mut setup);
         let id = NodeId(self.nodes.len() as u32);
-        self.nodes.push(Node::new(setup, key));
+        self.nodes.push(Node::new(setup, key, self.verified.clone()));
         self.recall(id);
         self.attach_if_present(id);
         id

@@ -138,7 +138,7 @@ impl LinkDatabase {
             self.metrics.limited += 1;
             return;
         }
-        if !is_signed(&record, &origin) {
+        if !is_signed(&record, &origin, self.shared.as_ref()) {
             self.forged(from, now);
             return;
         }
@@ -202,7 +202,9 @@ impl LinkDatabase {
         origin: &Introduction,
         now: Timestamp,
     ) {
-        if origin.key != self.publisher.introduction.key || !is_signed(record, origin) {
+        if origin.key != self.publisher.introduction.key
+            || !is_signed(record, origin, self.shared.as_ref())
+        {
             self.forged(from, now);
             return;
         }

@@ -58,8 +58,19 @@ impl<'a> Section<'a> {
         self.error(at, Mistake::WrongType { key: self.path_of(key), found, wanted })
     }
 
-    /// What is missing where this table begins.
+    /// What is missing where this table begins, unless it is there under a name that is close.
     pub(super) fn missing(&self, key: &str, wanted: &str) -> ScenarioError {
+        /// Letters that somebody mistypes; keys that are asked for later differ in more.
+        const TYPED_WRONG: usize = 2;
+        let unasked =
+            self.table.keys().filter(|name| !self.known.contains(&name.get_ref().as_ref()));
+        let distance = |name: &str| strsim::damerau_levenshtein(name, key);
+        let nearest = unasked.min_by_key(|name| distance(name.get_ref()));
+        if let Some(name) = nearest.filter(|name| distance(name.get_ref()) <= TYPED_WRONG) {
+            let (path, suggestion) = (self.path_of(name.get_ref()), Some(key.to_owned()));
+            let mistake = Mistake::UnknownKey { key: path, suggestion };
+            return self.error(name.span().start, mistake);
+        }
         let (key, wanted) = (self.path_of(key), wanted.to_owned());
         self.error(self.at, Mistake::Missing { key, wanted })
     }

@@ -45,7 +45,7 @@ fn said(line: usize, text: &str) -> String {
 #[test]
 fn each_mistake_is_told_where_it_is_and_what_to_write() {
     for (line, text, expected) in [
-        (1, "nam = \"good\"", "1:1: `name` is missing; write what the scenario shows"),
+        (1, "nam = \"good\"", "1:1: unknown key `nam`; did you mean `name`?"),
         (2, "seconds = \"ten\"", "2:11: `seconds` is a text; a number belongs there"),
         (2, "seconds = 0", "2:11: `seconds` = 0 is out of range, it takes 0.1 to 86400"),
         (2, "seconds = 10\nsed = 3", "3:1: unknown key `sed`; did you mean `seed`?"),
@@ -59,7 +59,8 @@ fn each_mistake_is_told_where_it_is_and_what_to_write() {
             "seconds = 10\nwarm_up_s = 5\nsettle_s = 5",
             "2:11: `seconds`: warm_up_s and settle_s leave no time of `seconds`; shorten them",
         ),
-        (4, "widht_m = 50", "3:1: `area.width_m` is missing; write it in metres"),
+        (5, "", "3:1: `area.height_m` is missing; write it in metres"),
+        (4, "widht_m = 50", "4:1: unknown key `area.widht_m`; did you mean `width_m`?"),
         (
             7,
             "kind = \"blutooth\"",
