@@ -15,6 +15,7 @@ mod joining;
 mod loops;
 mod network;
 mod relaying;
+mod revision;
 mod tunnels;
 mod way;
 

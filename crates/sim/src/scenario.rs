@@ -6,6 +6,7 @@ mod course;
 mod error;
 mod figures;
 mod motion;
+mod radio;
 mod read;
 mod section;
 mod tale;

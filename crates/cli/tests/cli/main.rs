@@ -15,3 +15,4 @@ mod prometheus;
 #[cfg(feature = "internet")]
 mod relay;
 mod running;
+mod sim;

@@ -1,6 +1,4 @@
-use std::time::Duration;
-
-use bitcraps_types::{Kbps, TrafficClass, TransportType};
+use bitcraps_types::TrafficClass;
 use toml::de::DeTable;
 
 use super::error::{Mistake, ScenarioError};
@@ -9,22 +7,13 @@ use super::{
     Expectation, Group, Laid, MAX_LISTED, MAX_MESSAGES, MAX_NODES, Radio, Scenario, Stream, Target,
     Trouble, TroubleKind, What,
 };
-use crate::LinkModel;
 
 /// Longest course: a day.
 const MAX_SECONDS: f64 = 86_400.0;
 /// Largest area, in metres a side.
-const MAX_METRES: f64 = 1e6;
+pub(super) const MAX_METRES: f64 = 1e6;
 /// Largest message, in bytes; what the classes take is known to the nodes.
 const MAX_BYTES: u64 = 1 << 20;
-/// Most links a node may hold over a radio.
-const MAX_HELD: u64 = 64;
-
-const KINDS: [(&str, TransportType); 3] = [
-    ("bluetooth", TransportType::Bluetooth),
-    ("wifi", TransportType::WiFiDirect),
-    ("internet", TransportType::Internet),
-];
 
 /// How the nodes of a group are joined.
 #[derive(Debug, Clone, Copy)]
@@ -79,7 +68,7 @@ impl Scenario {
         };
         let mut radios = Vec::new();
         for (name, section) in root.named("radios")? {
-            radios.push(radio(name, section)?);
+            radios.push(Radio::read(name, section)?);
         }
         let mut scenario = Self {
             name,
@@ -473,32 +462,4 @@ impl Scenario {
         section.done()?;
         Ok(Expectation { what, class, least, most, line })
     }
-}
-
-fn radio(name: &str, mut section: Section<'_>) -> Result<Radio, ScenarioError> {
-    let kind = section.word("kind", &KINDS)?;
-    let kind = kind.ok_or_else(|| section.missing("kind", "write bluetooth, wifi or internet"))?;
-    let (mut model, notices_after, most) = match kind {
-        TransportType::Bluetooth => (LinkModel::bluetooth_le(), 4, 8),
-        TransportType::WiFiDirect => (LinkModel::wifi(), 1, 16),
-        TransportType::Internet => (LinkModel::internet(), 3, 16),
-    };
-    if let Some(latency) = section.time("latency_ms", 0.0..=60_000.0)? {
-        model.latency = latency;
-    }
-    if let Some(jitter) = section.time("jitter_ms", 0.0..=60_000.0)? {
-        model.jitter = jitter;
-    }
-    if let Some(loss) = section.number("loss", 0.0..=1.0)? {
-        model = model.loss(loss);
-    }
-    if let Some(rate) = section.whole("rate_kbps", 1..=100_000_000)? {
-        model.rate = Kbps::at_least_one(rate as u32);
-    }
-    let range = section.number("range_m", 0.1..=MAX_METRES)?;
-    let most = section.whole("links", 1..=MAX_HELD)?.unwrap_or(most) as usize;
-    let silent = section.time("notices_after_s", 0.0..=60.0)?;
-    let silent = silent.unwrap_or(Duration::from_secs(notices_after));
-    section.done()?;
-    Ok(Radio { name: name.to_owned(), model, range, most, silent })
 }

@@ -1,3 +1,5 @@
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test that calls it")]
+
 use bitcraps_sim::scenario::{Happening, Scenario, Verdict};
 
 /// Two nodes, a link, a message ten times a second for five seconds, and more.

@@ -1,3 +1,5 @@
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test that calls it")]
+
 use bitcraps_sim::scenario::{Mistake, Scenario};
 
 /// A scenario without a mistake, of one line each.
