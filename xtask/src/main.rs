@@ -37,7 +37,7 @@ cargo xtask <command>
   bench NAME [ARGS]     run one benchmark program: health, select, peers, topology; --json prints only JSON,
                         topology --peers measures against other libraries, installed below target/
   eval NAME [ARGS]      run one evaluation program: anomaly DIR, forecast, graphs DIR,
-                        linkstate, risk
+                        healing, linkstate, risk
   fuzz [TARGET] [--seconds N]
                         fuzz one target, or every target in turn, for N seconds each (60)
   help                  this text
