@@ -34,6 +34,8 @@ const BACKLOG: u32 = 4;
 /// last connection to the same device is being taken down); it is tried as often as fits into most
 /// connection timeouts.
 const ATTEMPTS: u32 = 8;
+/// Between two looks whether a connection is there: less than the shortest connection interval, 7.5 ms.
+const LOOK: std::time::Duration = std::time::Duration::from_millis(5);
 /// Between two attempts.
 const PAUSE: std::time::Duration = std::time::Duration::from_millis(500);
 
@@ -90,6 +92,26 @@ fn listen(own: Device) -> Result<(SeqPacketListener, u16), RadioError> {
     }
     let why = format!("{PSMS:x?} are all taken by other programs");
     Err(RadioError::InUse { what: "every channel number".to_owned(), why })
+}
+
+/// Waits until the kernel has connected `socket`. `connect` may return before: readiness from before
+/// its call passes for the end of it. Given up then, the socket would leave a channel half open at the
+/// other end, and that refuses every further one for as long as it waits.
+async fn established(socket: &SeqPacket) -> std::io::Result<()> {
+    let mut byte = [0];
+    loop {
+        match socket.as_ref().send_mtu() {
+            Err(error) if error.kind() == std::io::ErrorKind::NotConnected => {}
+            connected => return connected.map(drop),
+        }
+        tokio::select! {
+            // Nobody speaks before the caller has; this is how a failure is told.
+            read = socket.recv(&mut byte) => {
+                return Err(read.err().unwrap_or_else(|| std::io::ErrorKind::ConnectionRefused.into()));
+            }
+            () = tokio::time::sleep(LOOK) => {}
+        }
+    }
 }
 
 fn of_socket(what: &str, error: &std::io::Error) -> RadioError {
@@ -172,9 +194,12 @@ impl Radio for Bluez {
         let mut attempt = 1;
         loop {
             let socket = socket(own, 0).map_err(failed)?;
-            let connected = socket.connect(address(to.device, to.psm)).await;
-            // A socket may be gone again by the time it is asked for its properties.
-            match connected.and_then(|socket| L2cap::new(socket, to.device)) {
+            let connected = async {
+                let socket = socket.connect(address(to.device, to.psm)).await?;
+                established(&socket).await?;
+                L2cap::new(socket, to.device)
+            };
+            match connected.await {
                 Ok(channel) => return Ok(Arc::new(channel)),
                 Err(error) if attempt >= ATTEMPTS => return Err(failed(error)),
                 Err(error) if error.kind() == std::io::ErrorKind::Unsupported => {

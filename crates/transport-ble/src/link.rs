@@ -45,6 +45,11 @@ impl BleLink {
         (link, Orders { frames: taken, ending: ended })
     }
 
+    /// Whether its driver has ended, or is about to without doing anything more than telling so.
+    pub(crate) fn is_over(&self) -> bool {
+        self.frames.is_closed()
+    }
+
     /// Asks the driver to take the link down. The first to ask decides why.
     pub(crate) fn end(&self, why: Farewell) {
         self.ending.send_if_modified(|ending| {

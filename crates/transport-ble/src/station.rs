@@ -293,6 +293,7 @@ impl Station {
         while self.dial.is_none()
             && let Some(request) = self.waiting.pop_front()
         {
+            self.settle(request.peer);
             match (self.links.get(&request.peer), &self.radio) {
                 (Some(standing), _) => {
                     let id = standing.link.id;
@@ -396,6 +397,7 @@ impl Station {
         caller: PeerId,
     ) -> Option<LinkId> {
         let (peer, since) = (session.peer(), self.now());
+        self.settle(peer);
         let claim = Claim { caller, since };
         let full = self.links.len() >= self.parts.config.max_links;
         let (refusal, kept) = match self.links.get(&peer) {
@@ -431,6 +433,16 @@ impl Station {
             (peer, id)
         });
         Some(id)
+    }
+
+    /// Takes note of a link that is over though its driver has not been heard of yet: told as down, it
+    /// is no link that a dial could end with, and none that keeps another one out.
+    fn settle(&mut self, peer: PeerId) {
+        if let Some(standing) = self.links.get(&peer)
+            && standing.link.is_over()
+        {
+            self.link_ended(peer, standing.link.id);
+        }
     }
 
     /// The driver of link `id` has ended; its successor may stand already.

@@ -1,9 +1,12 @@
-//! How nodes find, keep and find again each other. Time is tokio's and paused.
+//! How nodes find, keep and find again each other. Time is tokio's, and paused but for one.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bitcraps_transport_api::{ConnectError, DownReason, Transport as _};
+use bitcraps_transport_api::conformance::Recorder;
+use bitcraps_transport_api::{ConnectError, DownReason, Sink, Transport as _, TransportEvent};
 use bitcraps_transport_ble::RadioError;
+use bitcraps_types::LinkId;
 use bytes::Bytes;
 
 use crate::air::{Air, Node};
@@ -154,4 +157,51 @@ async fn a_radio_that_is_missing_at_the_start_is_told_and_used_when_it_is_there(
     assert!(matches!(two.transport.radio(), Some(Ok(_))));
     two.transport.shutdown().await;
     assert_eq!(two.transport.radio(), None);
+}
+
+/// A recorder that keeps whoever tells it of a link as down until the other end of `go` is dropped.
+struct Slow {
+    told: Arc<Recorder>,
+    go: Mutex<std::sync::mpsc::Receiver<()>>,
+}
+
+impl Sink for Slow {
+    fn next_link_id(&self) -> LinkId {
+        self.told.next_link_id()
+    }
+
+    fn event(&self, event: TransportEvent) {
+        let down = matches!(event, TransportEvent::LinkDown { .. });
+        self.told.event(event);
+        if down {
+            self.go.lock().unwrap().recv().unwrap_err();
+        }
+    }
+
+    fn frames(&self, link: LinkId, frames: &mut Vec<Bytes>) {
+        self.told.frames(link, frames);
+    }
+
+    fn written(&self, link: LinkId, total: u64) {
+        self.told.written(link, total);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_link_told_as_down_is_no_answer_to_a_dial() {
+    let air = Air::default();
+    let [one, two] = [1, 2].map(|number| Node::new(&air, number, |c| c.discover = false));
+    let (done, go) = std::sync::mpsc::channel();
+    let slow = Slow { told: one.told.clone(), go: Mutex::new(go) };
+    one.transport.start(Arc::new(slow)).await.unwrap();
+    two.start().await;
+    let first = one.transport.connect(two.target()).await.unwrap();
+    one.told.link(0).await.unwrap().close();
+    one.told.downed(first).await.unwrap();
+    let second = one.transport.connect(two.target()).await.unwrap();
+    drop(done);
+    assert_ne!(first, second);
+    exchange(&one, &two).await;
+    one.transport.shutdown().await;
+    two.transport.shutdown().await;
 }
