@@ -5,20 +5,21 @@
 #![expect(clippy::disallowed_methods, reason = "what is measured is time")]
 #![expect(clippy::print_stdout, reason = "figures are for whoever runs this")]
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bitcraps_session::Identity;
 use bitcraps_transport_api::conformance::{CASES, Ends, Fixture, Recorder};
-use bitcraps_transport_api::{Address, ConnectTarget, Link, Transport as _};
+use bitcraps_transport_api::{Address, ConnectTarget, Link, Sink, Transport as _, TransportEvent};
 use bitcraps_transport_ble::{
     BleConfig, BleTransport, Bluez, Channel, MAX_SDU, Radio as _, RadioEvent, Tag,
 };
-use bitcraps_types::{PeerId, TransportType};
+use bitcraps_types::{LinkId, PeerId, TransportType};
 use bytes::Bytes;
 use tokio::process::Command;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 const ADAPTERS: [&str; 2] = ["hci0", "hci1"];
 /// Larger than anything here takes on a machine that emulates its processor.
@@ -138,38 +139,81 @@ async fn raw_round_trips(near: &dyn Channel, far: Arc<dyn Channel>) -> f64 {
     percentile(&trips, 0.5)
 }
 
-/// The same over a link; what comes back is sent by the far end when it has arrived.
-async fn link_round_trips(near: &Node, far: &Node) -> f64 {
-    let (there, back) = (near.link().await, far.link().await);
-    let (far_told, far_id) = (far.told.clone(), back.id());
-    let seen = far_told.arrived(far_id);
-    let echo = tokio::spawn(async move {
-        for nth in 0..ECHOES {
-            far_told.arrivals(far_id, seen + nth + 1).await.unwrap();
-            back.try_send(Bytes::from(vec![7; BYTES])).unwrap();
+/// A node's sink as a coordinator is one: frames are answered in the call that brings them, and
+/// nobody is woken for one that nobody waits for.
+#[derive(Default)]
+struct Meter {
+    told: Arc<Recorder>,
+    echo: Mutex<Option<Arc<dyn Link>>>,
+    arrived: AtomicUsize,
+    awaited: AtomicUsize,
+    reached: Notify,
+}
+
+impl Sink for Meter {
+    fn next_link_id(&self) -> LinkId {
+        self.told.next_link_id()
+    }
+
+    fn event(&self, event: TransportEvent) {
+        self.told.event(event);
+    }
+
+    fn frames(&self, _: LinkId, frames: &mut Vec<Bytes>) {
+        let arrived = self.arrived.fetch_add(frames.len(), Ordering::SeqCst) + frames.len();
+        let echo = self.echo.lock().unwrap();
+        for frame in frames.drain(..) {
+            if let Some(back) = &*echo {
+                back.try_send(frame).unwrap();
+            }
         }
-    });
+        if arrived >= self.awaited.load(Ordering::SeqCst) {
+            self.reached.notify_one();
+        }
+    }
+
+    fn written(&self, link: LinkId, total: u64) {
+        self.told.written(link, total);
+    }
+}
+
+impl Meter {
+    /// `act`, and then `count` frames more than there are.
+    async fn after(&self, count: usize, act: impl Future<Output = ()>) {
+        let awaited = self.arrived.load(Ordering::SeqCst) + count;
+        self.awaited.store(awaited, Ordering::SeqCst);
+        act.await;
+        while self.arrived.load(Ordering::SeqCst) < awaited {
+            tokio::time::timeout(PATIENCE, self.reached.notified()).await.unwrap();
+        }
+    }
+}
+
+/// The same over a link.
+async fn link_round_trips(near: &Meter, far: &Meter) -> f64 {
+    let there = near.told.standing(1).await.unwrap().pop().unwrap();
+    *far.echo.lock().unwrap() = far.told.standing(1).await.unwrap().pop();
     let mut trips = Vec::new();
-    let seen = near.told.arrived(there.id());
-    for nth in 0..ECHOES {
+    for _ in 0..ECHOES {
         let begun = Instant::now();
-        there.try_send(Bytes::from(vec![7; BYTES])).unwrap();
-        near.told.arrivals(there.id(), seen + nth + 1).await.unwrap();
+        let send = async { there.try_send(Bytes::from_static(&[7; BYTES])).unwrap() };
+        near.after(1, send).await;
         trips.push(begun.elapsed());
     }
-    echo.await.unwrap();
     trips.sort_unstable();
+    *far.echo.lock().unwrap() = None;
     let begun = Instant::now();
-    let seen = far.told.arrived(far_id);
-    let mut sent = 0;
-    while sent < ECHOES {
-        match there.try_send(Bytes::from(vec![7; 1_000])) {
-            Ok(()) => sent += 1,
-            // Full; the emulated processor has better to do than to ask again at once.
-            Err(_) => tokio::time::sleep(Duration::from_millis(2)).await,
+    let send = async {
+        let mut sent = 0;
+        while sent < ECHOES {
+            match there.try_send(Bytes::from_static(&[7; 1_000])) {
+                Ok(()) => sent += 1,
+                // Full, and not empty again for ten times as long.
+                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+            }
         }
-    }
-    far.told.arrivals(far_id, seen + ECHOES).await.unwrap();
+    };
+    far.after(ECHOES, send).await;
     let rate = (ECHOES * 1_000) as f64 / begun.elapsed().as_secs_f64() / 1e3;
     println!("RADIO bluetooth.link_kilobytes_per_second {rate:.0}");
     percentile(&trips, 0.5)
@@ -179,10 +223,10 @@ async fn link_round_trips(near: &Node, far: &Node) -> f64 {
 async fn raw_meeting() -> (f64, Arc<dyn Channel>, Arc<dyn Channel>, [Bluez; 2]) {
     let radios = ADAPTERS.map(|name| Bluez::new(Some(name.to_owned())));
     let begun = Instant::now();
-    let (tell, mut called) = mpsc::channel(64);
+    let (mut tell, mut called) = mpsc::channel(64);
     radios[1].open(Tag([1; 8]), tell).await.unwrap();
-    let (tell, mut seen) = mpsc::channel(64);
-    radios[0].open(Tag([0; 8]), tell).await.unwrap();
+    let (told, mut seen) = mpsc::channel(64);
+    radios[0].open(Tag([0; 8]), told).await.unwrap();
     let mut on = true;
     radios[0].scan(on).await.unwrap();
     let place = loop {
@@ -194,10 +238,14 @@ async fn raw_meeting() -> (f64, Arc<dyn Channel>, Arc<dyn Channel>, [Bluez; 2]) 
             }
             Ok(Some(_)) => {}
             Ok(None) => panic!("the radio ended"),
-            // A virtual controller reports who advertises when a look begins.
+            // A virtual controller reports who advertises when a look begins, and may have stopped
+            // advertising for a connection that has just ended.
             Err(_) => {
                 on = !on;
                 radios[0].scan(on).await.unwrap();
+                radios[1].close().await;
+                (tell, called) = mpsc::channel(64);
+                radios[1].open(Tag([1; 8]), tell).await.unwrap();
             }
         }
         assert!(begun.elapsed() < PATIENCE, "nobody was seen");
@@ -227,19 +275,24 @@ async fn b_meeting_beside_the_raw_sequence() {
         radio.close().await;
     }
 
+    let meters: [Arc<Meter>; 2] = Default::default();
     let begun = Instant::now();
-    let (near, far) = (node(0, true), node(1, true));
-    tokio::join!(near.start(), far.start());
-    let (there, back) = (near.link().await, far.link().await);
+    let nodes = [0, 1].map(|number| node(number, true).transport);
+    let (one, two) =
+        tokio::join!(nodes[0].start(meters[0].clone()), nodes[1].start(meters[1].clone()),);
+    one.unwrap();
+    two.unwrap();
+    let there = meters[0].told.standing(1).await.unwrap().pop().unwrap();
+    let back = meters[1].told.standing(1).await.unwrap().pop().unwrap();
     let seconds = begun.elapsed().as_secs_f64();
     println!("RADIO bluetooth.link_meeting_seconds {seconds:.2}");
-    assert_eq!((there.peer(), back.peer()), (far.transport.peer(), near.transport.peer()));
+    assert_eq!((there.peer(), back.peer()), (nodes[1].peer(), nodes[0].peer()));
     println!("link {}: {:?}", there.path(), there.capabilities());
-    let link = link_round_trips(&near, &far).await;
+    let link = link_round_trips(&meters[0], &meters[1]).await;
     println!("RADIO bluetooth.link_round_trip_ms {link:.2}");
-    near.transport.shutdown().await;
-    far.told.standing(0).await.unwrap();
-    far.transport.shutdown().await;
+    nodes[0].shutdown().await;
+    meters[1].told.standing(0).await.unwrap();
+    nodes[1].shutdown().await;
 }
 
 async fn power(adapter: &str, on: bool) {
