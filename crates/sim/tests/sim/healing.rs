@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use bitcraps_coordinator::SendOptions;
 use bitcraps_engine::monitor::{
     AlertKind, HealingConfig, HealingMode, HealingPolicy, HealthIssue, MonitorConfig, Outcome,
 };
 use bitcraps_engine::{DialerConfig, Engine};
 use bitcraps_linkstate::Config;
-use bitcraps_sim::{Death, LinkModel, NodeId, NodeSetup, SimLink, Simulation};
-use bitcraps_types::{Epoch, HintSource, PeerId, Ratio, Timestamp};
+use bitcraps_sim::{Death, LinkModel, NodeId, NodeSetup, Return, SimLink, Simulation};
+use bitcraps_types::{Epoch, HintSource, PeerId, Ratio, Timestamp, TrafficClass};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// A risk that a single relay is above, and two ways are not.
@@ -160,4 +161,35 @@ fn a_peer_that_cannot_be_linked_after_all_is_planned_round() {
     }
     barbell.sim.run_for(Duration::from_secs(240));
     assert_eq!(barbell.made(), 1);
+}
+
+#[test]
+fn after_a_partition_healing_makes_nothing_worse() {
+    // Foresight makes a second link when the first is the only one that is left.
+    let (reactive, forecast) = (Some(HealingMode::Reactive), Some(HealingMode::Forecast));
+    for (mode, made) in [(None, 0), (reactive, 1), (forecast, 2)] {
+        let mut barbell = barbell(5, mode);
+        barbell.sim.run_for(5 * SECOND);
+        let (first, last) = (barbell.nodes[0], barbell.nodes[5]);
+        let bet = |sim: &mut Simulation, from, to| {
+            let options = SendOptions::new(TrafficClass::Critical).deadline(120 * SECOND);
+            sim.send(from, to, 100, options, None)
+        };
+        let warm = bet(&mut barbell.sim, first, last);
+        barbell.sim.run_for(5 * SECOND);
+        assert!(barbell.sim.message(warm).is_delivered(), "{mode:?}");
+        barbell.sim.kill(barbell.nodes[6], Death::Silent);
+        barbell.sim.run_for(3 * SECOND);
+        let waiting = [bet(&mut barbell.sim, first, last), bet(&mut barbell.sim, last, first)];
+        barbell.sim.run_for(15 * SECOND);
+        let delivered = waiting.iter().all(|id| barbell.sim.message(*id).is_delivered());
+        assert_eq!(delivered, mode.is_some(), "{mode:?}");
+        // The relay comes back: the network is whole again, with or without what was made.
+        barbell.sim.restart(barbell.nodes[6], Return::NewLinks);
+        assert!(barbell.sim.run_until_idle(60 * SECOND), "{mode:?}");
+        assert!(waiting.iter().all(|id| barbell.sim.message(*id).is_delivered()), "{mode:?}");
+        assert_eq!(barbell.made(), made, "{mode:?}");
+        // Each once: nothing delivered twice, nothing left.
+        barbell.sim.check_settled().unwrap();
+    }
 }
