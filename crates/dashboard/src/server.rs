@@ -1,7 +1,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bitcraps_node::Node;
@@ -79,7 +79,7 @@ impl Server {
             return Err(ListenError::NotLoopback(address));
         }
         let bind = |why| ListenError::Bind { address, why };
-        let metrics = Arc::new(CoordinationMetrics::new(node.id())?);
+        let metrics = Arc::new(Mutex::new(CoordinationMetrics::new(node.id())?));
         let listener = TcpListener::bind(address).await.map_err(bind)?;
         let address = listener.local_addr().map_err(bind)?;
         let node = Arc::clone(node);
@@ -92,7 +92,11 @@ impl Server {
     }
 }
 
-async fn accept(listener: TcpListener, node: Arc<Node>, metrics: Arc<CoordinationMetrics>) {
+/// Whoever asks holds them from the report to the text: of two reports the older would take back what
+/// the newer one showed, and both would add the same to the counters.
+type Shared = Arc<Mutex<CoordinationMetrics>>;
+
+async fn accept(listener: TcpListener, node: Arc<Node>, metrics: Shared) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -115,7 +119,7 @@ async fn accept(listener: TcpListener, node: Arc<Node>, metrics: Arc<Coordinatio
     }
 }
 
-async fn serve(stream: TcpStream, node: Arc<Node>, metrics: Arc<CoordinationMetrics>) {
+async fn serve(stream: TcpStream, node: Arc<Node>, metrics: Shared) {
     let service = service_fn(|request| {
         let response = answer(&request, &node, &metrics);
         async { Ok::<_, Infallible>(response) }
@@ -132,7 +136,7 @@ async fn serve(stream: TcpStream, node: Arc<Node>, metrics: Arc<CoordinationMetr
 fn answer(
     request: &Request<Incoming>,
     node: &Node,
-    metrics: &CoordinationMetrics,
+    metrics: &Mutex<CoordinationMetrics>,
 ) -> Response<Full<Bytes>> {
     let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
     if !is_local(host.unwrap_or_default()) {
@@ -147,6 +151,7 @@ fn answer(
     if request.method() != Method::GET && request.method() != Method::HEAD {
         return told(StatusCode::METHOD_NOT_ALLOWED, "/metrics is there to GET\n");
     }
+    let metrics = metrics.lock().unwrap_or_else(PoisonError::into_inner);
     metrics.update(&MetricsReport::of(node));
     match metrics.encode() {
         Ok(text) => told(StatusCode::OK, text),

@@ -84,7 +84,7 @@ impl Contact {
     }
 }
 
-/// Tells a pair from others by half of what is random in its keys: looking up a whole one costs three
+/// Tells a pair from others by a quarter of what is random in its keys: looking up a whole one costs three
 /// times as much, with tens of thousands in each look.
 fn name(a: &PeerId, b: &PeerId) -> u128 {
     let head = |peer: &PeerId| peer.as_bytes().first_chunk::<8>().copied().unwrap_or_default();

@@ -17,9 +17,15 @@ pub(crate) async fn take(driver: Driver<Engine>, gates: Arc<Gates>) {
     let mut notices = driver.notices();
     loop {
         while let Some(look) = driver.with(|engine, now| engine.begin_look(now)) {
-            // Ends early only with the runtime.
-            let Ok(judgement) = tokio::task::spawn_blocking(move || look.judge()).await else {
-                return;
+            let judgement = match tokio::task::spawn_blocking(move || look.judge()).await {
+                Ok(judgement) => judgement,
+                Err(error) => {
+                    if error.is_panic() {
+                        tracing::error!("a look at the network was not finished; bets pause");
+                        gates.pause();
+                    }
+                    return;
+                }
             };
             driver.with(|engine, now| engine.end_look(judgement, now));
             gates.follow(&driver);
@@ -56,6 +62,12 @@ impl Gates {
 
     fn tables(&self) -> MutexGuard<'_, BTreeMap<TableId, watch::Sender<Betting>>> {
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Closes every gate: nobody judges the network any more.
+    fn pause(&self) {
+        tell(&self.network, Betting::Paused);
+        self.tables().values().for_each(|sender| tell(sender, Betting::Paused));
     }
 
     /// Tells every gate that has moved.

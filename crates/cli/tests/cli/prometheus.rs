@@ -1,6 +1,6 @@
 //! Debian's Prometheus and its tools look at a running node.
 //!
-//! Ignored where nobody asks for it: `cargo xtask net` runs it, and tells when there is no Prometheus.
+//! Ignored where nobody asks for it: `cargo xtask test-net` runs it, and tells when there is no Prometheus.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -79,7 +79,7 @@ fn metrics_are_shown_over_http_and_by_the_command() {
 }
 
 #[test]
-#[ignore = "needs Debian's prometheus: run by `cargo xtask net`"]
+#[ignore = "needs Debian's prometheus: run by `cargo xtask test-net`"]
 fn promtool_has_nothing_to_say_and_prometheus_finds_the_node_up() {
     let (near, _far, address, _port) = pair();
     let metrics = get(address, "/metrics");

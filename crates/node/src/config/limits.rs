@@ -65,7 +65,7 @@ pub(super) const MAX_ADDRESSES: usize = 16;
 /// A few interfaces in both families; more is a mistake.
 pub(super) const MAX_INTERNET_LISTEN: usize = 8;
 
-/// Most addresses in `internet.public`.
+/// Most addresses in `internet.public`: a router or two, in both families.
 pub(super) const MAX_PUBLIC: usize = 4;
 /// A node stays connected to one of them and measures the others.
 pub(super) const MAX_RELAYS: usize = 8;

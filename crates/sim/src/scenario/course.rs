@@ -38,6 +38,8 @@ pub(super) struct Course<'a> {
     pub(super) streams: Vec<(usize, usize)>,
     /// Messages without an outcome, when there is a trace.
     pub(super) open: Vec<usize>,
+    /// Frames that were carried for others by nodes as they were before they died.
+    pub(super) relayed: u64,
     pub(super) rng: fastrand::Rng,
     pub(super) traced: bool,
     pub(super) tale: Vec<Happening>,
@@ -113,6 +115,7 @@ impl<'a> Course<'a> {
             partners: BTreeMap::new(),
             streams: Vec::new(),
             open: Vec::new(),
+            relayed: 0,
             rng,
             traced,
             tale: Vec::new(),

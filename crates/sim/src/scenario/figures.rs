@@ -97,7 +97,8 @@ impl Figures {
             all: messages.figures(course, |_| true),
             classes: classes.map(|c| (c.name(), messages.figures(course, |is| is == c))).collect(),
             wrong_views: wrong_views(course),
-            relayed: engines().filter_map(|e| e.relay_counters()).map(|c| c.relayed).sum(),
+            relayed: course.relayed
+                + (0..course.nodes.len()).map(|node| course.relayed_by(node)).sum::<u64>(),
             frames: lanes.0,
             bytes_per_node_second: lanes.1 as f64 / seconds / course.nodes.len() as f64,
             events: sim.events(),
@@ -157,7 +158,9 @@ impl Messages {
             }
             let source = course.streams[number];
             if course.scenario.streams[source.0].fixed {
-                gaps.entry(source).or_default().extend(arrived);
+                // The first message that was sent counts as an arrival, and so does the last.
+                let moments = gaps.entry(source).or_insert_with(|| vec![message.at]);
+                moments.extend(arrived);
                 last_sent.insert(source, message.at);
             }
         }

@@ -34,6 +34,7 @@ impl Course<'_> {
             TroubleKind::Kill { told } => {
                 let death = if told { Death::Told } else { Death::Silent };
                 for node in self.drawn_of(number) {
+                    self.relayed += self.relayed_by(node);
                     self.sim.kill(self.nodes[node], death);
                     for at in self.joints_of[node].clone() {
                         self.joints[at].carries = false;
@@ -59,6 +60,9 @@ impl Course<'_> {
         match self.scenario.troubles[number].kind {
             TroubleKind::Kill { .. } => {
                 for node in self.drawn_of(number) {
+                    if self.is_killed(node) {
+                        continue;
+                    }
                     self.sim.restart(self.nodes[node], Return::NoLinks);
                     for at in self.joints_of[node].clone() {
                         self.refresh(at);
@@ -72,6 +76,20 @@ impl Course<'_> {
             | TroubleKind::Latency(_) => self.refresh_concerned(number),
         }
         self.drawn.remove(&number);
+    }
+
+    /// Whether a fault of this moment keeps a node dead.
+    fn is_killed(&self, node: usize) -> bool {
+        self.active.iter().any(|number| {
+            let kills = matches!(self.scenario.troubles[*number].kind, TroubleKind::Kill { .. });
+            kills && self.drawn.get(number).is_some_and(|nodes| nodes.contains(&node))
+        })
+    }
+
+    /// Frames that a node has carried for others since it was started last.
+    pub(super) fn relayed_by(&self, node: usize) -> u64 {
+        let engine = self.sim.engine(self.nodes[node]);
+        engine.and_then(|engine| engine.relay_counters()).map_or(0, |counters| counters.relayed)
     }
 
     fn refresh_concerned(&mut self, number: usize) {

@@ -50,6 +50,26 @@ fn an_expectation_that_is_broken_fails_the_course_and_says_by_how_much() {
 }
 
 #[test]
+fn a_source_of_which_nothing_arrives_has_a_gap_from_its_first_message_to_its_last() {
+    let (verdict, _) =
+        run("[[faults]]\nkind = \"silence\"\nlink = \"wire\"\nat_s = 1\nfor_s = 9\n");
+    let critical = &verdict.figures.classes["critical"];
+    assert_eq!((critical.sent, critical.delivered), (50, 0));
+    assert_eq!(critical.longest_gap_ms, Some(4_900.0));
+}
+
+#[test]
+fn a_node_that_two_faults_kill_returns_after_both() {
+    let (_, happened) = run("[[faults]]\nkind = \"kill\"\nnode = \"b\"\nat_s = 2\nfor_s = 3\n\
+         [[faults]]\nkind = \"kill\"\nnode = \"b\"\nat_s = 3\nfor_s = 4\n");
+    let up = happened.iter().filter_map(|happening| match happening {
+        Happening::LinkUp { at, .. } => Some(*at),
+        _ => None,
+    });
+    assert_eq!(up.collect::<Vec<_>>(), [0.0, 7.0]);
+}
+
+#[test]
 fn what_was_never_measured_is_not_met() {
     let (verdict, _) = run("[[faults]]\nkind = \"cut\"\nradio = \"lan\"\nat_s = 0\n\
          [[expect]]\nwhat = \"p99_ms\"\nat_most = 1000000\n");
