@@ -279,10 +279,10 @@ mod tests {
         assert_shows(&text, "partition_risk_ratio", node, "0.25");
         assert_shows(&text, "network_look_age_seconds", node, "1.5");
         assert_shows(&text, "betting_open", node, "0");
-        let lost = "alertname=\"PeerLost\",node=\"NODE\",severity=\"warning\"";
+        let lost = "alertname=\"PeerLost\",severity=\"warning\",node=\"NODE\"";
         assert_shows(&text, "alerts_firing", lost, "2");
         assert_shows(&text, "messages_settled_total", "class=\"critical\",node=\"NODE\"", "9");
-        assert_shows(&text, "errors_total", "node=\"NODE\",reason=\"late\"", "3");
+        assert_shows(&text, "errors_total", "reason=\"late\",node=\"NODE\"", "3");
         assert!(!text.contains("reason=\"delivered\""), "{text}");
         let bucket = "transport=\"wifi\",node=\"NODE\",le=\"0.001\"";
         assert_shows(&text, "transport_latency_seconds_bucket", bucket, "4");

@@ -236,7 +236,15 @@ fn mutated_configurations_reach_every_refusal_of_text() {
         Err(ConfigError::Contradiction(_)) => "contradiction",
         Err(ConfigError::NoHome { .. }) => "no home",
     });
-    let all = ["=config", "out of range", "syntax", "unfit", "unknown key", "wrong type"];
+    let all = [
+        "=config",
+        "contradiction",
+        "out of range",
+        "syntax",
+        "unfit",
+        "unknown key",
+        "wrong type",
+    ];
     assert_eq!(seen, all);
 }
 
