@@ -14,9 +14,12 @@ const BOUNDS: [f64; 14] =
 pub(crate) struct Latencies {
     desc: Desc,
     label: Option<&'static str>,
-    /// Microseconds and how many, ascending, by the value of the label.
-    steps: Arc<Mutex<BTreeMap<String, Vec<(u64, u64)>>>>,
+    /// By the value of the label.
+    steps: Arc<Mutex<BTreeMap<String, Steps>>>,
 }
+
+/// Microseconds and how many, ascending.
+type Steps = Vec<(u64, u64)>;
 
 impl Latencies {
     /// Nothing counted yet; with one series for each value of `label`, or one alone.

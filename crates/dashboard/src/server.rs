@@ -127,9 +127,8 @@ async fn serve(stream: TcpStream, node: Arc<Node>, metrics: Shared) {
     let mut connection = http1::Builder::new();
     connection.timer(TokioTimer::new()).header_read_timeout(PATIENCE).max_buf_size(MAX_HEADER);
     let connection = connection.serve_connection(TokioIo::new(stream), service);
-    match timeout(LIFE, connection).await {
-        Ok(Err(error)) => tracing::debug!(%error, "dashboard client"),
-        Ok(Ok(())) | Err(_) => {}
+    if let Ok(Err(error)) = timeout(LIFE, connection).await {
+        tracing::debug!(%error, "dashboard client");
     }
 }
 
