@@ -72,7 +72,8 @@ impl Course<'_> {
                     }
                     Reach::In | Reach::Lost(_) | Reach::Out => {}
                 }
-                if self.joints[at].reach != Reach::Out {
+                // Who died holds no place of a living one.
+                if self.joints[at].reach != Reach::Out && ends.iter().all(|n| self.is_alive(*n)) {
                     let [a, b] = ends;
                     held[a] += 1;
                     held[b] += 1;

@@ -70,6 +70,16 @@ fn a_node_that_two_faults_kill_returns_after_both() {
 }
 
 #[test]
+fn the_place_of_a_dead_node_is_free_for_another() {
+    let text = "name = \"three\"\nseconds = 20\n[area]\nwidth_m = 10\nheight_m = 10\n\
+                [radios.phone]\nkind = \"bluetooth\"\nrange_m = 25\nlinks = 1\n\
+                [[nodes]]\nname = \"w\"\ncount = 3\nradios = [\"phone\"]\n\
+                [[faults]]\nkind = \"kill\"\nnode = \"w-2\"\nat_s = 8\n";
+    let figures = Scenario::read(text).unwrap().run(false, |_| ()).figures;
+    assert_eq!((figures.alive, figures.links, figures.links_up), (2, 2, 1));
+}
+
+#[test]
 fn what_was_never_measured_is_not_met() {
     let (verdict, _) = run("[[faults]]\nkind = \"cut\"\nradio = \"lan\"\nat_s = 0\n\
          [[expect]]\nwhat = \"p99_ms\"\nat_most = 1000000\n");

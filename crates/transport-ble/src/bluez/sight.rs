@@ -12,7 +12,7 @@ use crate::radio::RadioEvent;
 pub(super) type Properties = HashMap<String, OwnedValue>;
 
 /// Devices whose advertisement is remembered, because later reports tell only what has changed.
-/// bluetoothd forgets them after 30 s; whoever is left out is shown anew by the next look.
+/// bluetoothd forgets them after 30 s; of whoever is left out, reports that tell everything count.
 const MAX_SIGHTS: usize = 256;
 
 /// The UUID as bluetoothd writes it.
@@ -28,16 +28,19 @@ pub(super) struct Sights(BTreeMap<String, (Device, Advertisement)>);
 impl Sights {
     /// Properties of the device at `path` are new or have changed; what there is to report of it.
     pub(super) fn seen(&mut self, path: &str, properties: &Properties) -> Option<RadioEvent> {
+        let known = self.0.get(path).copied();
+        let mut sight = known;
         if let Some(advertisement) = advertisement(properties) {
-            let known = self.0.get(path).map(|(device, _)| *device);
-            let device = device(properties).or(known).or_else(|| public_of(path))?;
+            let device = device(properties).or(known.map(|(device, _)| device));
+            let now = (device.or_else(|| public_of(path))?, advertisement);
             if self.0.len() < MAX_SIGHTS || known.is_some() {
-                self.0.insert(path.to_owned(), (device, advertisement));
+                self.0.insert(path.to_owned(), now);
             }
+            sight = Some(now);
         }
         // A device that bluetoothd only remembers has no signal strength.
         let Value::I16(rssi) = **properties.get("RSSI")? else { return None };
-        let (device, advertisement) = *self.0.get(path)?;
+        let (device, advertisement) = sight?;
         Some(RadioEvent::Sighted { device, advertisement, rssi })
     }
 
@@ -149,9 +152,11 @@ mod tests {
                 number / 256,
                 number % 256
             );
-            let all = vec![("RSSI", OwnedValue::from(-50_i16)), ("ServiceData", data(0x81))];
-            let reported = sights.seen(&path, &properties(all)).is_some();
-            assert_eq!(reported, number < MAX_SIGHTS, "{number}");
+            let rssi = || ("RSSI", OwnedValue::from(-50_i16));
+            let all = vec![rssi(), ("ServiceData", data(0x81))];
+            assert!(sights.seen(&path, &properties(all)).is_some(), "{number}: it told everything");
+            let later = sights.seen(&path, &properties(vec![rssi()]));
+            assert_eq!(later.is_some(), number < MAX_SIGHTS, "{number}");
         }
     }
 }
