@@ -278,6 +278,11 @@ impl Dialer {
         self.dial_due(now);
     }
 
+    /// Whether a link with the peer is up over the transport, or a dial is under way.
+    pub(crate) fn is_busy_with(&self, peer: PeerId, transport: TransportType) -> bool {
+        self.busy.contains_key(&(peer, transport))
+    }
+
     fn release(&mut self, peer: PeerId, transport: TransportType) {
         if let Some(busy) = self.busy.get_mut(&(peer, transport)) {
             *busy -= 1;

@@ -386,8 +386,8 @@ impl Machine for Engine {
 
     fn connected(&mut self, target: &ConnectTarget, link: Option<LinkId>, now: Timestamp) {
         self.dialer.connected(target, link, now);
-        if link.is_none() {
-            self.not_linked(&target.peer, now);
+        if link.is_none() && !self.dialer.is_busy_with(target.peer, target.transport) {
+            self.not_linked(&target.peer, target.transport, now);
         }
     }
 

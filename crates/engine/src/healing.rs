@@ -131,10 +131,10 @@ impl Engine {
         self.do_deeds(now);
     }
 
-    /// A dial to a peer failed.
-    pub(crate) fn not_linked(&mut self, peer: &PeerId, now: Timestamp) {
+    /// The last dial to a peer over a transport failed, and no link is up.
+    pub(crate) fn not_linked(&mut self, peer: &PeerId, transport: TransportType, now: Timestamp) {
         if let Some(healing) = &mut self.healing {
-            healing.healer.failed(peer, now);
+            healing.healer.failed(peer, transport, now);
             if healing.healer.shuns(peer, now) {
                 // Others are to plan round it soon.
                 healing.offers_at = healing.offers_at.min(now + LOOK);

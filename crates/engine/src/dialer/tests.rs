@@ -267,6 +267,23 @@ fn what_was_only_heard_of_is_dialled_when_it_is_asked_for_and_no_longer() {
 }
 
 #[test]
+fn a_peer_is_busy_while_a_dial_is_under_way_or_a_link_is_up() {
+    let mut dialer = dialer();
+    assert!(!dialer.is_busy_with(peer(9), WIFI));
+    for place in ["one", "two"] {
+        dialer.discovered(beacon(9, place), at(0));
+    }
+    assert_eq!(dialled(&mut dialer), ["one", "two"]);
+    dialer.connected(&beacon(9, "one").target, None, at(1));
+    assert!(dialer.is_busy_with(peer(9), WIFI), "the other place may answer yet");
+    assert!(!dialer.is_busy_with(peer(9), TransportType::Internet));
+    dialer.connected(&beacon(9, "two").target, None, at(2));
+    assert!(!dialer.is_busy_with(peer(9), WIFI));
+    dialer.link_up(LinkId(7), WIFI, peer(9), address("three"));
+    assert!(dialer.is_busy_with(peer(9), WIFI));
+}
+
+#[test]
 fn a_hint_that_nobody_repeats_is_forgotten_and_the_config_is_not() {
     let mut dialer = dialer();
     dialer.discovered(beacon(9, "quiet"), at(0));

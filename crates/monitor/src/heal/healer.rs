@@ -181,11 +181,12 @@ impl Healer {
         self.ask(now, Duration::ZERO);
     }
 
-    /// A link that was asked for cannot be made.
-    pub fn failed(&mut self, peer: &PeerId, now: Timestamp) {
+    /// A link that was asked for cannot be made, wherever the peer was looked for.
+    pub fn failed(&mut self, peer: &PeerId, transport: TransportType, now: Timestamp) {
         let me = self.me;
         let failed = |repair: &&ActiveRepair| {
-            repair.outcome == Outcome::Pending && repair.peer(&me) == *peer
+            let link = (repair.peer(&me), repair.link.transport);
+            repair.outcome == Outcome::Pending && link == (*peer, transport)
         };
         if let Some(id) = self.repairs.values().find(failed).map(|repair| repair.id) {
             self.end(id, Outcome::Failed, now);
@@ -218,7 +219,7 @@ impl Healer {
 
     /// Takes up what has become of the links that were asked for.
     fn follow(&mut self, view: &View, now: Timestamp) {
-        let mut ended = Vec::new();
+        let (mut ended, mut made) = (Vec::new(), Vec::new());
         let mut measured: BTreeMap<HealthIssue, f64> = BTreeMap::new();
         for repair in self.repairs.values_mut() {
             let linked = view.is_linked(&repair.link.a, &repair.link.b);
@@ -231,6 +232,7 @@ impl Healer {
                         .entry(repair.issue)
                         .or_insert_with(|| weakness_of(repair.issue, view.present()));
                     repair.measured = Some(*value);
+                    made.push((repair.link.a, repair.link.b));
                 }
                 (Outcome::Pending, false) if now >= repair.begun + PATIENCE => {
                     ended.push((repair.id, Outcome::Failed));
@@ -240,6 +242,9 @@ impl Healer {
                 | (Outcome::Linked, true)
                 | (Outcome::Failed | Outcome::Lost | Outcome::Dropped, _) => {}
             }
+        }
+        for pair in made {
+            self.memory(pair).failures = 0;
         }
         for (id, outcome) in ended {
             self.end(id, outcome, now);

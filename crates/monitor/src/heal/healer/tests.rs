@@ -152,6 +152,20 @@ fn a_repair_is_measured_and_one_that_fails_is_left_alone_for_a_while() {
     assert_eq!((repair.outcome, repair.took), (Outcome::Linked, Some(Duration::from_millis(40))));
     assert_eq!((repair.link.promised, repair.measured), (0.0, Some(0.0)));
     assert_eq!(healer.past().next().unwrap().outcome, Outcome::Failed);
+    // It was up: what failed before counts no more.
+    let lost = failed + BACKOFF * 2;
+    healer.look(&view(&before, &candidates), &health(7, 1.0), lost);
+    assert_eq!(healer.past().next().unwrap().outcome, Outcome::Lost);
+    assert!(matches!(healer.poll_deed(), Some(Deed::Release { .. })));
+    let again = lost + Duration::from_millis(500);
+    healer.look(&view(&before, &candidates), &health(7, 1.0), again);
+    assert!(matches!(healer.poll_deed(), Some(Deed::Link { .. })));
+    healer.failed(&peer(4), TransportType::Internet, again);
+    assert_eq!(healer.repairs().count(), 1, "another transport was not asked for");
+    healer.failed(&peer(4), BLUETOOTH, again);
+    assert_eq!(healer.repairs().count(), 0);
+    let shunned = again + BACKOFF - Duration::from_millis(1);
+    assert!(healer.shuns(&peer(4), shunned) && !healer.shuns(&peer(4), again + BACKOFF));
 }
 
 #[test]
@@ -197,7 +211,7 @@ fn what_breaks_by_itself_is_let_go_and_no_more_is_asked_for_at_once_than_may_be(
     assert_eq!(healer.plans()[0].links.len(), 22);
     assert_eq!(healer.repairs().count(), MAX_PENDING);
     for failed in 2..24 {
-        healer.failed(&peer(failed), at(1_000));
+        healer.failed(&peer(failed), BLUETOOTH, at(1_000));
     }
     assert_eq!(healer.repairs().count(), 0);
     assert_eq!(std::iter::from_fn(|| healer.poll_deed()).count(), 2 * MAX_PENDING);
@@ -207,7 +221,7 @@ fn what_breaks_by_itself_is_let_go_and_no_more_is_asked_for_at_once_than_may_be(
         let now = at(2_000 + round * 500);
         healer.look(&view(&topology, &offers), &health(24, 1.0), now);
         asked += healer.repairs().count();
-        (2..24).for_each(|other| healer.failed(&peer(other), now));
+        (2..24).for_each(|other| healer.failed(&peer(other), BLUETOOTH, now));
     }
     assert_eq!(asked, MAX_IN_WINDOW);
 }
