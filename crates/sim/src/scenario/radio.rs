@@ -43,6 +43,11 @@ impl Radio {
         let most = section.whole("links", 1..=MAX_HELD)?.unwrap_or(most) as usize;
         let silent = section.time("notices_after_s", 0.0..=60.0)?;
         let silent = silent.unwrap_or(Duration::from_secs(notices_after));
+        section.only_where(
+            range.is_some(),
+            &["links", "notices_after_s"],
+            "only of links that nodes find by themselves, within range_m",
+        )?;
         section.done()?;
         Ok(Self { name: name.to_owned(), model, range, most, silent })
     }

@@ -212,6 +212,11 @@ impl Scenario {
         }
         let pause = section.time("pause_s", 0.0..=MAX_SECONDS)?.unwrap_or_default();
         let view = section.flag("view")?.unwrap_or(true);
+        let keys = ["at_m", "spread_m", "speed_mps", "pause_s"];
+        section.only_where(!radios.is_empty(), &keys, "only nodes with radios are somewhere")?;
+        section.only_where(at.is_some(), &["spread_m"], "it is around at_m; write that too")?;
+        let problem = "who stays where they are does not pause; write speed_mps";
+        section.only_where(speed.is_some(), &["pause_s"], problem)?;
         section.done()?;
         let name = name.to_owned();
         Ok(Group { name, count, first, radios, view, at, spread, speed, pause })
@@ -225,6 +230,7 @@ impl Scenario {
         let ends = section.texts("between")?;
         let group = self.nodes_at(&mut section, "group")?;
         let shape = section.word("shape", &SHAPES)?;
+        section.only_where(group.is_some(), &["shape"], "only a group has one")?;
         let mut pairs = Vec::new();
         match (ends, group) {
             (Some(ends), None) => {

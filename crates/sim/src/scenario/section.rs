@@ -1,3 +1,4 @@
+use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -83,6 +84,20 @@ impl<'a> Section<'a> {
         self.error(at, Mistake::Unfit { key: self.path_of(key), problem: problem.into() })
     }
 
+    /// Refuses keys that would say nothing where `fits` does not hold.
+    pub(super) fn only_where(
+        &self,
+        fits: bool,
+        keys: &[&str],
+        problem: &str,
+    ) -> Result<(), ScenarioError> {
+        let is_there = |key: &&&str| self.table.keys().any(|name| name.get_ref() == **key);
+        match keys.iter().find(is_there).filter(|_| !fits) {
+            Some(key) => Err(self.unfit(key, problem)),
+            None => Ok(()),
+        }
+    }
+
     fn number_at(
         &self,
         key: &str,
@@ -98,15 +113,23 @@ impl<'a> Section<'a> {
         if range.contains(&number) {
             return Ok(number);
         }
-        Err(self.error(
-            at,
-            Mistake::OutOfRange {
-                key: self.path_of(key),
-                value: number.to_string(),
-                least: range.start().to_string(),
-                most: range.end().to_string(),
-            },
-        ))
+        Err(self.out_of_range(key, at, number, range))
+    }
+
+    fn out_of_range<T: Display>(
+        &self,
+        key: &str,
+        at: usize,
+        value: impl Display,
+        range: &RangeInclusive<T>,
+    ) -> ScenarioError {
+        let mistake = Mistake::OutOfRange {
+            key: self.path_of(key),
+            value: value.to_string(),
+            least: range.start().to_string(),
+            most: range.end().to_string(),
+        };
+        self.error(at, mistake)
     }
 
     pub(super) fn number(
@@ -149,15 +172,7 @@ impl<'a> Section<'a> {
         let number = number.ok_or_else(|| self.wrong(key, at, value, "a whole number"))?;
         match u64::try_from(number) {
             Ok(number) if range.contains(&number) => Ok(Some(number)),
-            _ => Err(self.error(
-                at,
-                Mistake::OutOfRange {
-                    key: self.path_of(key),
-                    value: number.to_string(),
-                    least: range.start().to_string(),
-                    most: range.end().to_string(),
-                },
-            )),
+            _ => Err(self.out_of_range(key, at, number, &range)),
         }
     }
 

@@ -92,6 +92,31 @@ fn each_mistake_is_told_where_it_is_and_what_to_write() {
             "count = 3\nspeed_mps = [2, 1]",
             "16:13: `nodes.speed_mps`: the least comes first, and the most is above zero",
         ),
+        (
+            15,
+            "count = 3\nspeed_mps = [1, 2]",
+            "16:13: `nodes.speed_mps`: only nodes with radios are somewhere",
+        ),
+        (
+            15,
+            "count = 3\nradios = [\"phone\"]\nspread_m = 2",
+            "17:12: `nodes.spread_m`: it is around at_m; write that too",
+        ),
+        (
+            15,
+            "count = 3\nradios = [\"phone\"]\npause_s = 2",
+            "17:11: `nodes.pause_s`: who stays where they are does not pause; write speed_mps",
+        ),
+        (
+            10,
+            "kind = \"wifi\"\nlinks = 3",
+            "11:9: `radios.lan.links`: only of links that nodes find by themselves, within range_m",
+        ),
+        (
+            15,
+            "count = 3\n[[links]]\nradio = \"lan\"\nbetween = [\"a\", \"crowd\"]\nshape = \"row\"",
+            "19:9: `links.shape`: only a group has one",
+        ),
         (15, "count = 3\nat_m = [60, 1]", "16:8: `nodes.at_m`: [60, 1] is outside of the area"),
         (
             17,
