@@ -18,7 +18,6 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
 
 use self::bus::{Adapter, Bus};
-pub use self::bus::{AdapterState, BluezState, inspect};
 use self::channel::L2cap;
 use crate::advertisement::{Advertisement, Tag};
 use crate::place::{Device, Place};

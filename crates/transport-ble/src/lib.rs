@@ -29,7 +29,7 @@ mod transport;
 pub use advertisement::{Advertisement, AdvertisementError, SERVICE, Tag};
 pub use bitcraps_session::Identity;
 #[cfg(all(feature = "bluez", target_os = "linux"))]
-pub use bluez::{AdapterState, Bluez, BluezState, inspect};
+pub use bluez::Bluez;
 pub use config::{BleConfig, ConfigError};
 pub use neighbourhood::{
     MAX_NEIGHBOURS, Neighbourhood, Outcome, SCAN, SCAN_EVERY_CALM, SCAN_EVERY_EAGER,

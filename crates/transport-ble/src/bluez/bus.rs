@@ -333,39 +333,3 @@ impl Shown {
 
     fn release(&self) {}
 }
-
-/// An adapter, for people.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AdapterState {
-    /// As bluetoothd calls it.
-    pub name: String,
-    /// Its address.
-    pub device: Device,
-    /// Whether it is switched on.
-    pub powered: bool,
-    /// Whether it can advertise.
-    pub advertises: bool,
-}
-
-/// What [`inspect`] found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BluezState {
-    /// Every adapter, by name.
-    pub adapters: Vec<AdapterState>,
-}
-
-/// Looks what bluetoothd has, and changes nothing.
-///
-/// # Errors
-/// [`RadioError`] when it cannot be asked.
-pub async fn inspect() -> Result<BluezState, RadioError> {
-    let bus = Bus::connect().await?;
-    let adapters = bus.adapters().await?;
-    let shown = |adapter: Adapter| AdapterState {
-        name: adapter.name,
-        device: adapter.device,
-        powered: adapter.powered,
-        advertises: adapter.advertises,
-    };
-    Ok(BluezState { adapters: adapters.into_iter().map(shown).collect() })
-}
