@@ -153,32 +153,26 @@ impl Monitor {
     /// The probability of a material split within `horizon`, as links have lasted so far and forecasts
     /// have come true; unknown farther ahead than links last, or than was looked back.
     pub fn predict_partition_risk(&self, topology: &Topology, horizon: Duration) -> Forecast {
-        let known = self.contacts.known_ahead();
-        let outlook = if horizon > known {
-            Outlook::Unknown { beyond_seconds: known.as_secs_f64() }
-        } else {
+        self.forecast(horizon, || {
             let snapshot = topology.snapshot();
             let lives = self.contacts.lives(topology, &snapshot, horizon);
             let risk = PartitionRisk::of(&snapshot, &lives, &RiskOptions::default());
             let split = risk.split_now.is_some_and(|split| split.material);
             let probability = risk.p_split.value;
-            let probability = if split { probability } else { self.calibration.of(probability) };
-            Outlook::Known { probability }
+            if split { probability } else { self.calibration.of(probability) }
+        })
+    }
+
+    /// With a probability that is asked for when the horizon is not too far ahead.
+    fn forecast(&self, horizon: Duration, probability: impl FnOnce() -> f64) -> Forecast {
+        let known = self.contacts.known_ahead();
+        let outlook = if horizon > known {
+            Outlook::Unknown { beyond_seconds: known.as_secs_f64() }
+        } else {
+            Outlook::Known { probability: probability() }
         };
         let skill = self.calibration.skill();
         Forecast { horizon_seconds: horizon.as_secs_f64(), outlook, skill }
-    }
-
-    /// What the last look says of the time until the horizon.
-    fn forecast(&self, health: &HealthMetrics) -> Forecast {
-        let known = self.contacts.known_ahead();
-        let outlook = if HORIZON > known {
-            Outlook::Unknown { beyond_seconds: known.as_secs_f64() }
-        } else {
-            Outlook::Known { probability: health.partition_risk }
-        };
-        let skill = self.calibration.skill();
-        Forecast { horizon_seconds: HORIZON.as_secs_f64(), outlook, skill }
     }
 
     /// Everything that is to be said of the health of `topology`, which was looked at last.
@@ -201,7 +195,7 @@ impl Monitor {
             network_topology: self.health,
             age_ms: millis(now.since(self.ticked)),
             betting: self.gate.betting(),
-            forecast: self.health.map(|health| self.forecast(&health)),
+            forecast: self.health.map(|health| self.forecast(HORIZON, || health.partition_risk)),
             alerts,
             recent_alerts: recent.collect(),
             recommendations: Vec::new(),
