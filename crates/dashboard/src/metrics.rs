@@ -166,9 +166,7 @@ impl CoordinationMetrics {
 
     /// Takes up what the node says of itself.
     pub fn update(&self, report: &MetricsReport) {
-        if let Some(network) = &report.network {
-            self.update_network(network);
-        }
+        self.update_network(report.network.as_ref());
         self.look_age.set(report.looked_ms.map_or(f64::NAN, |ms| ms as f64 / 1e3));
         self.betting_open.set(i64::from(report.betting == Betting::Open));
         for kind in AlertKind::ALL {
@@ -202,15 +200,19 @@ impl CoordinationMetrics {
         raise(&self.relayed_bytes, report.relayed_bytes);
     }
 
-    fn update_network(&self, network: &HealthMetrics) {
-        self.network_diameter.set(f64::from(network.network_diameter));
-        self.clustering_coefficient.set(network.clustering_coefficient);
-        self.partition_risk.set(network.partition_risk);
-        self.bridge_node_count.set(network.articulation_points as f64);
-        self.critical_links.set(network.bridges as f64);
-        self.peers.set(network.peers as f64);
-        self.linked_pairs.set(network.links as f64);
-        self.components.set(network.components as f64);
+    /// Not a number before the first look: nothing is known then.
+    fn update_network(&self, network: Option<&HealthMetrics>) {
+        let show = |gauge: &Gauge, value: fn(&HealthMetrics) -> f64| {
+            gauge.set(network.map_or(f64::NAN, value));
+        };
+        show(&self.network_diameter, |network| f64::from(network.network_diameter));
+        show(&self.clustering_coefficient, |network| network.clustering_coefficient);
+        show(&self.partition_risk, |network| network.partition_risk);
+        show(&self.bridge_node_count, |network| network.articulation_points as f64);
+        show(&self.critical_links, |network| network.bridges as f64);
+        show(&self.peers, |network| network.peers as f64);
+        show(&self.linked_pairs, |network| network.links as f64);
+        show(&self.components, |network| network.components as f64);
     }
 
     /// Everything in the text format of Prometheus, version 0.0.4.
@@ -287,6 +289,16 @@ mod tests {
         let bucket = "transport=\"wifi\",node=\"NODE\",le=\"0.001\"";
         assert_shows(&text, "transport_latency_seconds_bucket", bucket, "4");
         assert_shows(&text, "packet_routing_time_seconds_count", node, "9");
+    }
+
+    #[test]
+    fn nothing_is_known_of_the_network_before_the_first_look() {
+        let metrics = CoordinationMetrics::new(PeerId::from_bytes([7; 32])).unwrap();
+        metrics.update(&MetricsReport { network: None, ..report() });
+        let text = metrics.encode().unwrap();
+        for name in ["network_peers", "partition_risk_ratio", "network_parts"] {
+            assert_shows(&text, name, "node=\"NODE\"", "NaN");
+        }
     }
 
     #[test]
