@@ -105,9 +105,12 @@ pub(super) fn run(arguments: &Arguments, report: &mut Report) -> Result<(), Fail
         {
             let text = format!("{rival}, {} of {} links", toll.added, forecast.added);
             report.push(
-                row("seconds in parts that could be joined, same budget", forecast.parted)
-                    .beside(text, toll.parted as f64)
-                    .judged("fewer".to_owned(), forecast.parted < toll.parted),
+                row(
+                    "seconds in parts that could be joined, same budget, spent evenly",
+                    forecast.parted,
+                )
+                .beside(text, toll.parted as f64)
+                .judged("fewer".to_owned(), forecast.parted < toll.parted),
             );
         }
     }

@@ -82,7 +82,9 @@ pub(super) fn run(arguments: &Arguments, report: &mut Report) -> Result<(), Fail
         views.truncate(AGES);
     }
     let after = weakness(&mesh.graph()?);
-    let name = |what: &str| format!("{peers} nodes, views up to 2 s old: {what}");
+    let settle = config.settle.as_secs_f64();
+    let name =
+        |what: &str| format!("{peers} nodes, views up to 2 s old, plans wait {settle} s: {what}");
     report.push(
         Row::new(name("links made"), made as f64, "links")
             .beside("one node that knows all", wanted as f64),
@@ -97,12 +99,12 @@ pub(super) fn run(arguments: &Arguments, report: &mut Report) -> Result<(), Fail
     report.push(Row::new(name("one plan"), plan_ms, "ms"));
     let bytes = 2 * mesh.feasible.len() * CLAIM * peers as usize;
     report.push(Row::new(
-        name("telling everybody of every feasible pair, a node"),
+        name("telling everybody of every feasible pair, a node, reckoned"),
         bytes as f64 / f64::from(peers),
         "bytes",
     ));
     report.push(Row::new(
-        name("telling everybody of the links made, a node"),
+        name("telling everybody of the links made, a node, reckoned"),
         (2 * made * CLAIM) as f64,
         "bytes",
     ));
