@@ -8,6 +8,7 @@ use bitcraps_coordinator::{
 };
 use bitcraps_node::transport_wifi::{Identity as LinkIdentity, WifiConfig, WifiTransport};
 use bitcraps_node::{Identity, Node};
+use bitcraps_transport_api::Transport;
 use bitcraps_types::{
     Address, ConnectTarget, Epoch, Hint, HintSource, LinkId, PeerId, TransportType,
 };
@@ -25,7 +26,7 @@ pub(super) async fn soon<T>(what: &str, coming: impl Future<Output = T>) -> T {
 
 /// A node with its application, and what survives its restarts.
 pub(super) struct Seat {
-    identity: Identity,
+    pub(super) identity: Identity,
     epoch: u64,
     /// Where it listens, one link each.
     pub(super) listen: Vec<SocketAddr>,
@@ -44,12 +45,13 @@ async fn started(
     identity: &Identity,
     epoch: u64,
     listen: &[SocketAddr],
+    over: impl FnOnce(Arc<dyn Transport>) -> Arc<dyn Transport>,
 ) -> (Node, Vec<SocketAddr>) {
     let key = LinkIdentity::from(identity.signing_key().clone());
     let config = WifiConfig::new(listen.to_vec());
     assert!(config.beacon.is_none() && config.mdns.is_none(), "nobody is looked for");
     let lan = Arc::new(WifiTransport::new(config, key).unwrap());
-    let builder = Node::builder(identity, Epoch(epoch)).transport(Arc::clone(&lan) as _);
+    let builder = Node::builder(identity, Epoch(epoch)).transport(over(Arc::clone(&lan) as _));
     let node = builder.start().await.unwrap();
     (node, lan.local_addresses())
 }
@@ -57,13 +59,22 @@ async fn started(
 impl Seat {
     /// `count` nodes that listen on `paths` loopback addresses each and know nobody.
     pub(super) async fn seats(count: usize, paths: usize) -> Vec<Self> {
+        Self::seats_over(count, paths, |_, lan| lan).await
+    }
+
+    /// The same; node `number` of them uses what `over` makes of its transport.
+    pub(super) async fn seats_over(
+        count: usize,
+        paths: usize,
+        over: impl Fn(usize, Arc<dyn Transport>) -> Arc<dyn Transport>,
+    ) -> Vec<Self> {
         let mut seats = Vec::new();
         let mut hosts = 2..;
-        for identity in identities(count) {
+        for (number, identity) in identities(count).into_iter().enumerate() {
             let hosts = hosts.by_ref().take(paths);
             let listen: Vec<_> =
                 hosts.map(|host| (Ipv4Addr::new(127, 0, 0, host), 0).into()).collect();
-            let (node, listen) = started(&identity, 1, &listen).await;
+            let (node, listen) = started(&identity, 1, &listen, |lan| over(number, lan)).await;
             let inbox = node.inbox();
             seats.push(Self { identity, epoch: 1, listen, node, inbox });
         }
@@ -79,7 +90,7 @@ impl Seat {
             left.push(delivery);
         }
         self.epoch += 1;
-        let (node, listen) = started(&self.identity, self.epoch, &self.listen).await;
+        let (node, listen) = started(&self.identity, self.epoch, &self.listen, |lan| lan).await;
         assert_eq!(listen, self.listen, "the same addresses");
         self.inbox = node.inbox();
         self.node = node;
