@@ -11,7 +11,7 @@ struct Step {
 }
 
 /// In the order of running: the quick ones first.
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 9] = [
     Step {
         name: "fmt",
         check: || run_command(cargo(&["fmt", "--all", "--", "--check", "--color", "never"])?),
@@ -38,7 +38,8 @@ const STEPS: [Step; 8] = [
         },
     },
     Step { name: "test", check: || suite::run(&[]) },
-    Step { name: "net", check: || net::run(&[]) },
+    Step { name: "net", check: || net::routers(&[]) },
+    Step { name: "metrics", check: || net::prometheus(&[]) },
     Step {
         name: "doc",
         check: || {
@@ -154,7 +155,7 @@ mod tests {
 
     #[test]
     fn steps_are_chosen_by_name() {
-        let all = ["fmt", "layers", "tidy", "clippy", "bare", "test", "net", "doc"];
+        let all = ["fmt", "layers", "tidy", "clippy", "bare", "test", "net", "metrics", "doc"];
         assert_eq!(taken(""), all);
         assert_eq!(
             taken("--skip test --skip fmt"),

@@ -21,16 +21,48 @@ const NEEDED: [(&str, &str); 2] = [
 
 /// Module of the tests that take more than the others, and what is said when the machine lacks it.
 const PROMETHEUS: &str = "prometheus::";
-const NO_PROMETHEUS: &str = "the tests `prometheus::` were left out, the others ran: they take `promtool` \
-                             and `prometheus` (apt-get install prometheus)";
+const NO_PROMETHEUS: &str =
+    "the tests `prometheus::` take `promtool` and `prometheus` (apt-get install prometheus)";
 
 /// Runs the tests that need a network of their own (`#[ignore]`d elsewhere) in a network namespace
-/// made for them, in which nothing but loopback exists.
+/// made for them, in which nothing but loopback exists; then those that need Prometheus as well.
 ///
 /// # Errors
-/// [`Failure::Impossible`] where no namespace or no router can be made, or when the tests with
-/// Prometheus were left out because there is none; and the failure of the tests.
+/// [`Failure::Impossible`] where no namespace or no router can be made, or where there is no Prometheus;
+/// and the failure of the tests.
 pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
+    routers(arguments)?;
+    prometheus(arguments)
+}
+
+/// The tests that need a network of their own, without those that need Prometheus as well.
+///
+/// # Errors
+/// Those of [`run`].
+pub(crate) fn routers(arguments: &[String]) -> Result<(), Failure> {
+    let nextest = ["--filterset", &format!("not test(/^{PROMETHEUS}/)")];
+    ignored(&nextest, &["--skip", PROMETHEUS], arguments)
+}
+
+/// The tests in which Prometheus and its tools look at a node.
+///
+/// # Errors
+/// Those of [`run`].
+pub(crate) fn prometheus(arguments: &[String]) -> Result<(), Failure> {
+    for program in ["promtool", "prometheus"] {
+        let mut probe = Command::new(program);
+        probe.arg("--version");
+        if !succeeds(probe) {
+            return Err(Failure::Impossible(NO_PROMETHEUS.to_owned()));
+        }
+    }
+    let nextest = ["--filterset", &format!("test(/^{PROMETHEUS}/)")];
+    ignored(&nextest, &[PROMETHEUS], arguments)
+}
+
+/// Runs the tests that are `#[ignore]`d elsewhere and chosen by `nextest`'s arguments, or by `plain`
+/// ones where there is no nextest, in a namespace.
+fn ignored(nextest: &[&str], plain: &[&str], arguments: &[String]) -> Result<(), Failure> {
     for (command, problem) in NEEDED {
         let mut probe = namespace();
         probe.args(["sh", "-c", WITH_LOOPBACK, "sh"]).args(command.split(' '));
@@ -40,22 +72,16 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
     }
     // Built outside, so that nothing is fetched where there is no network.
     run_command(cargo(&["test", "--workspace", "--no-run", "--quiet"])?)?;
-    let prometheus = ["promtool", "prometheus"].iter().all(|program| {
-        let mut probe = Command::new(program);
-        probe.arg("--version");
-        succeeds(probe)
-    });
-    let nextest = succeeds(cargo(&["nextest", "--version"])?);
-    let mut tests = if nextest {
-        cargo(&["nextest", "run", "--workspace", "--run-ignored", "only"])?
+    let mut tests = if succeeds(cargo(&["nextest", "--version"])?) {
+        let mut tests = cargo(&["nextest", "run", "--workspace", "--run-ignored", "only"])?;
+        tests.args(nextest);
+        tests
     } else {
-        cargo(&["test", "--workspace", "--tests", "--", "--ignored", "--test-threads=1"])?
+        let mut tests =
+            cargo(&["test", "--workspace", "--tests", "--", "--ignored", "--test-threads=1"])?;
+        tests.args(plain);
+        tests
     };
-    if !prometheus && nextest {
-        tests.args(["--filterset", &format!("not test(/^{PROMETHEUS}/)")]);
-    } else if !prometheus {
-        tests.args(["--skip", PROMETHEUS]);
-    }
     tests.args(arguments);
     let mut inside = namespace();
     inside.args(["sh", "-c", WITH_LOOPBACK, "sh"]);
@@ -70,8 +96,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
         };
     }
     println!("xtask: {}", shown(&inside));
-    run_command(inside)?;
-    if prometheus { Ok(()) } else { Err(Failure::Impossible(NO_PROMETHEUS.to_owned())) }
+    run_command(inside)
 }
 
 /// A command line that runs what follows as root of a network of its own.

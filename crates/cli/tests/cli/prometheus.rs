@@ -5,11 +5,11 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
-use std::thread;
 
 use serde_json::Value;
 
-use crate::process::{Home, LOOK, Lines, Port, Running, SOON, now};
+use crate::kills::until;
+use crate::process::{Home, Lines, Port, Running};
 
 /// A running Prometheus; killed when dropped.
 struct Prometheus(Child);
@@ -96,9 +96,9 @@ fn promtool_has_nothing_to_say_and_prometheus_finds_the_node_up() {
          node\n  static_configs: [{{targets: ['{address}']}}]\n"
     );
     let file = near.home.write("prometheus.yml", &config);
+    // What claims the port listens at another address of loopback.
     let claimed = Port::claim();
-    let web: SocketAddr = ([127, 0, 0, 1], claimed.number).into();
-    drop(claimed);
+    let web: SocketAddr = ([127, 0, 0, 2], claimed.number).into();
     let mut command = Command::new("prometheus");
     command.arg("--config.file").arg(file).arg("--storage.tsdb.path").arg(near.home.join("tsdb"));
     command.arg(format!("--web.listen-address={web}"));
@@ -112,11 +112,7 @@ fn promtool_has_nothing_to_say_and_prometheus_finds_the_node_up() {
         assert_eq!(answer["status"], "success", "{answer}");
         answer["data"]["result"][0]["value"][1].as_str().map(str::to_owned)
     };
-    let start = now();
-    while value("up").as_deref() != Some("1") {
-        assert!(now() - start < SOON, "up is {:?}", value("up"));
-        thread::sleep(LOOK);
-    }
+    until("the node is not up", || (value("up").as_deref() == Some("1")).then_some(()));
     assert_eq!(value("coordination_network_peers").as_deref(), Some("2"));
     let count = value("coordination_transport_latency_seconds_count%7Btransport=%22wifi%22%7D");
     assert_eq!(count.as_deref(), Some("1"));
