@@ -11,7 +11,7 @@ struct Step {
 }
 
 /// In the order of running: the quick ones first.
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 10] = [
     Step {
         name: "fmt",
         check: || run_command(cargo(&["fmt", "--all", "--", "--check", "--color", "never"])?),
@@ -40,6 +40,7 @@ const STEPS: [Step; 9] = [
     Step { name: "test", check: || suite::run(&[]) },
     Step { name: "net", check: || net::routers(&[]) },
     Step { name: "metrics", check: || net::prometheus(&[]) },
+    Step { name: "dbus", check: || net::dbus(&[]) },
     Step {
         name: "doc",
         check: || {
@@ -155,7 +156,8 @@ mod tests {
 
     #[test]
     fn steps_are_chosen_by_name() {
-        let all = ["fmt", "layers", "tidy", "clippy", "bare", "test", "net", "metrics", "doc"];
+        let all =
+            ["fmt", "layers", "tidy", "clippy", "bare", "test", "net", "metrics", "dbus", "doc"];
         assert_eq!(taken(""), all);
         assert_eq!(
             taken("--skip test --skip fmt"),

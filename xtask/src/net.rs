@@ -19,29 +19,46 @@ const NEEDED: [(&str, &str); 2] = [
     ),
 ];
 
-/// Module of the tests that take more than the others, and what is said when the machine lacks it.
-const PROMETHEUS: &str = "prometheus::";
-const NO_PROMETHEUS: &str =
-    "the tests `prometheus::` take `promtool` and `prometheus` (apt-get install prometheus)";
-
-/// Runs the tests that need a network of their own (`#[ignore]`d elsewhere) in a network namespace
-/// made for them, in which nothing but loopback exists; then those that need Prometheus as well.
-///
-/// # Errors
-/// [`Failure::Impossible`] where no namespace or no router can be made, or where there is no Prometheus;
-/// and the failure of the tests.
-pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
-    routers(arguments)?;
-    prometheus(arguments)
+/// Tests that take programs which the others do without: a module of tests, the programs, and what is
+/// said when the machine lacks one.
+struct Guest {
+    module: &'static str,
+    programs: &'static [&'static str],
+    lacking: &'static str,
 }
 
-/// The tests that need a network of their own, without those that need Prometheus as well.
+const PROMETHEUS: Guest = Guest {
+    module: "prometheus::",
+    programs: &["promtool", "prometheus"],
+    lacking: "the tests `prometheus::` take `promtool` and `prometheus` (apt-get install prometheus)",
+};
+
+const DBUS: Guest = Guest {
+    module: "dbus::",
+    programs: &["dbus-daemon"],
+    lacking: "the tests `dbus::` take `dbus-daemon` (apt-get install dbus-daemon)",
+};
+
+/// Runs the tests that need a network of their own (`#[ignore]`d elsewhere) in a network namespace
+/// made for them, in which nothing but loopback exists; then those that need Prometheus or a D-Bus daemon.
+///
+/// # Errors
+/// [`Failure::Impossible`] where no namespace or no router can be made, or a program is lacking; and the
+/// failure of the tests.
+pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
+    routers(arguments)?;
+    prometheus(arguments)?;
+    dbus(arguments)
+}
+
+/// The tests that need a network of their own, and no program that others do without.
 ///
 /// # Errors
 /// Those of [`run`].
 pub(crate) fn routers(arguments: &[String]) -> Result<(), Failure> {
-    let nextest = ["--filterset", &format!("not test(/^{PROMETHEUS}/)")];
-    ignored(&nextest, &["--skip", PROMETHEUS], arguments)
+    let [one, other] = [PROMETHEUS.module, DBUS.module];
+    let nextest = ["--filterset", &format!("not test(/^({one}|{other})/)")];
+    ignored(&nextest, &["--skip", one, "--skip", other], arguments)
 }
 
 /// The tests in which Prometheus and its tools look at a node.
@@ -49,15 +66,27 @@ pub(crate) fn routers(arguments: &[String]) -> Result<(), Failure> {
 /// # Errors
 /// Those of [`run`].
 pub(crate) fn prometheus(arguments: &[String]) -> Result<(), Failure> {
-    for program in ["promtool", "prometheus"] {
+    with(&PROMETHEUS, arguments)
+}
+
+/// The tests in which a bus of their own carries what daemons would say.
+///
+/// # Errors
+/// Those of [`run`].
+pub(crate) fn dbus(arguments: &[String]) -> Result<(), Failure> {
+    with(&DBUS, arguments)
+}
+
+fn with(guest: &Guest, arguments: &[String]) -> Result<(), Failure> {
+    for program in guest.programs {
         let mut probe = Command::new(program);
         probe.arg("--version");
         if !succeeds(probe) {
-            return Err(Failure::Impossible(NO_PROMETHEUS.to_owned()));
+            return Err(Failure::Impossible(guest.lacking.to_owned()));
         }
     }
-    let nextest = ["--filterset", &format!("test(/^{PROMETHEUS}/)")];
-    ignored(&nextest, &[PROMETHEUS], arguments)
+    let nextest = ["--filterset", &format!("test(/^{}/)", guest.module)];
+    ignored(&nextest, &[guest.module], arguments)
 }
 
 /// Runs the tests that are `#[ignore]`d elsewhere and chosen by `nextest`'s arguments, or by `plain`

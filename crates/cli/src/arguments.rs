@@ -6,8 +6,8 @@ use clap::{Parser, Subcommand};
 #[cfg(feature = "internet")]
 use crate::demo;
 use crate::{
-    alerts, analyze, configuration, health, invite, keygen, links, manual, metrics, outbox, peers,
-    ping, recommend, run, send, sim, status, topology,
+    alerts, analyze, configuration, doctor, health, invite, keygen, links, manual, metrics, outbox,
+    peers, ping, recommend, run, send, sim, status, topology,
 };
 
 /// What every command returns, for the end of its help.
@@ -43,6 +43,12 @@ pub(crate) enum Verb {
     #[cfg(feature = "internet")]
     #[command(name = demo::apart::VERB, hide = true)]
     DemoSeat,
+    /// Say what stands between the configuration and a node that works with it on this machine
+    ///
+    /// Looks at the key, the disk, interfaces, ports and the Bluetooth adapter; sends and changes nothing.
+    /// Exits with 0 when a node will work, 1 when it will not work as it should, 2 when it will not start
+    /// or go without something that the configuration asks for.
+    Doctor(doctor::Doctor),
     /// Show the running node; the exit code is its health
     ///
     /// Exits with 0 when every known peer is reachable over trusted links, 1 when a peer is out of
@@ -121,6 +127,7 @@ impl Verb {
     /// Whether errors are to be told as JSON, too.
     pub(crate) fn wants_json(&self) -> bool {
         match self {
+            Self::Doctor(doctor) => doctor.json,
             Self::Status(status) => status.json,
             Self::Peers(peers) => peers.wants_json(),
             Self::Invite(invite) => invite.json,

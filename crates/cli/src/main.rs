@@ -10,6 +10,7 @@ mod console;
 mod context;
 #[cfg(feature = "internet")]
 mod demo;
+mod doctor;
 mod failure;
 mod grid;
 mod health;
@@ -82,6 +83,7 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 fn perform(verb: Verb, context: &Context) -> Result<Exit, Failure> {
     match verb {
         Verb::Run(run) => runtime()?.block_on(run::run(&run, context)),
+        Verb::Doctor(doctor) => runtime()?.block_on(doctor::run(&doctor, context)),
         Verb::Status(status) => status::run(&status, context),
         Verb::Peers(peers) => peers::run(&peers, context),
         Verb::Invite(invite) => invite::invite(&invite, context),

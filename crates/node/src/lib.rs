@@ -11,6 +11,7 @@ mod bluetooth;
 mod clock;
 pub mod config;
 mod directory;
+pub mod doctor;
 mod epoch;
 #[cfg(any(test, feature = "fuzz"))]
 #[doc(hidden)]

@@ -59,6 +59,17 @@ impl Bluez {
     pub fn new(adapter: Option<String>) -> Self {
         Self { adapter, open: Mutex::new(None), made_up: AtomicBool::new(false) }
     }
+
+    /// Looks whether the adapter could be opened, and changes nothing; its name and its address.
+    ///
+    /// # Errors
+    /// What [`Radio::open`] would fail with, as far as nothing but looking tells.
+    pub async fn examine(&self) -> Result<(String, Device), RadioError> {
+        let bus = Bus::connect().await?;
+        let Adapter { name, device, .. } = bus.adapter(self.adapter.as_deref()).await?;
+        socket(device, 0).map_err(|error| of_socket("make a Bluetooth channel", &error))?;
+        Ok((name, device))
+    }
 }
 
 fn address(device: Device, psm: u16) -> SocketAddr {
@@ -115,8 +126,13 @@ async fn established(socket: &SeqPacket) -> std::io::Result<()> {
 
 fn of_socket(what: &str, error: &std::io::Error) -> RadioError {
     let (what, why) = (what.to_owned(), error.to_string());
+    let absent = Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error());
     match error.kind() {
         std::io::ErrorKind::PermissionDenied => RadioError::NotPermitted { what, why },
+        _ if error.raw_os_error() == absent => RadioError::Failed {
+            what,
+            why: "the kernel has no Bluetooth; `modprobe bluetooth`".to_owned(),
+        },
         _ => RadioError::Failed { what, why },
     }
 }

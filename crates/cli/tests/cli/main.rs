@@ -3,7 +3,10 @@
 mod admission;
 mod analyze;
 mod configuration;
+#[cfg(all(feature = "bluetooth", target_os = "linux"))]
+mod dbus;
 mod disk;
+mod doctor;
 mod exits;
 mod kills;
 mod manual;

@@ -34,7 +34,7 @@ type Objects = BTreeMap<String, HashMap<String, Properties>>;
 #[derive(Debug, Clone)]
 pub(super) struct Adapter {
     path: String,
-    name: String,
+    pub(super) name: String,
     pub(super) device: Device,
     powered: bool,
     advertises: bool,
