@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use bitcraps_dashboard::{EncodeError, ListenError};
 use bitcraps_node::admin::{AdminError, RefusalKind, SCHEMA, StartAdminError};
 use bitcraps_node::{ConfigError, IdentityError, StartNodeError};
-use bitcraps_sim::scenario::ScenarioError;
+use bitcraps_sim::scenario::{CourseError, ScenarioError};
 use bitcraps_topology::read::ReadError;
 
 use crate::console;
@@ -89,6 +89,9 @@ pub(crate) enum Failure {
     /// A scenario with a mistake.
     #[error("{}:{why}", path.display())]
     Scenario { path: PathBuf, why: Box<ScenarioError> },
+    /// A scenario in which there is too much.
+    #[error("{}: {why}", path.display())]
+    Course { path: PathBuf, why: CourseError },
     /// Standard input that cannot be read.
     #[error("cannot read standard input: {0}")]
     Input(io::Error),
@@ -146,6 +149,7 @@ impl Failure {
             | Self::Network { .. }
             | Self::Read { .. }
             | Self::Scenario { .. }
+            | Self::Course { .. }
             | Self::Input(_)
             | Self::NoHome
             | Self::Output(_)
@@ -174,7 +178,7 @@ impl Failure {
             | Self::Read { .. }
             | Self::Input(_)
             | Self::Output(_) => "file",
-            Self::Scenario { .. } => "scenario",
+            Self::Scenario { .. } | Self::Course { .. } => "scenario",
         }
     }
 

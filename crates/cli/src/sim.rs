@@ -7,7 +7,7 @@ use std::io::{BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use bitcraps_node::admin::SCHEMA;
-use bitcraps_sim::scenario::{MAX_TEXT, Scenario, Step, Verdict};
+use bitcraps_sim::scenario::{CourseError, MAX_TEXT, Scenario, Step, Verdict};
 use serde_json::json;
 
 use crate::console;
@@ -51,6 +51,7 @@ pub(crate) fn run(sim: &Sim) -> Result<Exit, Failure> {
         None => scenario.run(false, |step| show(&progress, &scenario, step)),
         Some(path) => traced(&scenario, path, &progress)?,
     };
+    let verdict = verdict.map_err(|why| Failure::Course { path: sim.file.clone(), why })?;
     progress.clear();
     let memory = peak_memory();
     console::print(&if sim.json {
@@ -79,7 +80,11 @@ fn show(progress: &Progress, scenario: &Scenario, step: &Step<'_>) {
     progress.bar("running", millis(step.at), millis(scenario.length()));
 }
 
-fn traced(scenario: &Scenario, path: &Path, progress: &Progress) -> Result<Verdict, Failure> {
+fn traced(
+    scenario: &Scenario,
+    path: &Path,
+    progress: &Progress,
+) -> Result<Result<Verdict, CourseError>, Failure> {
     let unwritten = |why| Failure::Write { path: path.to_owned(), why };
     let mut file = BufWriter::new(File::create(path).map_err(unwritten)?);
     let mut failed = None;

@@ -34,6 +34,8 @@ const TELL_AFTER: Duration = Duration::from_millis(150);
 const ACK_AFTER: Duration = Duration::from_millis(8);
 /// How often the table is searched for what is too old.
 const AGEING: Duration = Duration::from_secs(5);
+/// How old the count of hops may be; it decides nothing but what waits for what.
+const HOPS: Duration = Duration::from_millis(100);
 /// Hops within which a narrow link passes changes of quality on at once.
 const NEAR: u16 = 2;
 /// How long changes of quality wait that are as far as that again; twice as long at each doubling.
@@ -59,6 +61,8 @@ pub struct LinkDatabase {
     graph: Graph,
     hops: Hops,
     hops_stale: bool,
+    /// Before this, hops are not counted again.
+    hops_at: Timestamp,
     neighbours: BTreeMap<PeerId, Neighbour>,
     by_alias: BTreeMap<Alias, PeerId>,
     shown: BTreeMap<LinkKey, Link>,
@@ -80,13 +84,14 @@ impl LinkDatabase {
             own: Own::new(config.refresh),
             own_links: Claims::new(),
             own_offers: BTreeSet::new(),
-            table: Table::default(),
+            table: Table::new(publisher.hash),
             roots: Roots::default(),
             unverified: 0,
             verified: BTreeSet::new(),
-            graph: Graph::default(),
+            graph: Graph::new(publisher.hash),
             hops: Hops::default(),
             hops_stale: false,
+            hops_at: now,
             neighbours: BTreeMap::new(),
             by_alias: BTreeMap::new(),
             shown: BTreeMap::new(),
@@ -353,9 +358,12 @@ impl LinkDatabase {
         now: Timestamp,
     ) {
         let Some(origin) = self.table.get(key.0) else { return };
-        let ends: BTreeSet<Alias> = origin.claims.keys().map(|(end, _)| *end).collect();
-        let tree = self.graph.tree(key.0, &ends, self.publisher.alias);
-        let (hops, own) = (self.hops.to(key.0), self.publisher.alias);
+        let own = self.publisher.alias;
+        let ends: Vec<Alias> = origin.claims.keys().map(|(end, _)| *end).collect();
+        let near = self.neighbours.values().filter(|near| near.is_up());
+        let near = near.filter_map(Neighbour::alias);
+        let tree = self.graph.tree(key.0, &ends, own, near);
+        let hops = self.graph.distance(&self.hops, key.0);
         for neighbour in self.neighbours.values_mut() {
             let Some(alias) = neighbour.alias().filter(|_| neighbour.is_up()) else { continue };
             if from == Some(&neighbour.peer) {
@@ -364,10 +372,10 @@ impl LinkDatabase {
                 continue;
             }
             match tree.duty(alias) {
-                Duty::Mine => {
+                duty @ (Duty::Mine | Duty::Unknown) => {
                     let waits = !structural && neighbour.is_narrow(&self.config);
                     let wait = if waits { far_wait(hops) } else { Duration::ZERO };
-                    neighbour.push(key, now + wait, introduce, false);
+                    neighbour.pass(key, wait, introduce, duty == Duty::Mine, now);
                 }
                 // One of the two tells; the other does when it is not told.
                 Duty::Tell if own < alias => neighbour.tell(key, now + TELL_AFTER),
@@ -403,12 +411,14 @@ impl LinkDatabase {
 
     fn flush(&mut self, now: Timestamp) {
         self.roots.set(self.table.root(), now);
-        if std::mem::take(&mut self.hops_stale) {
+        if self.hops_stale && self.hops_at <= now {
+            (self.hops_stale, self.hops_at) = (false, now + HOPS);
             let own = self.neighbours.values().filter(|n| n.is_up()).filter_map(Neighbour::alias);
-            self.hops = self.graph.hops(self.publisher.alias, &own.collect());
+            self.hops = self.graph.hops(self.publisher.alias, &own.collect::<Vec<_>>());
         }
         let held = Held {
             table: &self.table,
+            graph: &self.graph,
             hops: &self.hops,
             presence: Presence {
                 introduction: self.publisher.introduction,

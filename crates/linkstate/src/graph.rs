@@ -1,38 +1,54 @@
-use std::collections::{BTreeMap, BTreeSet};
-
 use bitcraps_wire::Alias;
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use smallvec::SmallVec;
 
 /// No distance: not reached.
 pub(crate) const FAR: u16 = u16::MAX;
+/// No distance yet, but one is wanted.
+const WATCHED: u16 = FAR - 1;
 
-/// Pairs of origins of which each says that it has a link with the other.
-#[derive(Debug, Default)]
+/// The neighbours of one origin, ascending: as many as most have are kept in place.
+type Row = SmallVec<[u16; 12]>;
+
+/// Pairs of origins of which each says that it has a link with the other. No more of them than there
+/// are origins in the table.
+#[derive(Debug)]
 pub(crate) struct Graph {
-    slots: BTreeMap<Alias, u32>,
+    slots: HashMap<Alias, u16, FixedState>,
     aliases: Vec<Alias>,
-    rows: Vec<Vec<u32>>,
-    free: Vec<u32>,
+    rows: Vec<Row>,
+    free: Vec<u16>,
 }
 
 impl Graph {
-    fn slot(&mut self, alias: Alias) -> u32 {
+    /// Without pairs. `hash` keys the hash of aliases.
+    pub(crate) fn new(hash: u64) -> Self {
+        let slots = HashMap::with_hasher(FixedState::with_seed(hash));
+        Self { slots, aliases: Vec::new(), rows: Vec::new(), free: Vec::new() }
+    }
+
+    fn slot(&mut self, alias: Alias) -> Option<u16> {
         if let Some(slot) = self.slots.get(&alias) {
-            return *slot;
+            return Some(*slot);
         }
-        let slot = self.free.pop().unwrap_or(self.rows.len() as u32);
-        if slot as usize == self.rows.len() {
-            self.rows.push(Vec::new());
+        let slot = match self.free.pop() {
+            Some(slot) => slot,
+            None => u16::try_from(self.rows.len()).ok()?,
+        };
+        if usize::from(slot) == self.rows.len() {
+            self.rows.push(Row::new());
             self.aliases.push(alias);
         }
-        self.aliases[slot as usize] = alias;
+        self.aliases[usize::from(slot)] = alias;
         self.slots.insert(alias, slot);
-        slot
+        Some(slot)
     }
 
     pub(crate) fn insert(&mut self, a: Alias, b: Alias) {
-        let (a, b) = (self.slot(a), self.slot(b));
+        let Some((a, b)) = self.slot(a).zip(self.slot(b)) else { return };
         for (from, to) in [(a, b), (b, a)] {
-            let row = &mut self.rows[from as usize];
+            let row = &mut self.rows[usize::from(from)];
             if let Err(at) = row.binary_search(&to) {
                 row.insert(at, to);
             }
@@ -43,78 +59,110 @@ impl Graph {
         let ends = self.slots.get(&a).copied().zip(self.slots.get(&b).copied());
         let Some((a, b)) = ends else { return };
         for (from, to) in [(a, b), (b, a)] {
-            let row = &mut self.rows[from as usize];
+            let row = &mut self.rows[usize::from(from)];
             if let Ok(at) = row.binary_search(&to) {
                 row.remove(at);
             }
-            if row.is_empty() && self.slots.remove(&self.aliases[from as usize]).is_some() {
+            if row.is_empty() && self.slots.remove(&self.aliases[usize::from(from)]).is_some() {
                 self.free.push(from);
             }
         }
     }
 
-    /// Distance of every slot from the nearest of `starts`, as if each were next to `origin`.
-    fn distances(&self, origin: Option<u32>, starts: impl Iterator<Item = u32>) -> Vec<u16> {
-        let mut distances = vec![FAR; self.rows.len()];
-        let mut order = Vec::with_capacity(self.rows.len());
-        if let Some(origin) = origin {
-            distances[origin as usize] = 0;
-            order.push(origin);
+    /// Distances from `origin`, as if `ends` were next to it, until all that are `watched` have theirs.
+    fn measure(
+        &self,
+        origin: Alias,
+        ends: &[Alias],
+        watched: impl Iterator<Item = u16>,
+    ) -> Vec<u16> {
+        let mut search = Search::new(self.rows.len(), watched);
+        if let Some(origin) = self.slots.get(&origin) {
+            search.reach(*origin, 0);
         }
-        for start in starts {
-            if distances[start as usize] == FAR {
-                distances[start as usize] = 1;
-                order.push(start);
-            }
+        for start in ends.iter().filter_map(|end| self.slots.get(end)) {
+            search.reach(*start, 1);
         }
         let mut head = 0;
-        while let Some(&slot) = order.get(head) {
+        while let Some(&slot) = search.order.get(head).filter(|_| search.left > 0) {
             head += 1;
-            let next = distances[slot as usize].saturating_add(1);
-            for &other in &self.rows[slot as usize] {
-                if distances[other as usize] == FAR {
-                    distances[other as usize] = next;
-                    order.push(other);
-                }
+            let next = (search.distances[usize::from(slot)] + 1).min(WATCHED - 1);
+            for &other in &self.rows[usize::from(slot)] {
+                search.reach(other, next);
             }
         }
-        distances
+        search.distances
     }
 
     /// Hops from `from`, whose links lead to `ends` whether or not others confirm it. O(n + m).
-    pub(crate) fn hops(&self, from: Alias, ends: &BTreeSet<Alias>) -> Hops {
-        let starts = ends.iter().filter_map(|end| self.slots.get(end).copied());
-        let distances = self.distances(self.slots.get(&from).copied(), starts);
-        let named = self.slots.iter().map(|(alias, slot)| (*alias, distances[*slot as usize]));
-        Hops(named.filter(|(_, hops)| *hops != FAR).collect())
+    pub(crate) fn hops(&self, from: Alias, ends: &[Alias]) -> Hops {
+        Hops(self.measure(from, ends, 0..self.rows.len() as u16))
+    }
+
+    /// How far away an origin is, by what was found when the hops were counted.
+    pub(crate) fn distance(&self, hops: &Hops, alias: Alias) -> u16 {
+        let slot = self.slots.get(&alias);
+        let hops = slot.and_then(|slot| hops.0.get(usize::from(*slot))).copied();
+        hops.filter(|hops| *hops < WATCHED).unwrap_or(FAR)
     }
 
     /// Which of the neighbours of `me` get a record of `origin` from me, when each node gets it from
     /// one neighbour that is nearer to the origin. The origin's links lead to `ends`, as its record
     /// says. Everybody with the same graph gives the same answers, and parents are spread over
-    /// candidates by a hash of both. O(n + m).
-    pub(crate) fn tree(&self, origin: Alias, ends: &BTreeSet<Alias>, me: Alias) -> Tree<'_> {
-        let starts = ends.iter().filter_map(|end| self.slots.get(end).copied());
-        let root = self.slots.get(&origin).copied();
-        let distances = self.distances(root, starts);
-        Tree { graph: self, origin, me, distances, starts: ends.clone() }
+    /// candidates by a hash of both. Only `neighbours` may be asked about. O(n + m), of what is nearer
+    /// to the origin than they are.
+    pub(crate) fn tree<'a>(
+        &'a self,
+        origin: Alias,
+        ends: &'a [Alias],
+        me: Alias,
+        neighbours: impl Iterator<Item = Alias>,
+    ) -> Tree<'a> {
+        let slots = neighbours.filter_map(|alias| self.slots.get(&alias).copied());
+        let rows = slots.map(|slot| (slot, &self.rows[usize::from(slot)]));
+        let watched = rows.flat_map(|(slot, row)| row.iter().copied().chain([slot]));
+        let distances = self.measure(origin, ends, watched);
+        Tree { graph: self, origin, me, distances, starts: ends }
     }
 
     /// Whether a pair is linked.
     #[cfg(test)]
     pub(crate) fn contains(&self, a: Alias, b: Alias) -> bool {
         let ends = self.slots.get(&a).zip(self.slots.get(&b));
-        ends.is_some_and(|(a, b)| self.rows[*a as usize].binary_search(b).is_ok())
+        ends.is_some_and(|(a, b)| self.rows[usize::from(*a)].binary_search(b).is_ok())
     }
 }
 
-/// How far away origins are.
+/// How far away origins are, by their slots.
 #[derive(Debug, Default)]
-pub(crate) struct Hops(BTreeMap<Alias, u16>);
+pub(crate) struct Hops(Vec<u16>);
 
-impl Hops {
-    pub(crate) fn to(&self, alias: Alias) -> u16 {
-        self.0.get(&alias).copied().unwrap_or(FAR)
+/// A search in breadth. Its room is asked for anew each time: what was used a moment ago is near.
+struct Search {
+    /// [`FAR`] and [`WATCHED`] where none is known.
+    distances: Vec<u16>,
+    order: Vec<u16>,
+    /// How many of the watched have no distance yet.
+    left: usize,
+}
+
+impl Search {
+    fn new(slots: usize, watched: impl Iterator<Item = u16>) -> Self {
+        let (mut distances, mut left) = (vec![FAR; slots], 0);
+        for slot in watched {
+            let before = std::mem::replace(&mut distances[usize::from(slot)], WATCHED);
+            left += usize::from(before == FAR);
+        }
+        Self { distances, order: Vec::with_capacity(slots), left }
+    }
+
+    fn reach(&mut self, slot: u16, distance: u16) {
+        let known = &mut self.distances[usize::from(slot)];
+        if *known >= WATCHED {
+            self.left -= usize::from(*known == WATCHED);
+            *known = distance;
+            self.order.push(slot);
+        }
     }
 }
 
@@ -124,14 +172,16 @@ pub(crate) struct Tree<'a> {
     origin: Alias,
     me: Alias,
     distances: Vec<u16>,
-    starts: BTreeSet<Alias>,
+    starts: &'a [Alias],
 }
 
 /// Whether a neighbour gets a record from this node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Duty {
-    /// From here, or from nobody.
+    /// From here.
     Mine,
+    /// From here or from nobody, as far as is known: no way to it is, but the link with this node.
+    Unknown,
     /// From somebody else, but it is told from here that there is something: it depends on nobody
     /// alone.
     Tell,
@@ -148,23 +198,30 @@ impl Tree<'_> {
             // Nobody confirms a link with it: it may depend on this node alone, unless the origin
             // itself names it.
             let named = self.starts.contains(&neighbour) && self.me != self.origin;
-            return if named { Duty::Others } else { Duty::Mine };
+            return match named {
+                true => Duty::Others,
+                false if self.me == self.origin => Duty::Mine,
+                false => Duty::Unknown,
+            };
         };
-        let distance = self.distances[slot as usize];
-        if distance == FAR || distance == 1 && self.me == self.origin {
+        let distance = self.distances[usize::from(slot)];
+        if distance == 1 && self.me == self.origin {
             return Duty::Mine;
         }
-        let weight = |slot: u32| {
-            let alias = self.graph.aliases[slot as usize].0;
+        if distance >= WATCHED {
+            return Duty::Unknown;
+        }
+        let weight = |slot: u16| {
+            let alias = self.graph.aliases[usize::from(slot)].0;
             (alias ^ self.origin.0.rotate_left(23))
                 .wrapping_mul(0x9E37_79B9_7F4A_7C15)
                 .rotate_left(29)
         };
-        let rank = |slot: u32| (self.distances[slot as usize], weight(slot), slot);
+        let rank = |slot: u16| (self.distances[usize::from(slot)], weight(slot), slot);
         // Those next to the origin have it from there, confirmed or not.
         let (mut first, mut second) = (None, None);
-        for &other in &self.graph.rows[slot as usize] {
-            let alias = self.graph.aliases[other as usize];
+        for &other in &self.graph.rows[usize::from(slot)] {
+            let alias = self.graph.aliases[usize::from(other)];
             let rank = Some(if distance == 1 && alias == self.origin {
                 (0, 0, other)
             } else {
@@ -176,13 +233,14 @@ impl Tree<'_> {
                 second = rank;
             }
         }
-        let is_me = |rank: Option<(u16, u64, u32)>| {
-            rank.is_some_and(|(_, _, slot)| self.graph.aliases[slot as usize] == self.me)
+        let is_me = |rank: Option<(u16, u64, u16)>| {
+            rank.is_some_and(|(_, _, slot)| self.graph.aliases[usize::from(slot)] == self.me)
         };
         match distance {
             1 if is_me(first) || is_me(second) => Duty::Tell,
             1 => Duty::Others,
-            _ if first.is_none() || is_me(first) => Duty::Mine,
+            _ if is_me(first) => Duty::Mine,
+            _ if first.is_none() => Duty::Unknown,
             _ if is_me(second) => Duty::Tell,
             _ => Duty::Others,
         }
@@ -191,10 +249,12 @@ impl Tree<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn random(rng: &mut fastrand::Rng, nodes: u64, links: usize) -> (Graph, BTreeSet<(u64, u64)>) {
-        let (mut graph, mut model) = (Graph::default(), BTreeSet::new());
+        let (mut graph, mut model) = (Graph::new(7), BTreeSet::new());
         for _ in 0..links * 2 {
             let (a, b) = (rng.u64(0..nodes), rng.u64(0..nodes));
             let (a, b) = (a.min(b), a.max(b));
@@ -212,7 +272,7 @@ mod tests {
         (graph, model)
     }
 
-    fn ends(model: &BTreeSet<(u64, u64)>, of: u64) -> BTreeSet<Alias> {
+    fn ends(model: &BTreeSet<(u64, u64)>, of: u64) -> Vec<Alias> {
         let other = |(a, b): &(u64, u64)| match of {
             _ if *a == of => Some(Alias(*b)),
             _ if *b == of => Some(Alias(*a)),
@@ -245,7 +305,9 @@ mod tests {
             let mut open = vec![origin];
             let (mut sends, mut tells) = (0, 0);
             while let Some(me) = open.pop() {
-                let tree = graph.tree(Alias(origin), &ends(&model, origin), Alias(me));
+                let near = |of| ends(&model, of).into_iter();
+                let starts = ends(&model, origin);
+                let tree = graph.tree(Alias(origin), &starts, Alias(me), near(me));
                 for Alias(neighbour) in ends(&model, me) {
                     let duty = tree.duty(Alias(neighbour));
                     tells += usize::from(duty == Duty::Tell);
@@ -257,7 +319,8 @@ mod tests {
                 }
             }
             let hops = graph.hops(Alias(origin), &ends(&model, origin));
-            let near = (0..20).filter(|node| *node == origin || hops.to(Alias(*node)) != FAR);
+            let near = (0..20)
+                .filter(|node| *node == origin || graph.distance(&hops, Alias(*node)) != FAR);
             assert_eq!(near.collect::<BTreeSet<_>>(), reached);
             assert_eq!(sends, reached.len() - 1);
             let others = reached.iter().filter(|node| **node != origin);
@@ -268,18 +331,19 @@ mod tests {
 
     #[test]
     fn a_neighbour_that_nobody_else_can_reach_is_this_nodes_duty_and_one_more_tells_of_it() {
-        let mut graph = Graph::default();
+        let mut graph = Graph::new(7);
         let node = |alias: u64| Alias(alias);
         for (a, b) in [(1, 2), (2, 3), (2, 4)] {
             graph.insert(node(a), node(b));
         }
-        let ends = BTreeSet::from([node(2)]);
-        let tree = graph.tree(node(1), &ends, node(2));
+        let ends = [node(2)];
+        let all = || (1..=9).map(Alias);
+        let tree = graph.tree(node(1), &ends, node(2), all());
         assert_eq!(tree.duty(node(3)), Duty::Mine);
-        assert_eq!(tree.duty(node(9)), Duty::Mine, "a node that no record names");
+        assert_eq!(tree.duty(node(9)), Duty::Unknown, "a node that no record names");
         assert_eq!(tree.duty(node(1)), Duty::Others, "the origin has its own record");
         graph.insert(node(3), node(4));
-        let tree = graph.tree(node(1), &ends, node(3));
+        let tree = graph.tree(node(1), &ends, node(3), all());
         assert_eq!(
             tree.duty(node(4)),
             Duty::Tell,
@@ -287,7 +351,7 @@ mod tests {
         );
         graph.insert(node(2), node(5));
         graph.insert(node(5), node(4));
-        let told = [3, 5].map(|me| graph.tree(node(1), &ends, node(me)).duty(node(4)));
+        let told = [3, 5].map(|me| graph.tree(node(1), &ends, node(me), all()).duty(node(4)));
         let tells = told.iter().filter(|duty| **duty == Duty::Tell).count();
         assert_eq!(tells, 1, "of the two, one: {told:?}");
         assert!(!told.contains(&Duty::Mine));

@@ -37,6 +37,8 @@ pub(crate) struct Publisher {
     key: SigningKey,
     pub(crate) introduction: Introduction,
     pub(crate) alias: Alias,
+    /// Keys hashes of what others name, so that nobody can choose names that meet in them.
+    pub(crate) hash: u64,
 }
 
 impl Publisher {
@@ -54,7 +56,10 @@ impl Publisher {
         };
         let peer = PeerId::from_bytes(key.verifying_key().to_bytes());
         let introduction = Introduction { key: peer, epoch };
-        Self { key, introduction, alias: alias_of(&peer) }
+        let hash = Sha256::new().chain_update(b"bitcraps tables").chain_update(seed);
+        let hash: [u8; 32] = hash.chain_update(epoch.0.to_be_bytes()).finalize().into();
+        let hash = u64::from_be_bytes(*hash.first_chunk().unwrap_or(&[0; 8]));
+        Self { key, introduction, alias: alias_of(&peer), hash }
     }
 
     pub(crate) fn sign(&self, record: &mut Record) {

@@ -21,6 +21,7 @@
 //! - **Bounds.** Each neighbour has a byte budget, each origin a rate, the table a size. On a narrow
 //!   link changes of quality that are far away wait, for longer the farther they are.
 
+mod agenda;
 mod bucket;
 mod change;
 mod config;

@@ -1,16 +1,16 @@
-use std::collections::{BTreeMap, VecDeque};
+mod bodies;
+
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use bitcraps_types::{PeerId, Timestamp, TransportType};
-use bitcraps_wire::{
-    Alias, Carried, Digest, LinkState, MAX_LINK_STATE, Part, Presence, Quality, Want,
-};
-use bytes::Bytes;
+use bitcraps_wire::{Alias, Digest, MAX_LINK_STATE, Part, Presence, Quality};
 
+use crate::agenda::Agenda;
 use crate::bucket::Bucket;
-use crate::graph::Hops;
+use crate::graph::{Graph, Hops};
 use crate::roots::Roots;
-use crate::table::{Origin, Page, Table};
+use crate::table::Table;
 use crate::{Config, LinkFacts};
 
 /// Least room for a body: what the smallest frame has beside its header and a hop
@@ -26,6 +26,18 @@ const PATIENCE: Duration = Duration::from_millis(15);
 /// How much earlier than due something is told when a body goes anyway: it costs 14 bytes so, and a
 /// frame of its own later.
 const EARLY: Duration = Duration::from_millis(300);
+/// Records passed on to a neighbour that are not acknowledged yet, beyond which it is told what is here
+/// instead of being sent it: when everybody hears of everything at once, each record comes from
+/// several sides, and whoever lacks it asks one of them. Several times what changes at once when a node
+/// with many links dies.
+const WINDOW: usize = 32;
+/// The same where nobody knows a way to the neighbour yet, so that several may pass the same on.
+const NARROW_WINDOW: usize = 3;
+/// Time between bodies with records that are passed on: what comes meanwhile goes together. The first
+/// record waits for nothing, and hops take longer.
+const PACE: Duration = Duration::from_millis(5);
+/// How much longer than for one neighbour's answer the next one waits to be asked for the same.
+const ASK_ANOTHER: Duration = Duration::from_millis(50);
 /// Records, wishes and ranges queued for one neighbour beyond which they are left to the next
 /// comparison.
 const MAX_WANTS: usize = 1_024;
@@ -39,8 +51,9 @@ pub(crate) type PageKey = (Alias, u8);
 
 /// A page on its way to a neighbour.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Outgoing {
-    due: Timestamp,
+struct Outgoing {
+    /// By which it is among what is to go now; none while it is due later.
+    rank: Option<u16>,
     tries: u32,
     /// The neighbour may not know the origin.
     introduce: bool,
@@ -50,7 +63,6 @@ pub(crate) struct Outgoing {
 
 #[derive(Debug, Clone, Copy)]
 struct Wanted {
-    due: Timestamp,
     tries: u32,
     introduce: bool,
 }
@@ -66,12 +78,16 @@ pub(crate) struct Neighbour {
     gone: [Option<Timestamp>; TransportType::COUNT],
     pub(crate) present_due: bool,
     digest_due: bool,
-    out: BTreeMap<PageKey, Outgoing>,
-    haves: BTreeMap<PageKey, Timestamp>,
-    wants: BTreeMap<PageKey, Wanted>,
+    out: Agenda<PageKey, Outgoing>,
+    /// What of it goes now, the nearest origin first.
+    ready: BTreeSet<(u16, PageKey)>,
+    haves: Agenda<PageKey, ()>,
+    wants: Agenda<PageKey, Wanted>,
     ranges: VecDeque<Part>,
     /// Nothing in the queues is due before; something may not be for longer.
     earliest: Timestamp,
+    /// Records that are passed on do not go before.
+    paced: Timestamp,
     budget: Bucket,
     rate: u32,
     forgeries: Bucket,
@@ -82,6 +98,7 @@ pub(crate) struct Neighbour {
 /// What a body is made of beside the queues.
 pub(crate) struct Held<'a> {
     pub(crate) table: &'a Table,
+    pub(crate) graph: &'a Graph,
     pub(crate) hops: &'a Hops,
     pub(crate) presence: Presence,
     pub(crate) root: u64,
@@ -97,11 +114,13 @@ impl Neighbour {
             gone: [None; TransportType::COUNT],
             present_due: true,
             digest_due: true,
-            out: BTreeMap::new(),
-            haves: BTreeMap::new(),
-            wants: BTreeMap::new(),
+            out: Agenda::new(),
+            ready: BTreeSet::new(),
+            haves: Agenda::new(),
+            wants: Agenda::new(),
             ranges: VecDeque::new(),
             earliest: Timestamp::ZERO,
+            paced: Timestamp::ZERO,
             budget: Bucket::new(Duration::from_secs(1)),
             rate: 1,
             forgeries: Bucket::new(FORGERY_INTERVAL * FORGERIES),
@@ -161,7 +180,7 @@ impl Neighbour {
         self.met = false;
         self.present_due = true;
         self.digest_due = true;
-        self.out.clear();
+        self.forget_pages();
         self.haves.clear();
         self.wants.clear();
         self.ranges.clear();
@@ -200,39 +219,96 @@ impl Neighbour {
         self.earliest = Timestamp::ZERO;
     }
 
+    /// Passes a page on, or tells that it is here when much is on its way already.
+    pub(crate) fn pass(
+        &mut self,
+        key: PageKey,
+        wait: Duration,
+        introduce: bool,
+        sure: bool,
+        now: Timestamp,
+    ) {
+        let due = self.paced.max(now + wait);
+        let window = if sure { WINDOW } else { NARROW_WINDOW };
+        self.push_within(window, key, due, introduce, false);
+    }
+
+    /// Sends a page that it lacks, likewise.
+    pub(crate) fn fill(&mut self, key: PageKey, introduce: bool, full: bool, now: Timestamp) {
+        self.push_within(WINDOW, key, now, introduce, full);
+    }
+
+    fn push_within(
+        &mut self,
+        window: usize,
+        key: PageKey,
+        due: Timestamp,
+        introduce: bool,
+        full: bool,
+    ) {
+        if self.out.len() < window || self.out.get(&key).is_some() {
+            self.push(key, due, introduce, full);
+        } else {
+            self.tell(key, due);
+        }
+    }
+
     /// Queues a page; one that waits already does not wait longer.
     pub(crate) fn push(&mut self, key: PageKey, due: Timestamp, introduce: bool, full: bool) {
-        let before = self.out.get(&key);
-        let due = before.filter(|b| b.tries == 0).map_or(due, |before| before.due.min(due));
-        let introduce = introduce || before.is_some_and(|before| before.introduce);
-        let full = full || before.is_some_and(|before| before.full);
-        self.out.insert(key, Outgoing { due, tries: 0, introduce, full });
-        self.earliest = self.earliest.min(due);
+        let mut new = Outgoing { rank: None, tries: 0, introduce, full };
+        let mut due = due;
+        if let Some((before_due, before)) = self.out.get(&key) {
+            new.rank = before.rank;
+            new.introduce |= before.introduce;
+            new.full |= before.full;
+            if new.rank.is_some() || before.tries == 0 {
+                due = due.min(*before_due);
+            }
+        }
+        let due = if new.rank.is_some() { Timestamp::MAX } else { due };
+        self.earliest = self.earliest.min(if new.rank.is_some() { Timestamp::ZERO } else { due });
+        self.out.insert(key, due, new);
         self.haves.remove(&key);
     }
 
     /// Tells it, at `due` at the latest, that a page is here.
     pub(crate) fn tell(&mut self, key: PageKey, due: Timestamp) {
-        let due = self.haves.get(&key).map_or(due, |before| due.min(*before));
-        self.haves.insert(key, due);
+        let due = self.haves.get(&key).map_or(due, |(before, ())| due.min(*before));
+        self.haves.insert(key, due, ());
         self.earliest = self.earliest.min(due);
     }
 
     /// It has the page in the state in which it is here.
     pub(crate) fn has(&mut self, key: PageKey) {
-        self.out.remove(&key);
+        self.drop_page(&key);
         self.haves.remove(&key);
         self.wants.remove(&key);
     }
 
-    pub(crate) fn want(&mut self, key: PageKey, introduce: bool, now: Timestamp) {
-        let room = self.wants.len() < MAX_WANTS;
-        self.earliest = self.earliest.min(now);
-        match self.wants.get_mut(&key) {
-            Some(wanted) => wanted.introduce |= introduce,
-            None if room => drop(self.wants.insert(key, Wanted { due: now, tries: 0, introduce })),
-            None => {}
+    fn drop_page(&mut self, key: &PageKey) {
+        if let Some(Outgoing { rank: Some(rank), .. }) = self.out.remove(key) {
+            self.ready.remove(&(rank, *key));
         }
+    }
+
+    fn forget_pages(&mut self) {
+        self.out.clear();
+        self.ready.clear();
+    }
+
+    /// Asks for a page at `due`, unless it is asked for already.
+    pub(crate) fn want(&mut self, key: PageKey, introduce: bool, due: Timestamp) {
+        if let Some(wanted) = self.wants.get_mut(&key) {
+            wanted.introduce |= introduce;
+        } else if self.wants.len() < MAX_WANTS {
+            self.wants.insert(key, due, Wanted { tries: 0, introduce });
+            self.earliest = self.earliest.min(due);
+        }
+    }
+
+    /// When somebody else may be asked for a page that this neighbour is asked for.
+    pub(crate) fn asked_until(&self, key: &PageKey) -> Option<Timestamp> {
+        self.wants.get(key).map(|(due, _)| *due + ASK_ANOTHER)
     }
 
     pub(crate) fn got(&mut self, key: PageKey) {
@@ -264,7 +340,7 @@ impl Neighbour {
             self.earliest = Timestamp::ZERO;
         }
         if digest.root == roots.latest() {
-            self.out.clear();
+            self.forget_pages();
             self.wants.clear();
             self.ranges.clear();
             self.mismatches = 0;
@@ -275,7 +351,7 @@ impl Neighbour {
             return false;
         }
         self.mismatches += 1;
-        let pending = digest.pending || self.is_pending();
+        let pending = digest.pending || self.is_pending() || roots.are_many(now);
         // What is on its way arrives first, and one end begins, so that both do not. Those who meet
         // begin at once.
         let patience = match (pending, self.compared.is_none(), leads) {
@@ -304,152 +380,15 @@ impl Neighbour {
 
     /// What is due first in the queues.
     fn first_due(&self) -> Timestamp {
-        if self.present_due || self.digest_due || !self.ranges.is_empty() {
+        let ready = !self.ready.is_empty() || !self.ranges.is_empty();
+        if self.present_due || self.digest_due || ready {
             return Timestamp::ZERO;
         }
-        let out = self.out.values().map(|out| out.due);
-        let wants = self.wants.values().map(|wanted| wanted.due);
-        out.chain(wants).chain(self.haves.values().copied()).min().unwrap_or(Timestamp::MAX)
+        self.out.first_due().min(self.wants.first_due()).min(self.haves.first_due())
     }
 
     fn cost(&self, body: usize) -> Duration {
         let nanos = (body + FRAME) as u64 * 1_000_000_000 / u64::from(self.rate);
         Duration::from_nanos(nanos)
     }
-
-    /// The bodies that are due and within the budget.
-    pub(crate) fn flush(&mut self, held: &Held<'_>, now: Timestamp) -> Vec<Bytes> {
-        let mut bodies = Vec::new();
-        if self.next_due() > now {
-            return bodies;
-        }
-        let mut records: VecDeque<PageKey> = {
-            let due = self.out.iter().filter(|(_, out)| out.due <= now).map(|(key, _)| *key);
-            let mut keys: Vec<_> = due.collect();
-            keys.sort_by_key(|key| (held.hops.to(key.0), *key));
-            keys.into()
-        };
-        let room = self.room();
-        while self.budget.ready_at(self.cost(room)) <= now {
-            let parts = self.parts(held, &mut records, room, now);
-            if parts.is_empty() {
-                break;
-            }
-            let body = LinkState { parts }.encode();
-            self.budget.take(self.cost(body.len()), now);
-            bodies.push(body);
-        }
-        self.earliest = self.first_due();
-        bodies
-    }
-
-    /// What goes into the next body: first what is short and urgent.
-    fn parts(
-        &mut self,
-        held: &Held<'_>,
-        records: &mut VecDeque<PageKey>,
-        room: usize,
-        now: Timestamp,
-    ) -> Vec<Part> {
-        let mut parts = Vec::new();
-        let mut left = room;
-        let mut fits = |part: &Part| match left.checked_sub(part.encoded_len()) {
-            Some(rest) => {
-                left = rest;
-                true
-            }
-            None => false,
-        };
-        if std::mem::take(&mut self.present_due) {
-            let part = Part::Presence(held.presence);
-            parts.extend(fits(&part).then_some(part));
-        }
-        if self.digest_due {
-            let (pending, met) = (self.is_pending(), self.presence.is_some());
-            let part = Part::Digest(Digest { root: held.root, pending, met });
-            if fits(&part) {
-                self.digest_due = false;
-                parts.push(part);
-            }
-        }
-        let wait = self.wait();
-        self.wants.retain(|_, wanted| wanted.tries < TRIES || wanted.due > now);
-        for (key, wanted) in self.wants.iter_mut().filter(|(_, wanted)| wanted.due <= now) {
-            let (alias, page) = *key;
-            let part = Part::Want(Want { alias, page, introduce: wanted.introduce });
-            if fits(&part) {
-                wanted.due = now + wait * 2_u32.pow(wanted.tries);
-                wanted.tries += 1;
-                parts.push(part);
-            }
-        }
-        let mut tell = |until: Timestamp, left: &mut usize, parts: &mut Vec<Part>| {
-            self.haves.retain(|(alias, page), due| {
-                let origin = held.table.get(*alias);
-                let version = origin.and_then(|origin| origin.version(*alias, *page));
-                let Some(part) = version.map(Part::Have) else { return false };
-                let Some(rest) = left.checked_sub(part.encoded_len()).filter(|_| *due <= until)
-                else {
-                    return true;
-                };
-                *left = rest;
-                parts.push(part);
-                false
-            });
-        };
-        tell(now, &mut left, &mut parts);
-        while let Some(key) = records.front() {
-            let found =
-                held.table.get(key.0).and_then(|origin| Some((origin, origin.pages.get(&key.1)?)));
-            let (Some(out), Some((origin, page))) = (self.out.get_mut(key), found) else {
-                self.out.remove(key);
-                records.pop_front();
-                continue;
-            };
-            let carried = carried(out, origin, page, now);
-            let len: usize = carried.iter().map(Part::encoded_len).sum();
-            if len > left && !parts.is_empty() {
-                break;
-            }
-            if carried.len() > 1 && len > room {
-                // Too much for one body: the full record goes first, and the delta when that came.
-                parts.extend(carried.into_iter().take(1));
-                left = 0;
-                out.full = false;
-                out.introduce = false;
-                break;
-            }
-            left = left.saturating_sub(len);
-            parts.extend(carried);
-            out.due = now + wait * 2_u32.pow(out.tries);
-            out.tries += 1;
-            if out.tries > TRIES {
-                self.out.remove(key);
-            }
-            records.pop_front();
-        }
-        if !parts.is_empty() {
-            tell(now + EARLY, &mut left, &mut parts);
-        }
-        while let Some(part) = self.ranges.front().filter(|part| part.encoded_len() <= left) {
-            left -= part.encoded_len();
-            parts.push(part.clone());
-            self.ranges.pop_front();
-        }
-        parts
-    }
-}
-
-/// The records that bring a neighbour to the state of a page.
-fn carried(out: &Outgoing, origin: &Origin, page: &Page, now: Timestamp) -> Vec<Part> {
-    let seconds = now.since(page.born).as_nanos().div_ceil(1_000_000_000);
-    let age = u16::try_from(seconds).unwrap_or(u16::MAX);
-    let full = (out.full || page.delta.is_none()).then_some(&page.full);
-    let records = full.into_iter().chain(&page.delta);
-    let mut introduction = out.introduce.then_some(origin.introduction);
-    let part = |record: &bitcraps_wire::Record| {
-        let introduction = introduction.take();
-        Part::Record(Carried { age, introduction, record: record.clone() })
-    };
-    records.map(part).collect()
 }

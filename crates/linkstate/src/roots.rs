@@ -31,6 +31,12 @@ impl Roots {
         }
     }
 
+    /// Whether so much changes that what comes next says more than a comparison.
+    pub(crate) fn are_many(&self, now: Timestamp) -> bool {
+        self.former.len() == MAX_ROOTS
+            && self.former.front().is_some_and(|(until, _)| now.since(*until) < MEMORY)
+    }
+
     /// Whether it was the root less than two seconds ago.
     pub(crate) fn was(&self, root: u64, now: Timestamp) -> bool {
         let recent = self.former.iter().rev().take_while(|(until, _)| now.since(*until) < MEMORY);
@@ -54,8 +60,10 @@ mod tests {
         assert!(roots.was(0, at(1_999)) && !roots.was(0, at(2_000)));
         assert!(!roots.was(7, at(500)));
         for root in 0..=MAX_ROOTS as u64 {
+            assert!(!roots.are_many(at(600)) || root + 3 > MAX_ROOTS as u64);
             roots.set(100 + root, at(600));
         }
+        assert!(roots.are_many(at(2_599)) && !roots.are_many(at(2_600)));
         assert!(!roots.was(2, at(600)) && roots.was(100, at(600)));
     }
 }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use bitcraps_types::{Epoch, Timestamp, TransportType};
 use bitcraps_wire::{Alias, Introduction, Quality, Record, Version};
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
 use sha2::{Digest, Sha256};
 
 use crate::bucket::Bucket;
@@ -111,15 +113,23 @@ fn fold(sum: u128, count: usize) -> u64 {
 }
 
 /// The records of every origin.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Table {
-    origins: BTreeMap<Alias, Origin>,
+    origins: HashMap<Alias, Box<Origin>, FixedState>,
+    /// Every alias: what is walked through is walked through in this order.
+    order: BTreeSet<Alias>,
     sum: u128,
     pages: usize,
     root: u64,
 }
 
 impl Table {
+    /// Without origins. `hash` keys the hash of aliases.
+    pub(crate) fn new(hash: u64) -> Self {
+        let origins = HashMap::with_hasher(FixedState::with_seed(hash));
+        Self { origins, order: BTreeSet::new(), sum: 0, pages: 0, root: 0 }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.origins.len()
     }
@@ -129,24 +139,26 @@ impl Table {
     }
 
     pub(crate) fn get(&self, alias: Alias) -> Option<&Origin> {
-        self.origins.get(&alias)
+        self.origins.get(&alias).map(Box::as_ref)
     }
 
     pub(crate) fn get_mut(&mut self, alias: Alias) -> Option<&mut Origin> {
-        self.origins.get_mut(&alias)
+        self.origins.get_mut(&alias).map(Box::as_mut)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Alias, &Origin)> {
-        self.origins.iter().map(|(alias, origin)| (*alias, origin))
+        self.range(Alias(0)..=Alias(u64::MAX))
     }
 
     pub(crate) fn insert(&mut self, alias: Alias, origin: Origin) {
         self.remove(alias);
-        self.origins.insert(alias, origin);
+        self.order.insert(alias);
+        self.origins.insert(alias, Box::new(origin));
     }
 
     pub(crate) fn remove(&mut self, alias: Alias) -> Option<Origin> {
-        let origin = self.origins.remove(&alias)?;
+        let origin = *self.origins.remove(&alias)?;
+        self.order.remove(&alias);
         origin.pages.values().for_each(|page| self.without(page));
         Some(origin)
     }
@@ -180,6 +192,16 @@ impl Table {
         Some(())
     }
 
+    /// What the latest record of a page is signed with.
+    pub(crate) fn signature(&self, (alias, page): (Alias, u8)) -> Option<&[u8; 64]> {
+        let page = self.get(alias)?.pages.get(&page)?;
+        Some(&page.delta.as_ref().unwrap_or(&page.full).signature)
+    }
+
+    fn range(&self, range: RangeInclusive<Alias>) -> impl Iterator<Item = (Alias, &Origin)> {
+        self.order.range(range).filter_map(|alias| Some((*alias, self.get(*alias)?)))
+    }
+
     /// How a version compares with what is here.
     pub(crate) fn standing(&self, version: &Version) -> Standing {
         let Some(origin) = self.origins.get(&version.alias) else { return Standing::Stranger };
@@ -211,7 +233,7 @@ impl Table {
     /// What stands for the pages of a range. O(origins in it).
     pub(crate) fn fingerprint(&self, range: RangeInclusive<Alias>) -> u64 {
         let (mut sum, mut count) = (0_u128, 0);
-        for page in self.origins.range(range).flat_map(|(_, origin)| origin.pages.values()) {
+        for page in self.range(range).flat_map(|(_, origin)| origin.pages.values()) {
             sum = sum.wrapping_add(page.hash);
             count += 1;
         }
@@ -223,8 +245,8 @@ impl Table {
         &self,
         range: RangeInclusive<Alias>,
     ) -> impl Iterator<Item = Version> + '_ {
-        self.origins.range(range).flat_map(|(alias, origin)| {
-            origin.pages.keys().filter_map(move |page| origin.version(*alias, *page))
+        self.range(range).flat_map(|(alias, origin)| {
+            origin.pages.keys().filter_map(move |page| origin.version(alias, *page))
         })
     }
 }

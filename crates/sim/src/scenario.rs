@@ -20,7 +20,7 @@ use bitcraps_types::TrafficClass;
 
 use crate::LinkModel;
 
-pub use error::{Mistake, ScenarioError};
+pub use error::{CourseError, Mistake, ScenarioError};
 pub use figures::{ClassFigures, Figures};
 pub use tale::{Happening, Step};
 pub use verdict::{Finding, Verdict};
@@ -33,6 +33,10 @@ pub const MAX_NODES: usize = 20_000;
 pub const MAX_MESSAGES: u64 = 5_000_000;
 /// Most links that are named, and most faults with their repetitions.
 pub const MAX_LISTED: usize = 200_000;
+/// Most pairs of nodes that may be in reach of each other over one radio at a time: 24 bytes each.
+pub const MAX_PAIRS: usize = 2_000_000;
+/// Most links over the whole course, those included that are no longer there: about a kilobyte each.
+pub const MAX_LINKS: usize = 1_000_000;
 
 /// A checked scenario: [`Self::read`] makes it, [`Self::run`] runs it.
 #[derive(Debug, Clone, PartialEq)]

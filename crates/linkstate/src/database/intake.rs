@@ -9,6 +9,7 @@ use bitcraps_wire::{Alias, Carried, Introduction, Listing, Version};
 use super::{ACK_AFTER, GRACE, LinkDatabase, MAX_ORIGINS};
 use crate::graph::FAR;
 use crate::identity::is_signed;
+use crate::neighbour::PageKey;
 use crate::table::{CHANGE_INTERVAL, Origin, Standing};
 use crate::{Change, Command, Flag, alias_of};
 
@@ -22,14 +23,24 @@ impl LinkDatabase {
         let key = (version.alias, version.page);
         let standing = self.table.standing(version);
         let is_own = version.alias == self.publisher.alias;
+        let asked = match standing {
+            Standing::Same | Standing::Older => now,
+            Standing::Newer | Standing::Stranger => self.may_ask_at(from, &key, now),
+        };
         let Some(neighbour) = self.neighbours.get_mut(from) else { return };
         match standing {
             Standing::Same => neighbour.has(key),
             Standing::Older => neighbour.push(key, now, false, false),
             // An own record that is not here was made by another incarnation or device.
-            Standing::Newer => neighbour.want(key, is_own, now),
-            Standing::Stranger => neighbour.want(key, true, now),
+            Standing::Newer => neighbour.want(key, is_own, asked),
+            Standing::Stranger => neighbour.want(key, true, asked),
         }
+    }
+
+    /// When a neighbour may be asked for a page: whoever was asked for it before has time to answer.
+    fn may_ask_at(&self, from: &PeerId, key: &PageKey, now: Timestamp) -> Timestamp {
+        let others = self.neighbours.values().filter(|other| other.peer != *from);
+        others.filter_map(|other| other.asked_until(key)).max().unwrap_or(now)
     }
 
     /// What both lack of a range is sent and asked for.
@@ -42,9 +53,11 @@ impl LinkDatabase {
         let lacking: Vec<_> = lacking.map(|v| (key(&v), !knows(v.alias))).collect();
         let Some(neighbour) = self.neighbours.get_mut(from) else { return };
         for (key, introduce) in lacking {
-            neighbour.push(key, now, introduce, true);
+            neighbour.fill(key, introduce, true, now);
         }
         for version in &listing.versions {
+            let asked = self.may_ask_at(from, &key(version), now);
+            let Some(neighbour) = self.neighbours.get_mut(from) else { return };
             match self.table.standing(version) {
                 Standing::Same => neighbour.has(key(version)),
                 Standing::Older => {
@@ -53,14 +66,14 @@ impl LinkDatabase {
                     let page = here.and_then(|origin| origin.pages.get(&version.page));
                     let base = page.map_or(u32::MAX, |page| page.full.version.sequence);
                     let full = other_epoch || version.sequence < base;
-                    neighbour.push(key(version), now, other_epoch, full);
+                    neighbour.fill(key(version), other_epoch, full, now);
                 }
                 Standing::Newer => {
                     let other =
                         self.table.get(version.alias).is_some_and(|o| o.bits() != version.epoch);
-                    neighbour.want(key(version), other, now);
+                    neighbour.want(key(version), other, asked);
                 }
-                Standing::Stranger => neighbour.want(key(version), true, now),
+                Standing::Stranger => neighbour.want(key(version), true, asked),
             }
         }
     }
@@ -96,6 +109,16 @@ impl LinkDatabase {
         let newer_epoch = known.is_none_or(|known| known.epoch < origin.epoch);
         if !newer_epoch {
             match self.table.standing(&version) {
+                // Two of one number are made by two devices with one key: one of them is kept by all,
+                // and the device that made the other hears of it.
+                Standing::Same if self.table.signature(key) != Some(&record.signature) => {
+                    let loses = self.table.signature(key) > Some(&record.signature);
+                    if loses && alias != self.publisher.alias {
+                        self.metrics.outdated += 1;
+                        neighbour.push(key, now, true, true);
+                        return;
+                    }
+                }
                 Standing::Same => {
                     self.metrics.duplicates += 1;
                     neighbour.has(key);
@@ -234,9 +257,10 @@ impl LinkDatabase {
         }
         let own = self.publisher.alias;
         let candidates = self.table.iter().filter(|(alias, o)| !o.verified && *alias != own);
-        let farthest = candidates.max_by_key(|(alias, _)| (self.hops.to(*alias), *alias));
+        let hops = |alias| self.graph.distance(&self.hops, alias);
+        let farthest = candidates.max_by_key(|(alias, _)| (hops(*alias), *alias));
         let farthest = farthest.map(|(alias, _)| alias);
-        match farthest.filter(|alias| verified || self.hops.to(*alias) == FAR) {
+        match farthest.filter(|alias| verified || hops(*alias) == FAR) {
             Some(alias) => {
                 self.forget(alias);
                 true

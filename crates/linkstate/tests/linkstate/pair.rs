@@ -15,10 +15,12 @@ pub(crate) const NOW: Timestamp = Timestamp::from_millis(100_000);
 
 /// A database with one neighbour that is played by hand.
 pub(crate) fn met(neighbour: &Forger) -> LinkDatabase {
-    let mut db = LinkDatabase::new(&seed(1_000), Config::new(Epoch(4)), NOW);
+    let before = NOW - Duration::from_secs(1);
+    let mut db = LinkDatabase::new(&seed(1_000), Config::new(Epoch(4)), before);
     let latency = Duration::from_millis(1);
-    db.on_link(&neighbour.id(), TransportType::WiFiDirect, facts(latency), NOW);
-    db.on_body(&neighbour.id(), body(vec![neighbour.presence()]), NOW).unwrap();
+    db.on_link(&neighbour.id(), TransportType::WiFiDirect, facts(latency), before);
+    db.on_body(&neighbour.id(), body(vec![neighbour.presence()]), before).unwrap();
+    db.on_timer(NOW);
     drop(sent(&mut db));
     db
 }
@@ -44,6 +46,9 @@ fn one_changed_link_is_89_bytes_and_a_full_page_159() {
         let latency = Duration::from_millis(1);
         db.on_link(&other.id(), TransportType::WiFiDirect, facts(latency), now);
         db.on_body(&other.id(), body(vec![other.presence()]), now).unwrap();
+        // The very first link waits a moment for others.
+        now += Duration::from_millis(50);
+        db.on_timer(now);
         let length = |part: &Part| match part {
             Part::Record(carried) => Some(carried.record.encoded_len()),
             _ => None,
@@ -56,6 +61,7 @@ fn one_changed_link_is_89_bytes_and_a_full_page_159() {
     assert_eq!(lengths[0], Some(89), "the first link");
     assert_eq!(lengths[1], Some(89), "one more, as a change");
     db.on_link_down(&others[5].id(), TransportType::WiFiDirect, now);
+    db.on_timer(now + Duration::from_millis(5));
     let records = sent(&mut db).into_iter().filter_map(|part| match part {
         Part::Record(carried) => Some(carried.record.encoded_len()),
         _ => None,

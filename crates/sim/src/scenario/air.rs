@@ -1,9 +1,10 @@
 use bitcraps_types::{DownReason, Ratio, Timestamp};
 
-use super::TroubleKind;
 use super::course::Course;
+use super::error::CourseError;
 use super::motion::near;
 use super::tale::Happening;
+use super::{MAX_LINKS, MAX_PAIRS, TroubleKind};
 use crate::{Fault, SimLink, Way};
 
 /// A link of the scenario, over all its incarnations.
@@ -41,16 +42,21 @@ impl Course<'_> {
     }
 
     /// Links come and go with the places of their ends.
-    pub(super) fn search(&mut self) {
+    pub(super) fn search(&mut self) -> Result<(), CourseError> {
         let scenario = self.scenario;
         let now = self.sim.now();
+        let seconds = now.since(Timestamp::ZERO).as_secs_f64();
         for (number, radio) in scenario.radios.iter().enumerate() {
             let Some(range) = radio.range else { continue };
             let alive: Vec<usize> = (0..self.nodes.len())
                 .filter(|node| scenario.group_of(*node).radios.contains(&number))
                 .filter(|node| self.is_alive(*node))
                 .collect();
-            let pairs = near(&self.motion.places, &alive, range);
+            let pairs = near(&self.motion.places, &alive, range, MAX_PAIRS);
+            let pairs = pairs.ok_or_else(|| {
+                let radio = radio.name.clone();
+                CourseError::Crowded { radio, seconds, most: MAX_PAIRS }
+            })?;
             let mut held = vec![0_usize; self.nodes.len()];
             let mut reached = vec![false; self.joints.len()];
             for (a, b) in &pairs {
@@ -89,6 +95,9 @@ impl Course<'_> {
                 held[b] += 1;
                 match known {
                     Some(at) => self.reaches(at, Reach::In),
+                    None if self.joints.len() >= MAX_LINKS => {
+                        return Err(CourseError::TooManyLinks { seconds, most: MAX_LINKS });
+                    }
                     None => {
                         let at = self.lay([a, b], number, None);
                         self.found.insert((a, b, number), at);
@@ -98,6 +107,7 @@ impl Course<'_> {
             }
         }
         self.mend();
+        Ok(())
     }
 
     fn reaches(&mut self, at: usize, reach: Reach) {

@@ -5,6 +5,7 @@ use bitcraps_types::{Epoch, Timestamp};
 
 use super::Scenario;
 use super::air::Joint;
+use super::error::CourseError;
 use super::motion::Motion;
 use super::tale::{Happening, Step};
 use super::traffic::{Due, first};
@@ -48,7 +49,14 @@ pub(super) struct Course<'a> {
 impl Scenario {
     /// Runs it. `watch` is told every step of 100 ms of virtual time, and what happened in it when
     /// `traced`. The same scenario and seed give the same verdict, to the last bit.
-    pub fn run(&self, traced: bool, mut watch: impl FnMut(&Step<'_>)) -> Verdict {
+    ///
+    /// # Errors
+    /// [`CourseError`] when there is no room for what it comes to.
+    pub fn run(
+        &self,
+        traced: bool,
+        mut watch: impl FnMut(&Step<'_>),
+    ) -> Result<Verdict, CourseError> {
         let mut course = Course::new(self, traced);
         let (mut at, mut steps) = (Duration::ZERO, 0_u32);
         while at < self.length {
@@ -62,7 +70,7 @@ impl Scenario {
                 course.lay_named();
             }
             if steps.is_multiple_of(SEARCH) {
-                course.search();
+                course.search()?;
             }
             course.send(next);
             course.sim.run_until(Timestamp::ZERO + next);
@@ -73,7 +81,7 @@ impl Scenario {
             course.tale.clear();
             (at, steps) = (next, steps.wrapping_add(1));
         }
-        Verdict::of(&course)
+        Ok(Verdict::of(&course))
     }
 }
 

@@ -23,6 +23,35 @@ impl ScenarioError {
     }
 }
 
+/// Why a course ends before its time: there is more in it than a machine has room for.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum CourseError {
+    /// Too many nodes are near each other.
+    #[error(
+        "at {seconds} s more than {most} pairs of nodes are in reach of each other over radio \"{radio}\"; \
+         make the area larger, its range_m shorter or the groups smaller"
+    )]
+    Crowded {
+        /// The radio.
+        radio: String,
+        /// When, in virtual seconds.
+        seconds: f64,
+        /// How many there may be.
+        most: usize,
+    },
+    /// Too many links have come, and mostly gone.
+    #[error(
+        "at {seconds} s there have been more than {most} links; make the course shorter, or let fewer \
+         nodes move"
+    )]
+    TooManyLinks {
+        /// When, in virtual seconds.
+        seconds: f64,
+        /// How many there may be.
+        most: usize,
+    },
+}
+
 /// A mistake in a scenario. Keys are told with their tables.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Mistake {

@@ -75,9 +75,15 @@ fn anywhere(rng: &mut fastrand::Rng, [width, height]: [f64; 2]) -> [f64; 2] {
     [rng.f64() * width, rng.f64() * height]
 }
 
-/// Pairs of points that are no farther apart than `range`, the lower number first, nearest first.
-/// O(n log n) for points of bounded density: only neighbouring cells of a grid are looked at.
-pub(super) fn near(places: &[[f64; 2]], among: &[usize], range: f64) -> Vec<(usize, usize)> {
+/// Pairs of points that are no farther apart than `range`, the lower number first, nearest first;
+/// `None` when there are more than `most`. O(n log n) for points of bounded density: only
+/// neighbouring cells of a grid are looked at.
+pub(super) fn near(
+    places: &[[f64; 2]],
+    among: &[usize],
+    range: f64,
+    most: usize,
+) -> Option<Vec<(usize, usize)>> {
     let cell_of = |at: &[f64; 2]| ((at[0] / range) as i64, (at[1] / range) as i64);
     let mut cells: Vec<((i64, i64), usize)> =
         among.iter().map(|node| (cell_of(&places[*node]), *node)).collect();
@@ -94,6 +100,9 @@ pub(super) fn near(places: &[[f64; 2]], among: &[usize], range: f64) -> Vec<(usi
                     let ([x, y], [u, v]) = (places[*node], places[*other]);
                     let far = (x - u).hypot(y - v);
                     if node < other && far <= range {
+                        if found.len() == most {
+                            return None;
+                        }
                         found.push((far, *node, *other));
                     }
                 }
@@ -101,7 +110,7 @@ pub(super) fn near(places: &[[f64; 2]], among: &[usize], range: f64) -> Vec<(usi
         }
     }
     found.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then((a.1, a.2).cmp(&(b.1, b.2))));
-    found.into_iter().map(|(_, a, b)| (a, b)).collect()
+    Some(found.into_iter().map(|(_, a, b)| (a, b)).collect())
 }
 
 #[cfg(test)]
@@ -116,7 +125,7 @@ mod tests {
         let far = |(a, b): (usize, usize)| {
             (places[a][0] - places[b][0]).hypot(places[a][1] - places[b][1])
         };
-        let found = near(&places, &among, 7.0);
+        let found = near(&places, &among, 7.0, 10_000).unwrap();
         assert!(found.windows(2).all(|pair| far(pair[0]) <= far(pair[1])));
         let mut found = found;
         found.sort_unstable();
@@ -127,5 +136,7 @@ mod tests {
         all.retain(|pair| far(*pair) <= 7.0);
         assert!(all.len() > 50, "{}", all.len());
         assert_eq!(found, all);
+        assert_eq!(near(&places, &among, 7.0, all.len()).map(|pairs| pairs.len()), Some(all.len()));
+        assert_eq!(near(&places, &among, 7.0, all.len() - 1), None);
     }
 }

@@ -1,6 +1,6 @@
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test that calls it")]
 
-use bitcraps_sim::scenario::{Happening, Scenario, Verdict};
+use bitcraps_sim::scenario::{CourseError, Happening, MAX_PAIRS, Scenario, Step, Verdict};
 
 /// Two nodes, a link, a message ten times a second for five seconds, and more.
 fn scenario(more: &str) -> Scenario {
@@ -16,7 +16,8 @@ fn scenario(more: &str) -> Scenario {
 
 fn run(more: &str) -> (Verdict, Vec<Happening>) {
     let mut happened = Vec::new();
-    let verdict = scenario(more).run(true, |step| happened.extend_from_slice(step.happenings));
+    let watch = |step: &Step<'_>| happened.extend_from_slice(step.happenings);
+    let verdict = scenario(more).run(true, watch).unwrap();
     (verdict, happened)
 }
 
@@ -75,7 +76,7 @@ fn the_place_of_a_dead_node_is_free_for_another() {
                 [radios.phone]\nkind = \"bluetooth\"\nrange_m = 25\nlinks = 1\n\
                 [[nodes]]\nname = \"w\"\ncount = 3\nradios = [\"phone\"]\n\
                 [[faults]]\nkind = \"kill\"\nnode = \"w-2\"\nat_s = 8\n";
-    let figures = Scenario::read(text).unwrap().run(false, |_| ()).figures;
+    let figures = Scenario::read(text).unwrap().run(false, |_| ()).unwrap().figures;
     assert_eq!((figures.alive, figures.links, figures.links_up), (2, 2, 1));
 }
 
@@ -129,10 +130,21 @@ fn one_seed_gives_one_course_and_another_seed_another() {
                 [[traffic]]\nfrom = \"all\"\nto = \"all\"\nclass = \"realtime\"\nevery_ms = 500\n\
                 [[faults]]\nkind = \"kill\"\nnode = \"w\"\nsome = 2\nat_s = 8\nfor_s = 3\n";
     let mut scenario = Scenario::read(text).unwrap();
-    let first = scenario.run(false, |_| ());
-    assert_eq!(scenario.run(false, |_| ()), first);
+    let first = scenario.run(false, |_| ()).unwrap();
+    assert_eq!(scenario.run(false, |_| ()).unwrap(), first);
     assert!(first.figures.links > 12, "they meet: {}", first.figures.links);
     assert!(first.passed, "{:?}", first.violations);
     scenario.seed = 2;
-    assert_ne!(scenario.run(false, |_| ()).figures.trace_hash, first.figures.trace_hash);
+    assert_ne!(scenario.run(false, |_| ()).unwrap().figures.trace_hash, first.figures.trace_hash);
+}
+
+#[test]
+fn a_crowd_of_more_pairs_than_there_is_room_for_is_refused() {
+    let text = "name = \"crowd\"\nseconds = 1\n[area]\nwidth_m = 10\nheight_m = 10\n\
+                [radios.lan]\nkind = \"wifi\"\nrange_m = 20\nlinks = 1\n\
+                [[nodes]]\nname = \"n\"\ncount = 2001\nradios = [\"lan\"]\nview = false\n";
+    let refused = Scenario::read(text).unwrap().run(false, |_| ());
+    let radio = "lan".to_owned();
+    let crowded = CourseError::Crowded { radio, seconds: 0.0, most: MAX_PAIRS };
+    assert_eq!(refused, Err(crowded), "2,001 nodes are 2,001,000 pairs");
 }

@@ -7,7 +7,7 @@ fn passes(name: &str) {
     let path = format!("{}/../../scenarios/{name}.toml", env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(&path).unwrap();
     let scenario = Scenario::read(&text).unwrap_or_else(|error| panic!("{name}:{error}"));
-    let verdict = scenario.run(false, |_| ());
+    let verdict = scenario.run(false, |_| ()).unwrap();
     assert!(verdict.passed, "{:#?}", (verdict.findings, verdict.violations));
     assert!(!verdict.findings.is_empty());
 }
