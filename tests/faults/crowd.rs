@@ -188,6 +188,9 @@ fn fault_36_a_thousand_return_one_after_the_other() {
     let mut returns: Vec<Timestamp> = moves.iter().filter_map(after).collect();
     returns.sort_unstable();
     assert!(returns.len() > STATIONS * 9 / 10, "{} return", returns.len());
+    let later = |moves: &&Vec<Timestamp>| moves.iter().filter(|at| **at >= back).count() > 1;
+    let again = moves.iter().filter(later).count();
+    assert!(again <= STATIONS / 20, "{again} leave again, though nothing is wrong any more");
     // Nine hundred come back in a second when each waits for its probes alone.
     let most = most_within(&returns, SECOND);
     assert!(most < STATIONS / 2, "{most} return within a second");

@@ -6,19 +6,23 @@ use bitcraps_node::admin::{Admin, LiveConfig};
 use bitcraps_node::config::Change;
 use bitcraps_node::coordinator::{Delivery, Inbox, LinkChange, Notice};
 use bitcraps_node::{Config, Environment, Node};
-use bitcraps_types::AckLevel;
+use bitcraps_types::{AckLevel, Epoch};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::broadcast::error::RecvError;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::console::{self, counted};
 use crate::context::{Context, Source};
 use crate::failure::{Exit, Failure};
-use crate::log;
+use crate::log::{self, Filter};
 use crate::message::{self, MessageFormat};
 
 /// How long the node may take to tell its peers that it stops.
 const STOPPING: Duration = Duration::from_secs(3);
+
+/// How long a life lasts at least that began because a former one was outrun: two devices with one
+/// key would outrun each other for ever.
+const BETWEEN_LIVES: Duration = Duration::from_secs(600);
 
 /// Arguments of `bitcraps run`.
 #[derive(Debug, clap::Args)]
@@ -55,10 +59,41 @@ impl Signals {
     }
 }
 
+/// Why a life of the node is over.
+enum Over {
+    /// Somebody wants it so.
+    Stopped,
+    /// Its key was seen in a higher epoch: the next life is taken by those who saw it.
+    Outran(Epoch),
+}
+
 pub(crate) async fn run(run: &Run, context: &Context) -> Result<Exit, Failure> {
-    let (config, source) = context.load()?;
+    let (mut config, source) = context.load()?;
     let filter = log::start(&config)?;
     let mut signals = Signals::listen()?;
+    let mut patient = false;
+    loop {
+        let (over, last) =
+            live(run, context, config, &source, &filter, &mut signals, patient).await?;
+        let Over::Outran(above) = over else { return Ok(Exit::Healthy) };
+        console::complain(&format!(
+            "this node's key was seen in epoch {}: it begins anew",
+            above.0
+        ));
+        (config, patient) = (last, true);
+    }
+}
+
+/// A life of the node, with the configuration that was in force at its end.
+async fn live(
+    run: &Run,
+    context: &Context,
+    config: Config,
+    source: &Source,
+    filter: &Filter,
+    signals: &mut Signals,
+    patient: bool,
+) -> Result<(Over, Config), Failure> {
     let node = Arc::new(Node::configured(&config)?.start().await?);
     // Taken before anybody can be told that the node runs: messages are acknowledged from now on.
     let inbox = node.inbox();
@@ -70,6 +105,7 @@ pub(crate) async fn run(run: &Run, context: &Context) -> Result<Exit, Failure> {
         }
     };
     let socket = context.socket.clone().unwrap_or_else(|| config.admin().socket.clone());
+    let filter = filter.clone();
     let follow = Box::new(move |config: &Config| {
         let new = log::filter(config).map_err(|e| e.to_string())?;
         filter.reload(new).map_err(|e| e.to_string())
@@ -93,13 +129,36 @@ pub(crate) async fn run(run: &Run, context: &Context) -> Result<Exit, Failure> {
     for doubt in node.take_doubts() {
         doubtful(&doubt, run.print_messages);
     }
-    let failure = serve(run, &node, inbox, &live, &source, &mut signals).await.err();
+    let over = tokio::select! {
+        served = serve(run, &node, inbox, &live, source, signals) => served.map(|()| Over::Stopped),
+        above = outrun(&node, patient) => Ok(Over::Outran(above)),
+    };
     console::complain("stopping");
     if timeout(STOPPING, node.shutdown()).await.is_err() {
         tracing::warn!("peers were not told in {} s", STOPPING.as_secs());
     }
     admin.shutdown().await;
-    failure.map_or(Ok(Exit::Healthy), Err)
+    if let Some(dashboard) = dashboard {
+        dashboard.stop().await;
+    }
+    Ok((over?, live.current().as_ref().clone()))
+}
+
+/// Waits until the key of the node is seen in a higher epoch, which a node that is `patient` lets go
+/// on for [`BETWEEN_LIVES`].
+async fn outrun(node: &Node, patient: bool) -> Epoch {
+    if patient {
+        sleep(BETWEEN_LIVES).await;
+    }
+    let mut outran = node.outran();
+    loop {
+        if let Some(above) = *outran.borrow_and_update() {
+            return above;
+        }
+        if outran.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
 }
 
 /// Shows the node over HTTP where the configuration says so.
@@ -214,6 +273,9 @@ fn tell(notice: &Notice) {
             tracing::info!(peer = %peer.short(), %standing, "peer's standing changed");
         }
         Notice::LookDue => {}
+        Notice::EpochOutran { above } => {
+            tracing::warn!(above = above.0, "this node's key was seen in a higher epoch");
+        }
         Notice::Admission { peer } => tracing::debug!(peer = %peer.short(), "invitation"),
         Notice::KeyConflict { peer, epoch, shut_out } => {
             let (epoch, shut_out) = (epoch.0, shut_out.0);

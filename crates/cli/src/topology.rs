@@ -97,7 +97,7 @@ fn as_text(report: &NetworkReport) -> String {
     );
     if let Some(epoch) = report.outran {
         text.push_str(&format!(
-            "this node's key was seen in epoch {epoch}: start the node again, above it\n"
+            "this node's key was seen in epoch {epoch}: its next life will be above it\n"
         ));
     }
     if report.elsewhere {

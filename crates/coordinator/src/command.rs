@@ -186,6 +186,12 @@ pub enum Notice {
         /// What it may do now.
         standing: Standing,
     },
+    /// This node's own key was seen, signed, in a higher epoch: this life is over as soon as another
+    /// one can begin, above that epoch.
+    EpochOutran {
+        /// The epoch seen.
+        above: Epoch,
+    },
     /// An invitation was proved to this node, or one that this node proves was answered.
     Admission {
         /// The other end.

@@ -1,7 +1,7 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
-use bitcraps_types::{LinkId, PeerId, Sequence, Timestamp, TrafficClass, TransportType};
+use bitcraps_types::{Epoch, LinkId, PeerId, Sequence, Timestamp, TrafficClass, TransportType};
 use bitcraps_wire::Frame;
 use bytes::{Bytes, BytesMut};
 use foldhash::fast::FixedState;
@@ -94,6 +94,7 @@ pub struct Core {
     /// Peers for whom a message waits and to whom no link leads. As many as there are peers.
     pub(crate) stranded: BTreeSet<PeerId>,
     pub(crate) store: Store,
+    pub(crate) outran: Option<Epoch>,
 }
 
 impl Core {
@@ -135,6 +136,7 @@ impl Core {
             stranded: BTreeSet::new(),
             config,
             store: Store::absent(epoch),
+            outran: None,
         }
     }
 
@@ -167,7 +169,7 @@ impl Core {
     }
 
     /// The incarnation of a peer that messages go to now; `None` before it greeted.
-    pub fn epoch_of(&self, id: PeerId) -> Option<bitcraps_types::Epoch> {
+    pub fn epoch_of(&self, id: PeerId) -> Option<Epoch> {
         let handle = self.peer(id)?;
         self.peers[handle.0 as usize].epoch
     }

@@ -6,11 +6,15 @@ use bitcraps_wire::{Body, Frame, Hello, HopHeader, NO_DEADLINE};
 use crate::command::CloseReason;
 use crate::config::bounds::LINKS_PER_PEER;
 use crate::link::{Link, LinkUp};
-use crate::{Command, Core, LinkChange, Notice};
+use crate::peer::Peer;
+use crate::{Command, Core, LinkChange, Notice, Standing};
 
 /// First wait for an answer to a hello; doubles up to [`HELLO_WAIT_MAX`].
 const HELLO_WAIT: Duration = Duration::from_millis(50);
 const HELLO_WAIT_MAX: Duration = Duration::from_secs(1);
+/// Epochs above its own that a node believes on a peer's mere word: more lives than a device has, and
+/// so few that no liar uses them up.
+const FARTHEST: u64 = 1 << 32;
 
 impl Core {
     /// A link came up; its ends have proved their keys. It carries data once both have greeted.
@@ -118,6 +122,32 @@ impl Core {
         let frame = Frame { header, hop_ack: None, route: None, body: Body::Hello(hello) };
         self.transmit_unnumbered(peer, link, &frame, now);
         self.arm_link(peer, link, now);
+    }
+
+    /// A peer greets an incarnation of this node. Nobody signed that there is one above this, and a
+    /// liar is believed only where it costs nothing: while no link carries anything, because whoever
+    /// knows a later incarnation refuses this one.
+    pub(crate) fn named(&mut self, peer: u32, epoch: Epoch) {
+        let ahead = epoch.0.saturating_sub(self.config.epoch.0);
+        let admitted = self.peers[peer as usize].standing == Standing::Admitted;
+        if (1..=FARTHEST).contains(&ahead) && admitted && !self.peers.iter().any(Peer::is_reachable)
+        {
+            self.outrun(epoch);
+        }
+    }
+
+    /// This node's key was seen in a higher epoch. Told once for each.
+    pub fn outrun(&mut self, above: Epoch) {
+        if above > self.config.epoch && self.outran < Some(above) {
+            self.outran = Some(above);
+            self.notice(Notice::EpochOutran { above });
+        }
+    }
+
+    /// The highest epoch in which this node's key was seen, if it is above the one of this life: the
+    /// next life has to be in one above that.
+    pub const fn outran(&self) -> Option<Epoch> {
+        self.outran
     }
 
     pub(crate) fn on_hello(&mut self, peer: u32, link: LinkId, hello: Hello, now: Timestamp) {

@@ -103,6 +103,7 @@ impl Core {
     fn on_frame(&mut self, peer: u32, link: LinkId, frame: Frame, now: Timestamp) {
         let Frame { header, hop_ack, route, body } = frame;
         if let Body::Hello(hello) = &body {
+            self.named(peer, header.receiver_epoch);
             return self.on_hello(peer, link, *hello, now);
         }
         let local = self.config.local;

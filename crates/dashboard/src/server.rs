@@ -70,6 +70,13 @@ impl Drop for Server {
 }
 
 impl Server {
+    /// Answers nobody any more; the address is free when this returns.
+    pub async fn stop(mut self) {
+        self.task.abort();
+        // Cancelled, as it was told.
+        drop((&mut self.task).await);
+    }
+
     /// Listens at `address`, one of loopback; port 0 takes any free one. Call within a tokio runtime.
     ///
     /// # Errors

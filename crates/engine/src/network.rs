@@ -50,7 +50,6 @@ pub struct Network {
     changed: bool,
     /// A pair was linked or parted since somebody looked at how the network hangs together.
     reshaped: bool,
-    outran: Option<Epoch>,
     elsewhere: bool,
 }
 
@@ -75,7 +74,6 @@ impl Network {
             unmeasured_at: Timestamp::MAX,
             changed: false,
             reshaped: false,
-            outran: None,
             elsewhere: false,
         };
         network.add(me, now);
@@ -226,12 +224,6 @@ impl Network {
         self.database.metrics()
     }
 
-    /// A higher epoch of this node's own key, seen in the network: the next start has to be in one
-    /// above it.
-    pub const fn outran(&self) -> Option<Epoch> {
-        self.outran
-    }
-
     /// Whether another device was seen to publish links under this node's key and epoch.
     pub const fn is_elsewhere(&self) -> bool {
         self.elsewhere
@@ -264,6 +256,7 @@ impl Network {
             | Notice::PeerForgotten { .. }
             | Notice::Admission { .. }
             | Notice::LookDue
+            | Notice::EpochOutran { .. }
             | Notice::KeyConflict { .. } => return,
         };
         self.meet(peer, core, now);
@@ -373,7 +366,7 @@ impl Network {
                 Command::Changed(change) => self.apply(change, now),
                 // Kept by the database, for whoever asks.
                 Command::Flagged { .. } => {}
-                Command::RaiseEpoch { above } => self.outran = self.outran.max(Some(above)),
+                Command::RaiseEpoch { above } => core.outrun(above),
                 Command::KeyElsewhere => self.elsewhere = true,
             }
         }

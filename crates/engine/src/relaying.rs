@@ -113,6 +113,17 @@ impl Engine {
 
     /// Brings up a link for each way to a peer that has none.
     pub(crate) fn open_links(&mut self, peer: PeerId, now: Timestamp) {
+        let Some(network) = &self.network else { return };
+        self.bring_up(peer, relayed_ways(network, &peer).into_iter().enumerate().collect(), now);
+    }
+
+    /// Brings up links for ways to a peer, by their numbers; those that are up stay as they are.
+    pub(crate) fn bring_up(
+        &mut self,
+        peer: PeerId,
+        ways: Vec<(usize, Vec<PeerId>)>,
+        now: Timestamp,
+    ) {
         let medium = |next: &PeerId| {
             let mut media = self.core.measures(*next, now).map(|link| link.medium);
             media.next().unwrap_or(Medium::Real)
@@ -123,15 +134,10 @@ impl Engine {
             return;
         }
         let Ok(evicted) = tunnels.room(peer, now) else { return tunnels.wait_for(peer) };
-        let ways = relayed_ways(network, &peer);
         let end = tunnels.ends.entry(peer).or_insert(End { links: [None; WAYS], used: now });
         end.used = now;
-        let mut up = Vec::new();
-        for (number, way) in ways.into_iter().enumerate() {
-            if end.links[number].is_none() {
-                up.push((number, way));
-            }
-        }
+        let mut up = ways;
+        up.retain(|(number, _)| end.links.get(*number).is_some_and(Option::is_none));
         tunnels.waiting.remove(&peer);
         let mut facts = Vec::new();
         for (number, way) in up {
@@ -287,7 +293,7 @@ impl Engine {
                 tunnels.counters.unopened += u64::from(taken.is_err());
             }
             RelayedKind::Sealed => match tunnels.sessions.open_ack(&source, &payload, now) {
-                Ok(inner) => self.deliver(source, &inner, now),
+                Ok(inner) => self.deliver(source, passing.from, &inner, now),
                 Err(_) => tunnels.counters.unopened += 1,
             },
         }
@@ -295,22 +301,28 @@ impl Engine {
     }
 
     /// Hands a frame that was sealed for this node to the core, on the link that it belongs to.
-    fn deliver(&mut self, source: PeerId, inner: &Bytes, now: Timestamp) {
+    fn deliver(&mut self, source: PeerId, from: PeerId, inner: &Bytes, now: Timestamp) {
         let Some((number, _)) = inner.split_first() else { return };
         let (number, frame) = (usize::from(*number), inner.slice(1..));
-        let known = self.tunnels.as_ref().is_some_and(|t| t.ends.contains_key(&source));
-        if !known {
+        let link = |engine: &Self| {
+            let end = engine.tunnels.as_ref().and_then(|tunnels| tunnels.ends.get(&source));
+            end.map(|end| end.links.get(number).copied().flatten())
+        };
+        if link(self).is_none() {
             self.open_links(source, now);
         }
-        let Some(end) = self.tunnels.as_mut().and_then(|t| t.ends.get_mut(&source)) else { return };
-        if is_data(&frame) {
+        if link(self).flatten().is_none() {
+            // The other end knows a way that this one has not heard of: back whence it came.
+            let local = self.core.config().local;
+            self.bring_up(source, vec![(number, vec![local, from, source])], now);
+        }
+        let Some(link) = link(self).flatten() else { return };
+        if is_data(&frame)
+            && let Some(end) = self.tunnels.as_mut().and_then(|t| t.ends.get_mut(&source))
+        {
             end.used = now;
         }
-        // One end may know a way that the other one does not.
-        let link = end.links.get(number).copied().flatten().or(end.links[0]).or(end.links[1]);
-        if let Some(link) = link {
-            self.core.frames_received(link, &mut vec![frame], now);
-        }
+        self.core.frames_received(link, &mut vec![frame], now);
     }
 
     fn relay(&mut self, passing: Passing, now: Timestamp) {

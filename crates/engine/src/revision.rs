@@ -26,13 +26,19 @@ impl Engine {
             let (Some(network), Some(tunnels)) = (&self.network, &mut self.tunnels) else { return };
             let Some(end) = tunnels.ends.get(&peer) else { continue };
             let links: Vec<LinkId> = end.links.into_iter().flatten().collect();
-            let holds = |link: &&LinkId| {
-                tunnels.links.get(*link).is_some_and(|tunnel| network.has_way(&tunnel.way))
-            };
-            if links.len() == WAYS && links.iter().filter(holds).count() == WAYS {
+            let free = (0..WAYS).filter(|number| end.links[*number].is_none());
+            let free: Vec<usize> = free.collect();
+            let mut kept: Vec<LinkId> = Vec::new();
+            for link in &links {
+                let way = tunnels.links.get(link).map(|tunnel| &tunnel.way);
+                let holds = way.is_some_and(|way| network.has_way(way));
+                if holds && !kept.iter().any(|other| Some(&tunnels.links[other].way) == way) {
+                    kept.push(*link);
+                }
+            }
+            if kept.len() == WAYS {
                 continue;
             }
-            let kept: Vec<LinkId> = links.iter().filter(holds).copied().collect();
             let mut ways = relayed_ways(network, &peer);
             ways.retain(|way| !kept.iter().any(|link| tunnels.links[link].way == *way));
             let mut fresh = ways.into_iter();
@@ -43,12 +49,12 @@ impl Engine {
                     _ => gone.push(*link),
                 }
             }
-            let more = fresh.next().is_some() && links.len() < WAYS;
+            let more: Vec<_> = free.into_iter().zip(fresh).collect();
             for link in gone {
                 self.close_link(link, now);
             }
-            if more {
-                self.open_links(peer, now);
+            if !more.is_empty() {
+                self.bring_up(peer, more, now);
             }
             if self.core.has_unsettled(peer)
                 && let Some(tunnels) = &mut self.tunnels

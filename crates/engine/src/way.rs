@@ -38,13 +38,14 @@ pub(crate) fn capabilities(
     let kind = |ends: &[PeerId]| {
         let links = topology.links_between(&ends[0], &ends[1]);
         let fastest = links.iter().min_by_key(|link| link.latency());
-        fastest.map_or(TransportType::Internet, |link| link.transport())
+        fastest.map(|link| link.transport())
     };
-    let kinds: Vec<TransportType> = way.windows(2).map(kind).collect();
+    // Of a hop that this node has not heard of, nothing is known.
+    let kinds: Vec<TransportType> = way.windows(2).filter_map(kind).collect();
     let has = |kind| kinds.contains(&kind);
     let transport = if has(TransportType::Bluetooth) {
         TransportType::Bluetooth
-    } else if has(TransportType::Internet) {
+    } else if has(TransportType::Internet) || kinds.is_empty() {
         TransportType::Internet
     } else {
         TransportType::WiFiDirect

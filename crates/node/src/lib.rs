@@ -22,6 +22,7 @@ mod internet;
 mod invitation_code;
 #[cfg(feature = "wifi")]
 mod lan;
+mod life;
 mod looks;
 mod node;
 mod peers_file;

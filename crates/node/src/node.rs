@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 
 use crate::admission::{self, Ledger};
 use crate::config::{Change, Privacy, StaticPeer};
+use crate::life;
 use crate::looks::{self, Gates, Table};
 use crate::peers_file::{PeersFile, PeersFileError};
 use crate::store::Shelf;
@@ -183,8 +184,13 @@ impl NodeBuilder {
         let keeper = tokio::spawn(admission::keep(Arc::clone(&ledger), driver.clone()));
         let gates = Arc::new(Gates::default());
         let looker = tokio::spawn(looks::take(driver.clone(), Arc::clone(&gates)));
-        let _epoch_file = self.epoch_file;
-        Ok(Node { driver, peer, epoch, ledger, keeper, looker, gates, shelf, _epoch_file })
+        let epoch_file = Arc::new(std::sync::Mutex::new(self.epoch_file));
+        let outran = Arc::new(watch::Sender::new(None));
+        let raising =
+            life::keep_above(Arc::clone(&epoch_file), driver.clone(), Arc::clone(&outran));
+        let raiser = tokio::spawn(raising);
+        let tasks = [keeper, looker, raiser];
+        Ok(Node { driver, peer, epoch, ledger, tasks, gates, shelf, epoch_file, outran })
     }
 }
 
@@ -195,20 +201,19 @@ pub struct Node {
     peer: PeerId,
     epoch: Epoch,
     pub(crate) ledger: Arc<Mutex<Ledger>>,
-    /// Makes proofs of invitations durable.
-    keeper: JoinHandle<()>,
-    /// Looks at the network's health.
-    looker: JoinHandle<()>,
+    /// One makes proofs of invitations durable, one looks at the network's health, one keeps the
+    /// epoch file above what is seen of this node's key.
+    tasks: [JoinHandle<()>; 3],
     gates: Arc<Gates>,
     shelf: Shelf,
     /// Holds the lock that keeps a second process from using the identity.
-    _epoch_file: Option<EpochFile>,
+    epoch_file: life::Held,
+    outran: Arc<watch::Sender<Option<Epoch>>>,
 }
 
 impl Drop for Node {
     fn drop(&mut self) {
-        self.keeper.abort();
-        self.looker.abort();
+        self.tasks.iter().for_each(JoinHandle::abort);
     }
 }
 
@@ -354,11 +359,22 @@ impl Node {
         Table::watch(&self.driver, &self.gates, players.into_iter().collect())
     }
 
-    /// Settles every message, closes every link, stops every transport and task, and writes what is
-    /// to be kept. Messages of the outbox go on when the node starts again.
+    /// The epoch in which this node's key was seen, if it is above the one of this life: the node was
+    /// restored from a backup, or another device has its key. Peers that know that epoch refuse this
+    /// life. When it is told, the epoch file is above it, so that the next life is taken; what was
+    /// sent in this one cannot become part of the other, which is why nobody but the program can
+    /// end it.
+    pub fn outran(&self) -> watch::Receiver<Option<Epoch>> {
+        self.outran.subscribe()
+    }
+
+    /// Settles every message, closes every link, stops every transport and task, writes what is
+    /// to be kept, and lets go of the identity. Messages of the outbox go on when the node starts
+    /// again.
     pub async fn shutdown(&self) {
         self.driver.shutdown().await;
         self.shelf.finish().await;
+        life::release(&self.epoch_file);
     }
 
     /// Puts the live part of `new` in force, and tells everything that changed. Messages in flight

@@ -1,5 +1,5 @@
-use bitcraps_coordinator::{Command, Machine};
-use bitcraps_types::{DownReason, LinkId, Timestamp};
+use bitcraps_coordinator::{Command, Machine, Notice};
+use bitcraps_types::{DownReason, Epoch, LinkId, Timestamp};
 
 use crate::event::{Event, LaneId, Told};
 use crate::simulation::TIMERS_PER_INSTANT;
@@ -104,6 +104,10 @@ impl Simulation {
             }
             Command::Notice(notice) => {
                 self.digest.shown(&notice);
+                if let Notice::EpochOutran { above } = notice {
+                    let life = self.nodes[node.index()].life;
+                    self.at(self.now, move |sim| sim.begin_above(node, life, above));
+                }
                 self.nodes[node.index()].notice(self.now, notice);
             }
         }
@@ -303,6 +307,28 @@ impl Simulation {
                 Return::SameLinks => self.rejoin(link, node),
             }
         }
+    }
+
+    /// The counter of a dead node's lives is put back, as when its disk is restored from a backup: its
+    /// next life begins in the epoch after `epoch`.
+    pub fn put_back(&mut self, node: NodeId, epoch: Epoch) {
+        self.trace(24, u64::from(node.0));
+        let state = &mut self.nodes[node.index()];
+        if state.engine.is_none() {
+            state.config.epoch = epoch;
+        }
+    }
+
+    /// A node that found its key in a higher epoch ends its life and begins one above it.
+    fn begin_above(&mut self, node: NodeId, life: u32, above: Epoch) {
+        let state = &self.nodes[node.index()];
+        if state.life != life || state.engine.is_none() {
+            return;
+        }
+        self.kill(node, Death::Told);
+        let state = &mut self.nodes[node.index()];
+        state.config.epoch = state.config.epoch.max(above);
+        self.restart(node, Return::NewLinks);
     }
 
     /// A node sleeps for that long: frames that come meanwhile are lost, every other event waits.

@@ -9,6 +9,7 @@ mod disk;
 mod doctor;
 mod exits;
 mod kills;
+mod lives;
 mod manual;
 mod meeting;
 mod nat;

@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 
 use crate::process::{Port, Running};
 
-struct Row {
-    ends: [Running; 2],
-    middle: Running,
-    _ports: [Port; 2],
+pub(crate) struct Row {
+    pub(crate) ends: [Running; 2],
+    pub(crate) middle: Running,
+    pub(crate) ports: [Port; 2],
 }
 
 impl Row {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let ports = [Port::claim(), Port::claim()];
         let ends = [Running::start(&ports[0], ""), Running::start(&ports[1], "")];
         let status = ends[1].ask(&["status", "--json"]).json();
@@ -22,17 +22,17 @@ impl Row {
         let peer =
             format!("[[peers]]\nid = \"{}\"\naddresses = [{}]\n", ends[1].id, lan["address"]);
         let middle = Running::start(&ports[0], &peer);
-        Self { ends, middle, _ports: ports }
+        Self { ends, middle, ports }
     }
 }
 
-fn links(report: &Value) -> usize {
+pub(crate) fn links(report: &Value) -> usize {
     report["links"].as_array().unwrap().len()
 }
 
 #[test]
 fn every_node_sees_links_that_are_not_its_own() {
-    let Row { ends: [near, far], middle, _ports } = Row::new();
+    let Row { ends: [near, far], middle, ports: _ports } = Row::new();
     let report = near.ask_until(&["topology", "--json"], |report| links(report) == 2);
     assert_eq!(report["node"], near.id);
     let shape = (&report["components"], &report["largest_component"], &report["diameter"]);
@@ -69,7 +69,7 @@ fn every_node_sees_links_that_are_not_its_own() {
 
 #[test]
 fn a_message_crosses_a_relay_and_a_ping_names_it() {
-    let Row { ends: [near, mut far], middle, _ports } = Row::new();
+    let Row { ends: [near, mut far], middle, ports: _ports } = Row::new();
     near.ask_until(&["topology", "--json"], |report| links(report) == 2);
     far.ask_until(&["topology", "--json"], |report| links(report) == 2);
     let start = &far.id[..8];
@@ -89,7 +89,7 @@ fn a_message_crosses_a_relay_and_a_ping_names_it() {
 
 #[test]
 fn the_health_of_a_row_names_what_it_depends_on_and_a_split_is_told() {
-    let Row { ends: [near, far], middle, _ports } = Row::new();
+    let Row { ends: [near, far], middle, ports: _ports } = Row::new();
     let whole = |report: &Value| report["network_topology"]["peers"] == 3;
     let report = near.ask_until(&["health", "--json"], whole);
     let health = &report["network_topology"];

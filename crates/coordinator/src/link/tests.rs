@@ -161,6 +161,34 @@ fn a_link_that_was_down_serves_as_a_last_resort_before_it_is_trusted() {
 }
 
 #[test]
+fn what_an_outage_lost_is_not_held_against_a_link_that_is_back() {
+    let small = SizeBucket::Small;
+    for down in [true, false] {
+        let mut link = link();
+        link.config.reliability_threshold = Ratio::clamped(0.95);
+        (0..60).for_each(|_| assert_eq!(good(&mut link, NOW), None));
+        let failures = 6;
+        for at in 1..=failures {
+            let at = NOW + ms(100 * at);
+            if down {
+                link.probe_lost(small, at)
+            } else {
+                link.expired(small, at)
+            };
+        }
+        assert_eq!(link.tier(small) == Tier::Down, down);
+        let hold = link.damping.hold() + STAGGER;
+        let back = NOW + ms(100 * failures) + hold;
+        let recovered = (0..5).filter_map(|_| good(&mut link, back)).last();
+        assert_eq!(recovered, Some(Change::Recovered));
+        // Enough of them to be judged.
+        (0..64).for_each(|_| assert_eq!(good(&mut link, back), None));
+        let expected = if down { Tier::Good } else { Tier::BelowThreshold };
+        assert_eq!(link.tier(small), expected, "losses without an outage count");
+    }
+}
+
+#[test]
 fn probes_come_every_tenth_of_a_second_and_back_off_after_the_third() {
     let mut link = link();
     let mut waits = Vec::new();

@@ -5,7 +5,7 @@ use super::{
     SHORT_LIFE, STAGGER, SUSPECT_EXPIRIES,
 };
 use crate::damping::{Damping, Fall};
-use crate::estimator::SizeBucket;
+use crate::estimator::{Delivery, SizeBucket};
 use crate::flight::AckedFlight;
 use crate::policy::Tier;
 use bitcraps_types::Timestamp;
@@ -110,7 +110,12 @@ impl Link {
             return None;
         }
         self.suspect_since = None;
-        self.was_down = false;
+        if std::mem::take(&mut self.was_down) {
+            // An outage is over when it is over: what was lost in it says no more of what will
+            // arrive than if the link had been closed and made anew.
+            let prior = self.facts.capabilities.prior_reliability;
+            self.buckets.iter_mut().for_each(|b| b.delivery = Delivery::new(prior));
+        }
         Some(Change::Recovered)
     }
 

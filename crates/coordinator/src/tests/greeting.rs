@@ -1,12 +1,12 @@
 //! Links come up, and their ends learn who is there this time.
 
-use bitcraps_types::{Epoch, LinkId, TrafficClass};
+use bitcraps_types::{Epoch, LinkId, TrafficClass, TransportType};
 use bitcraps_wire::{Body, Frame, Hello, HopHeader, NO_DEADLINE};
 
-use super::pair::{Fate, Pair, Profile, ROOM, config, is_data, ms};
+use super::pair::{Fate, Pair, Profile, ROOM, config, is_data, ms, peer_id};
 use crate::command::CloseReason;
 use crate::config::bounds::LINKS_PER_PEER;
-use crate::{LinkUp, Notice, Outcome, SendOptions};
+use crate::{LinkUp, Notice, Outcome, SendOptions, Standing};
 
 /// A frame that nobody acknowledges.
 pub(super) fn to(epoch: u64, body: Body) -> Frame {
@@ -164,8 +164,7 @@ fn a_link_without_a_hello_is_closed_when_its_timeout_is_over() {
     for (seconds, configured) in [(5, false), (7, true), (1, true)] {
         let mut configs = [config(1), config(2)];
         if configured {
-            let wifi =
-                &mut configs[0].transports[bitcraps_types::TransportType::WiFiDirect.index()];
+            let wifi = &mut configs[0].transports[TransportType::WiFiDirect.index()];
             wifi.connection_timeout = ms(seconds * 1_000);
         }
         let mut pair = Pair::apart(configs, &[Profile::wifi(ms(1))]);
@@ -308,4 +307,62 @@ fn the_last_link_lost_is_told_once() {
     assert_eq!(gone(&pair), 0);
     pair.down(1);
     assert_eq!(gone(&pair), 1);
+}
+
+#[test]
+fn a_node_that_is_refused_as_a_former_incarnation_hears_of_the_later_one() {
+    let raised = |pair: &Pair| {
+        let notices = pair.nodes[1].notices.iter().map(|(_, notice)| notice);
+        let raised = notices.filter_map(|notice| match notice {
+            Notice::EpochOutran { above } => Some(above.0),
+            _ => None,
+        });
+        raised.collect::<Vec<u64>>()
+    };
+    let mut pair = Pair::new(&[Profile::wifi(ms(5))]);
+    pair.restart(1, 7);
+    pair.drive_for(ms(2_000));
+    assert!(both_ready(&pair));
+    assert_eq!(raised(&pair), [0; 0]);
+    // Restored from a backup.
+    pair.restart(1, 3);
+    pair.drive_for(ms(2_000));
+    assert_eq!(raised(&pair), [7], "once");
+    assert_eq!(pair.nodes[1].core.outran(), Some(Epoch(7)));
+}
+
+#[test]
+fn a_later_incarnation_that_nobody_signed_is_believed_where_nothing_is_lost() {
+    let named = |epoch: u64, standing: Standing, linked: bool| {
+        let mut pair = apart(Profile::wifi(ms(5)));
+        pair.up(0);
+        if linked {
+            pair.drive_for(ms(100));
+            assert!(both_ready(&pair));
+        }
+        let liar = peer_id(9);
+        pair.with(0, |core, now| {
+            let link = LinkId(900);
+            core.meet(liar, standing, now);
+            let facts = LinkUp {
+                link,
+                peer: liar,
+                transport: TransportType::WiFiDirect,
+                capabilities: Profile::wifi(ms(5)).capabilities,
+            };
+            core.link_up(facts, now);
+            let mut frame = hello(1, 1);
+            frame.header.receiver_epoch = Epoch(epoch);
+            core.frames_received(link, &mut vec![frame.encode()], now);
+            core.outran()
+        })
+    };
+    let own = config(1).epoch.0;
+    let farthest = own + (1 << 32);
+    assert_eq!(named(own, Standing::Admitted, false), None);
+    assert_eq!(named(own + 1, Standing::Admitted, false), Some(Epoch(own + 1)));
+    assert_eq!(named(farthest, Standing::Admitted, false), Some(Epoch(farthest)));
+    assert_eq!(named(farthest + 1, Standing::Admitted, false), None);
+    assert_eq!(named(own + 1, Standing::Stranger, false), None);
+    assert_eq!(named(own + 1, Standing::Admitted, true), None);
 }

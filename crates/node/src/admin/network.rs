@@ -1,5 +1,6 @@
 //! What a node says of the whole network.
 
+use bitcraps_coordinator::Machine as _;
 use bitcraps_engine::{Flag, Network};
 use bitcraps_topology::{Components, Cuts, Diameters, Topology};
 use bitcraps_types::{PeerId, TransportType};
@@ -27,8 +28,8 @@ pub struct NetworkReport {
     pub diameter: u32,
     /// Hash of what is known: equal for nodes that know the same.
     pub root: String,
-    /// A higher epoch of this node's key that was seen: the node has to be started again, in one
-    /// above it.
+    /// A higher epoch of this node's key that was seen: the node's next life will be in one above
+    /// it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outran: Option<u64>,
     /// Another device publishes links under this node's key and epoch.
@@ -105,8 +106,9 @@ fn micros(time: std::time::Duration) -> u64 {
 /// Measured outside of the machine's mutex: O(n + m), and the diameter's breadth-first searches.
 pub(super) fn topology(node: &Node) -> NetworkReport {
     let known = node.with(|engine, _| engine.network().map(known));
-    let nothing = || (Topology::new(0), Vec::new(), Vec::new(), 0, None, false);
-    let (topology, links, flags, root, outran, elsewhere) = known.unwrap_or_else(nothing);
+    let nothing = || (Topology::new(0), Vec::new(), Vec::new(), 0, false);
+    let (topology, links, flags, root, elsewhere) = known.unwrap_or_else(nothing);
+    let outran = node.with(|engine, _| engine.core().outran()).map(|epoch| epoch.0);
     let snapshot = topology.snapshot();
     let cuts = Cuts::of(snapshot.graph());
     let mut peers: Vec<KnownPeerReport> = (0..snapshot.peers() as u32)
@@ -136,7 +138,7 @@ pub(super) fn topology(node: &Node) -> NetworkReport {
     }
 }
 
-type Known = (Topology, Vec<KnownLinkReport>, Vec<(PeerId, Flag)>, u64, Option<u64>, bool);
+type Known = (Topology, Vec<KnownLinkReport>, Vec<(PeerId, Flag)>, u64, bool);
 
 fn known(network: &Network) -> Known {
     let links = network.links().map(|link| KnownLinkReport {
@@ -154,7 +156,6 @@ fn known(network: &Network) -> Known {
         links.collect(),
         flags.collect(),
         network.root(),
-        network.outran().map(|epoch| epoch.0),
         network.is_elsewhere(),
     )
 }

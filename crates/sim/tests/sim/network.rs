@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use bitcraps_coordinator::{Notice, SendOptions};
 use bitcraps_engine::{AdmissionConfig, AdmissionMode};
 use bitcraps_linkstate::Config;
 use bitcraps_sim::{Death, LinkModel, NodeId, NodeSetup, Return, SimLink, Simulation};
-use bitcraps_types::{DownReason, Epoch, PeerId, TransportType};
+use bitcraps_types::{DownReason, Epoch, PeerId, TrafficClass, TransportType};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -88,8 +89,8 @@ fn every_node_sees_every_link_and_a_silent_death_is_known_within_three_seconds()
     assert!(took <= 3 * SECOND, "{took:?}");
     sim.restart(nodes[3], Return::NewLinks);
     assert!(until(&mut sim, &nodes, &all, 15 * SECOND).is_some(), "and it is itself again");
-    let network = sim.engine(nodes[3]).unwrap().network().unwrap();
-    assert_eq!((network.outran(), network.is_elsewhere()), (None, false));
+    assert_eq!(sim.core(nodes[3]).unwrap().outran(), None);
+    assert!(!sim.engine(nodes[3]).unwrap().network().unwrap().is_elsewhere());
 }
 
 #[test]
@@ -170,4 +171,44 @@ fn strangers_are_told_nothing_and_believed_nothing() {
     assert_eq!(decided, Some(Ok(())));
     let all = truth(&sim, &[(me, friend), (me, stranger)]);
     assert!(until(&mut sim, &[me, friend, stranger], &all, 15 * SECOND).is_some());
+}
+
+#[test]
+fn a_node_restored_from_a_backup_raises_its_epoch_and_is_itself_again() {
+    for seed in 40..46 {
+        let mut sim = Simulation::new(seed);
+        let (nodes, _) = row(&mut sim, 4);
+        let mut pairs: Vec<_> = nodes.windows(2).map(|pair| (pair[0], pair[1])).collect();
+        let all = truth(&sim, &pairs);
+        assert!(until(&mut sim, &nodes, &all, 5 * SECOND).is_some());
+        // Its sixth life is the last that others hear of.
+        for _ in 0..5 {
+            sim.kill(nodes[0], Death::Silent);
+            sim.restart(nodes[0], Return::NewLinks);
+        }
+        assert!(until(&mut sim, &nodes, &all, 15 * SECOND).is_some());
+        sim.kill(nodes[0], Death::Silent);
+        sim.run_for(2 * SECOND);
+        sim.put_back(nodes[0], Epoch(2));
+        // The neighbour that it had refuses it and says why; one that never met it has heard of it.
+        let refused = seed % 2 == 0;
+        sim.restart(nodes[0], if refused { Return::NewLinks } else { Return::NoLinks });
+        if !refused {
+            sim.add_link(nodes[0], nodes[3], LinkModel::wifi());
+            pairs.push((nodes[0], nodes[3]));
+        }
+        let all = truth(&sim, &pairs);
+        assert!(until(&mut sim, &nodes, &all, 15 * SECOND).is_some(), "seed {seed}");
+        let outran = sim.notices(nodes[0]).iter();
+        let outran = outran.filter(|(_, n)| matches!(n, Notice::EpochOutran { .. }));
+        let seen: Vec<_> = outran.map(|(_, notice)| notice.clone()).collect();
+        assert_eq!(seen, [Notice::EpochOutran { above: Epoch(6) }], "once");
+        assert_eq!(sim.core(nodes[0]).unwrap().config().epoch, Epoch(7));
+        assert_eq!(sim.core(nodes[0]).unwrap().outran(), None);
+        assert!(!sim.engine(nodes[0]).unwrap().network().unwrap().is_elsewhere());
+        let options = SendOptions::new(TrafficClass::Critical);
+        let sent = [1, 2, 3].map(|to| sim.send(nodes[0], nodes[to], 100, options, None));
+        sim.run_for(5 * SECOND);
+        assert!(sent.iter().all(|id| sim.message(*id).is_delivered()), "seed {seed}");
+    }
 }

@@ -1,0 +1,55 @@
+//! A node whose disk is an old copy.
+
+use std::fs;
+
+use rustix::process::Signal;
+
+use crate::network::{Row, links};
+use crate::process::{Port, Running};
+
+#[test]
+fn a_node_restored_from_a_backup_begins_a_life_that_its_peers_take() {
+    let dashboard = Port::claim();
+    let Row { ends: [near, mut far], middle, ports } = Row::new();
+    near.ask_until(&["topology", "--json"], |report| links(report) == 2);
+    far.ask_until(&["topology", "--json"], |report| links(report) == 2);
+    near.signal(Signal::TERM);
+    let (code, home) = near.ends();
+    assert_eq!(code, Some(0));
+    let data = home.join(".local/share/bitcraps");
+    // As if many lives had passed since the copy: they are told of by the others only.
+    let start = |home, epoch: &str, more: &str| {
+        fs::write(data.join("epoch"), epoch).unwrap();
+        fs::remove_file(data.join("store.redb")).unwrap();
+        let home: crate::process::Home = home;
+        home.configure(&ports[usize::from(epoch == "6\n")], more);
+        Running::start_in(home, &["--print-messages"])
+    };
+    let near = start(home, "40\n", "");
+    near.ask_until(&["topology", "--json"], |report| links(report) == 2);
+    near.ask(&["send", &far.id[..8], "from the forty-first life"]).exits(0);
+    far.out.until("from the forty-first life");
+    far.ask(&["ping", &near.id[..8], "-c", "1"]).exits(0);
+    near.signal(Signal::TERM);
+    let (code, home) = near.ends();
+    assert_eq!(code, Some(0));
+
+    // It meets one who knows its former life from what the network says, and never met it.
+    let shown = format!("[dashboard]\nlisten = \"127.0.0.1:{}\"\n", dashboard.number);
+    drop(dashboard);
+    let mut near = start(home, "6\n", &shown);
+    assert!(near.err.seen().iter().any(|line| line.ends_with("runs, epoch 7")));
+    near.err.until("this node's key was seen in epoch 41: it begins anew");
+    near.err.until("runs, epoch 43");
+    assert_eq!(fs::read_to_string(data.join("epoch")).unwrap(), "43\n");
+    near.err.until("metrics at");
+    near.err.until("admin socket");
+    near.until_reaches(1);
+    near.ask(&["send", &far.id[..8], "from the forty-third life"]).exits(0);
+    far.out.until("from the forty-third life");
+    let known = near.ask_until(&["topology", "--json"], |report| links(report) == 2);
+    assert_eq!(known.get("outran"), None, "{known}");
+    near.ask(&["send", &middle.id[..8], "to one who knew the forty-first"]).exits(0);
+    near.signal(Signal::TERM);
+    assert_eq!(near.ends().0, Some(0));
+}

@@ -1,0 +1,55 @@
+//! The file that says which life a running node is in, kept above every one that others have seen.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bitcraps_coordinator::{Driver, Machine as _, Notice};
+use bitcraps_engine::Engine;
+use bitcraps_types::Epoch;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::watch;
+
+use crate::EpochFile;
+
+/// The epoch file of a running node; `None` when it has none, or is shut down: whoever holds the file
+/// holds its lock.
+pub(crate) type Held = Arc<Mutex<Option<EpochFile>>>;
+
+pub(crate) fn release(held: &Held) {
+    *held.lock().unwrap_or_else(PoisonError::into_inner) = None;
+}
+
+/// Raises the epoch in the file above every one in which the node's key is seen, and tells then that
+/// the node has to begin another life. Until it is raised nobody is told: a life that began before
+/// would be outrun as well.
+pub(crate) async fn keep_above(
+    held: Held,
+    driver: Driver<Engine>,
+    outran: Arc<watch::Sender<Option<Epoch>>>,
+) {
+    let mut notices = driver.notices();
+    loop {
+        match notices.recv().await {
+            // A slow listener loses notices, not what was seen.
+            Ok(Notice::EpochOutran { .. }) | Err(RecvError::Lagged(_)) => {}
+            Ok(_) => continue,
+            Err(RecvError::Closed) => return,
+        }
+        let seen = driver.with(|engine, _| engine.core().outran());
+        let Some(above) = seen.filter(|above| *outran.borrow() < Some(*above)) else { continue };
+        let file = Arc::clone(&held);
+        let raised = tokio::task::spawn_blocking(move || {
+            let mut held = file.lock().unwrap_or_else(PoisonError::into_inner);
+            held.as_mut().map(|file| file.raise_above(above)).transpose()
+        });
+        match raised.await {
+            Ok(Ok(_)) => {
+                outran.send_replace(Some(above));
+            }
+            Ok(Err(error)) => {
+                tracing::error!(%error, "this node's epoch is over and cannot be raised")
+            }
+            // The runtime is shutting down.
+            Err(_) => return,
+        }
+    }
+}
