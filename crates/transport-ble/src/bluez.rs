@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use bitcraps_types::Medium;
 use bluer::l2cap::{Security, SecurityLevel, SeqPacket, SeqPacketListener, Socket, SocketAddr};
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use self::bus::{Adapter, Bus};
@@ -37,6 +37,9 @@ const ATTEMPTS: u32 = 8;
 const LOOK: std::time::Duration = std::time::Duration::from_millis(5);
 /// Between two attempts.
 const PAUSE: std::time::Duration = std::time::Duration::from_millis(500);
+/// How long a connection that nobody waits for any more is seen through: many times what the other
+/// end takes to answer.
+const LINGER: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// A Bluetooth adapter of this machine.
 pub struct Bluez {
@@ -124,6 +127,32 @@ async fn established(socket: &SeqPacket) -> std::io::Result<()> {
     }
 }
 
+/// Connects a socket. Given up by the caller, it is seen through for [`LINGER`] before it is closed: the
+/// kernel forgets a channel that it closes before the other end has answered, the other end does not,
+/// and refuses every channel of the same number on this connection for as long as it waits.
+async fn connect(own: Device, to: Place) -> std::io::Result<L2cap> {
+    let (mut told, outcome) = oneshot::channel();
+    tokio::spawn(async move {
+        let connecting = async {
+            let socket = socket(own, 0)?.connect(address(to.device, to.psm)).await?;
+            established(&socket).await?;
+            L2cap::new(socket, to.device)
+        };
+        tokio::pin!(connecting);
+        let connected = tokio::select! {
+            connected = &mut connecting => connected,
+            () = told.closed() => {
+                // Nobody asks how it ended.
+                drop(tokio::time::timeout(LINGER, connecting).await);
+                return;
+            }
+        };
+        // Whoever does not want it any more has left it to be closed.
+        drop(told.send(connected));
+    });
+    outcome.await.unwrap_or_else(|_| Err(std::io::ErrorKind::Interrupted.into()))
+}
+
 fn of_socket(what: &str, error: &std::io::Error) -> RadioError {
     let (what, why) = (what.to_owned(), error.to_string());
     let absent = Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error());
@@ -208,16 +237,15 @@ impl Radio for Bluez {
         let failed = |error: std::io::Error| of_socket("opening a Bluetooth channel", &error);
         let mut attempt = 1;
         loop {
-            let socket = socket(own, 0).map_err(failed)?;
-            let connected = async {
-                let socket = socket.connect(address(to.device, to.psm)).await?;
-                established(&socket).await?;
-                L2cap::new(socket, to.device)
-            };
-            match connected.await {
+            match connect(own, to).await {
                 Ok(channel) => return Ok(Arc::new(channel)),
                 Err(error) if attempt >= ATTEMPTS => return Err(failed(error)),
-                Err(error) if error.kind() == std::io::ErrorKind::Unsupported => {
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        std::io::ErrorKind::Unsupported | std::io::ErrorKind::PermissionDenied
+                    ) =>
+                {
                     return Err(failed(error));
                 }
                 Err(error) => {
