@@ -16,7 +16,6 @@ mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
 mount -t tmpfs tmpfs /run
 tools=$(word tools)
-tests=$(word tests)
 export HOME=/run TMPDIR=/run
 export LD_LIBRARY_PATH="$tools/usr/lib/x86_64-linux-gnu:$tools/lib/x86_64-linux-gnu"
 export PATH="/run/bin:/usr/sbin:/usr/bin:/sbin:/bin:$tools/usr/bin:$tools/usr/sbin:$tools/sbin"
@@ -80,7 +79,8 @@ emulate
 echo "controllers up $(up)"
 mkdir -p /run/bluetooth
 mount -t tmpfs tmpfs /var/lib 2>/dev/null && mkdir -p /var/lib/bluetooth
-"$tools/usr/libexec/bluetooth/bluetoothd" -n >/run/bluetoothd.log 2>&1 &
+export BLUETOOTHD="$tools/usr/libexec/bluetooth/bluetoothd"
+"$BLUETOOTHD" -n >/run/bluetoothd.log 2>&1 &
 adapters() {
     timeout 10 dbus-send --system --print-reply --dest=org.bluez / \
         org.freedesktop.DBus.ObjectManager.GetManagedObjects 2>&1 | grep -c 'org.bluez.Adapter1'
@@ -97,6 +97,9 @@ for adapter in 0 1; do
 done
 
 cd /run || finish run
-timeout 420 "$tests" --nocapture --test-threads=1
+timeout 360 "$(word transport)" --nocapture --test-threads=1
 code=$?
+timeout 150 "$(word program)" --ignored --nocapture --test-threads=1 radio::
+also=$?
+[ $code = 0 ] && code=$also
 finish $code

@@ -39,6 +39,9 @@ const DBUS: Guest = Guest {
     lacking: "the tests `dbus::` take `dbus-daemon` (apt-get install dbus-daemon)",
 };
 
+/// Tests that need Bluetooth adapters; `test-radio` runs them.
+const RADIO: &str = "radio::";
+
 /// Runs the tests that need a network of their own (`#[ignore]`d elsewhere) in a network namespace
 /// made for them, in which nothing but loopback exists; then those that need Prometheus or a D-Bus daemon.
 ///
@@ -57,8 +60,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
 /// Those of [`run`].
 pub(crate) fn routers(arguments: &[String]) -> Result<(), Failure> {
     let [one, other] = [PROMETHEUS.module, DBUS.module];
-    let nextest = ["--filterset", &format!("not test(/^({one}|{other})/)")];
-    ignored(&nextest, &["--skip", one, "--skip", other], arguments)
+    let nextest = ["--filterset", &format!("not test(/^({one}|{other}|{RADIO})/)")];
+    let plain = ["--skip", one, "--skip", other, "--skip", RADIO];
+    ignored(&nextest, &plain, arguments)
 }
 
 /// The tests in which Prometheus and its tools look at a node.

@@ -182,7 +182,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
     let root = workspace_root()?;
     let cache = root.join("target/radio");
     let tools = tools(&cache)?;
-    let tests = tests()?;
+    let tests = [
+        tests(&["-p", "bitcraps-transport-ble", "--features", "adapters", "--test", "bluez"])?,
+        tests(&["-p", "bitcraps-cli", "--test", "cli"])?,
+    ];
     let initrd = initrd(&root, &cache, &tools)?;
     let told = boot(&root, &tools, &initrd, &tests, json)?;
     if json {
@@ -283,15 +286,15 @@ fn kmod(tools: &Path, cache: &Path, name: &str) -> Result<Command, Failure> {
     Ok(command)
 }
 
-/// Builds the tests for real adapters and tells where they are.
-fn tests() -> Result<PathBuf, Failure> {
-    let target =
-        ["-p", "bitcraps-transport-ble", "--features", "adapters", "--test", "bluez", "--no-run"];
-    let messages = output(cargo(&[&["test", "--message-format=json"], &target[..]].concat())?)?;
+/// Builds a program of tests and tells where it is.
+fn tests(target: &[&str]) -> Result<PathBuf, Failure> {
+    let messages =
+        output(cargo(&[&["test", "--no-run", "--message-format=json"], target].concat())?)?;
     let built = String::from_utf8_lossy(&messages);
     let executable = built.lines().rev().find_map(|line| {
         let message: serde_json::Value = serde_json::from_str(line).ok()?;
-        message["executable"].as_str().map(PathBuf::from)
+        let is_test = message["target"]["kind"][0] == "test";
+        message["executable"].as_str().filter(|_| is_test).map(PathBuf::from)
     });
     executable.ok_or_else(|| Failure::Checked("cargo names no test program".to_owned()))
 }
@@ -345,16 +348,17 @@ fn boot(
     root: &Path,
     tools: &Path,
     initrd: &Path,
-    tests: &Path,
+    [transport, program]: &[PathBuf; 2],
     quiet: bool,
 ) -> Result<Told, Failure> {
     let version = kernel_version(tools)?;
     let words = format!(
-        "console=ttyS0 panic=-1 quiet loglevel=3 mitigations=off guest={} tools={} tests={} \
-         packaging={}",
+        "console=ttyS0 panic=-1 quiet loglevel=3 mitigations=off guest={} tools={} transport={} \
+         program={} packaging={}",
         root.join("xtask/radio/guest.sh").display(),
         tools.display(),
-        tests.display(),
+        transport.display(),
+        program.display(),
         root.join("packaging").display(),
     );
     let mut guest = Command::new("timeout");

@@ -16,6 +16,8 @@ mod nat;
 mod network;
 mod process;
 mod prometheus;
+#[cfg(all(feature = "bluetooth", target_os = "linux"))]
+mod radio;
 #[cfg(feature = "internet")]
 mod relay;
 mod running;
