@@ -88,6 +88,11 @@ impl Arguments {
         self.only.as_ref().is_none_or(|word| group.contains(word.as_str()))
     }
 
+    /// Whether some groups only are wanted.
+    pub fn names_a_group(&self) -> bool {
+        self.only.is_some()
+    }
+
     /// One of two sizes.
     pub fn size<T>(&self, full: T, quick: T) -> T {
         if self.quick { quick } else { full }
@@ -113,10 +118,11 @@ mod tests {
                 .unwrap();
         assert!(all.json && all.quick && all.peers && all.million);
         assert_eq!(all.graphs.as_deref(), Some("there"));
-        assert!(all.wants("full send") && !all.wants("lookup"));
+        assert!(all.wants("full send") && !all.wants("lookup") && all.names_a_group());
         assert_eq!((all.seed, all.events, all.walks.as_deref()), (7, 3, Some("here")));
         assert_eq!(parse("").unwrap().events, 200);
         assert_eq!(parse("--quick").unwrap().events, 20);
+        assert!(!parse("--quick").unwrap().names_a_group());
         for wrong in ["--seed", "--seed x", "more"] {
             assert!(matches!(parse(wrong), Err(Failure::Usage(_))), "{wrong}");
         }

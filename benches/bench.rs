@@ -53,7 +53,7 @@ fn run(words: &[String]) -> Result<(), Failure> {
         "forecast" => risk::online::run(&arguments, &mut report)?,
         "healing" => healing::run(&arguments, &mut report)?,
         "health" => health::run(&arguments, &mut report)?,
-        "linkstate" => linkstate::run(&arguments, &mut report),
+        "linkstate" => linkstate::run(&arguments, &mut report)?,
         "risk" => risk::run(&arguments, &mut report)?,
         "topology" => topology::run(&arguments, &mut report)?,
         "select" => select::run(&arguments, &mut report)?,

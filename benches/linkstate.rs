@@ -1,7 +1,9 @@
 //! Networks of link-state databases in virtual time: `eval linkstate`. How fast everybody sees a
 //! change and at what cost, what is left of the dead, what a partition leaves behind, what a liar
 //! achieves. Deaths and flips are told to the neighbours at once: to notice them is the business of
-//! whoever measures the links.
+//! whoever measures the links, which is measured with whole engines.
+
+mod engines;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,7 +13,7 @@ use bitcraps_linkstate::net::{LinkName, Net, PROBE, facts};
 use bitcraps_linkstate::{LinkFacts, MIN_ROOM};
 use bitcraps_types::{PeerId, TransportType};
 
-use crate::{Arguments, Report, Row};
+use crate::{Arguments, Failure, Report, Row};
 
 const HOP: Duration = Duration::from_millis(10);
 const BLUETOOTH_HOP: Duration = Duration::from_millis(50);
@@ -26,10 +28,15 @@ const UNVERIFIED: usize = 200;
 
 /// Adds the rows of one subject.
 type Group = fn(&Arguments, &mut Report);
+/// Adds rows, or tells why there are none.
+type Crowd = fn(&Arguments, &mut Report) -> Result<(), Failure>;
 
 /// Adds every row that is wanted.
-pub fn run(arguments: &Arguments, report: &mut Report) {
-    let groups: [(&str, Group); 7] = [
+///
+/// # Errors
+/// [`Failure::Broken`] when a scenario cannot be run.
+pub fn run(arguments: &Arguments, report: &mut Report) -> Result<(), Failure> {
+    let groups: [(&str, Group); 8] = [
         ("flip", flips),
         ("churn", churn),
         ("area", area),
@@ -37,6 +44,7 @@ pub fn run(arguments: &Arguments, report: &mut Report) {
         ("stale", stale),
         ("merge", merges),
         ("liar", liar),
+        ("silence", engines::silence),
     ];
     for (name, group) in groups {
         if arguments.wants(name) {
@@ -44,6 +52,16 @@ pub fn run(arguments: &Arguments, report: &mut Report) {
             group(arguments, report);
         }
     }
+    // Minutes, and gigabytes: not for a first look, unless they are asked for by name.
+    let crowds: [(&str, Crowd); 2] =
+        [("thousand engines", engines::thousand), ("ten thousand engines", engines::ten_thousand)];
+    for (name, crowd) in crowds {
+        if arguments.wants(name) && (!arguments.quick || arguments.names_a_group()) {
+            report.progress(name);
+            crowd(arguments, report)?;
+        }
+    }
+    Ok(())
 }
 
 fn seconds(time: Option<Duration>) -> f64 {
@@ -188,7 +206,8 @@ fn deaths(arguments: &Arguments, report: &mut Report) {
         let mut worst: f64 = 0.0;
         for _ in 0..arguments.size(10, 3) {
             let dead = net.rng.usize(..net.nodes.len());
-            if !net.nodes[dead].alive {
+            // Whoever is parted from a neighbour of the dead does not hear of it.
+            if !net.nodes[dead].alive || !hang_together_without(&net, dead) {
                 continue;
             }
             let id = net.nodes[dead].id;
@@ -202,6 +221,18 @@ fn deaths(arguments: &Arguments, report: &mut Report) {
         let name = format!("a node dies, {what}: no link of it is seen, worst");
         report.push(Row::new(name, worst, "s").at_most(most));
     }
+}
+
+/// Whether those who live reach each other without a node.
+fn hang_together_without(net: &Net, without: usize) -> bool {
+    let lives = |node: &usize| net.nodes[*node].alive && *node != without;
+    let all = (0..net.nodes.len()).filter(lives).count();
+    let mut open: Vec<usize> = (0..net.nodes.len()).find(lives).into_iter().collect();
+    let mut reached: BTreeSet<usize> = open.iter().copied().collect();
+    while let Some(node) = open.pop() {
+        open.extend(net.neighbours(node).into_iter().filter(lives).filter(|n| reached.insert(*n)));
+    }
+    reached.len() == all
 }
 
 fn stale(arguments: &Arguments, report: &mut Report) {
