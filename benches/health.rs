@@ -1,4 +1,6 @@
-//! What a look of the monitor at a network costs: `bench health`.
+//! What a look of the monitor at a network costs, and a storm of alerts: `bench health`.
+
+mod storm;
 
 use std::time::Duration;
 
@@ -35,7 +37,9 @@ pub fn run(arguments: &Arguments, report: &mut Report) -> Result<(), Failure> {
         report.push(if most < f64::MAX { median.at_most(most) } else { median });
         report.push(row("worst", sample::quantile(&mut taken, 1.0)));
     }
-    Ok(())
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.enable_all().build().map_err(Failure::io("runtime"))?;
+    runtime.block_on(storm::run(arguments, report))
 }
 
 fn network(peers: usize, seed: u64) -> Result<Topology, Failure> {

@@ -6,6 +6,7 @@ mod echo;
 mod gate;
 mod hops;
 mod internet;
+pub(crate) mod keeper;
 mod lanes;
 mod memory;
 mod node;

@@ -3,22 +3,17 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
-use bitcraps_coordinator::{Inbox, Machine as _, Outcome, Receipt, SendError, SendOptions};
-use bitcraps_node::transport_wifi::{Identity as LinkIdentity, WifiConfig, WifiTransport};
-use bitcraps_node::{Identity, Node, Store};
-use bitcraps_types::{
-    Address, ConnectTarget, Epoch, Hint, HintSource, PeerId, TrafficClass, TransportType,
-};
+use bitcraps_coordinator::{Inbox, Outcome, Receipt, SendError, SendOptions};
+use bitcraps_types::{PeerId, TrafficClass};
 use bytes::Bytes;
 use redb::{Database, TableDefinition};
 
 use super::echo::spawned;
+use super::keeper::Keeper;
 use crate::clock::wall;
 use crate::sample::{median, quantile};
 use crate::{Arguments, Failure, Report, Row};
@@ -27,68 +22,15 @@ const BYTES: usize = 200;
 const ROUNDS: usize = 5;
 /// Receipts that the sender holds before it waits for the oldest.
 const IN_FLIGHT: usize = 1_024;
-/// Most bytes of messages in a store.
-const MOST_BYTES: usize = 64 << 20;
-/// How long the nodes may take to meet.
-const PATIENCE: Duration = Duration::from_secs(20);
-const LOOK: Duration = Duration::from_millis(5);
 /// Flushes that tell the disk's own rate.
 const FLUSHES: usize = 200;
 const ROWS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("rows");
 
-/// A node with a store, and where it listens.
-struct Keeper {
-    node: Node,
-    address: SocketAddr,
-}
-
-impl Keeper {
-    async fn start(key: u8, directory: &Path) -> Result<Self, Failure> {
-        let identity = Identity::from_seed(&[key; 32]);
-        let path = directory.join(format!("store-{key}.redb"));
-        let store = Store::open(&path, &identity, Epoch(1), MOST_BYTES);
-        let (store, _) = store.map_err(|e| Failure::broken("store", e))?;
-        let config = WifiConfig::new(vec![(Ipv4Addr::LOCALHOST, 0).into()]);
-        let lan = WifiTransport::new(config, LinkIdentity::from(identity.signing_key().clone()));
-        let lan = Arc::new(lan.map_err(|e| Failure::broken("LAN transport", e))?);
-        let node = Node::builder(&identity, Epoch(1)).store(store).transport(Arc::clone(&lan) as _);
-        let node = node.start().await.map_err(|e| Failure::broken("node", e))?;
-        let address = lan.local_addresses().first().copied();
-        let address = address.ok_or(Failure::Broken("a node listens nowhere".to_owned()))?;
-        Ok(Self { node, address })
-    }
-
-    fn meet(&self, other: &Self) {
-        let address = Address::new(other.address.to_string());
-        let transport = TransportType::WiFiDirect;
-        let target = ConnectTarget { transport, peer: other.node.id(), address, via: None };
-        let hint = Hint { target, source: HintSource::Static };
-        self.node.with(|engine, now| engine.discovered(hint, now));
-    }
-
-    async fn reaches(&self, peer: PeerId) -> Result<(), Failure> {
-        let ready = || {
-            let peers = self.node.peers();
-            peers.iter().any(|p| p.peer == peer && p.links.iter().any(|link| link.ready))
-        };
-        let met = tokio::time::timeout(PATIENCE, async {
-            while !ready() {
-                tokio::time::sleep(LOOK).await;
-            }
-        });
-        met.await.map_err(|_| Failure::Broken("two nodes do not meet".to_owned()))
-    }
-}
-
 /// Measures rate, latency and flushes.
 pub(super) async fn run(arguments: &Arguments, report: &mut Report) -> Result<(), Failure> {
     let directory = beside_the_program()?;
-    let [near, far] =
-        [Keeper::start(1, directory.path()).await?, Keeper::start(2, directory.path()).await?];
-    near.meet(&far);
-    far.meet(&near);
-    near.reaches(far.node.id()).await?;
-    far.reaches(near.node.id()).await?;
+    let store = |key| Keeper::store(key, directory.path());
+    let [near, far] = Keeper::pair([Some(store(1)?), Some(store(2)?)]).await?;
 
     let messages = arguments.size(40_000, 10_000);
     let (near, far) = (Arc::new(near), Arc::new(far));

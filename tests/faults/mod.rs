@@ -4,6 +4,7 @@
 //! twice, invented, altered, or told wrongly. Faults of drivers run on the production driver too.
 
 mod admission;
+mod alerts;
 mod changes;
 mod clock;
 mod crowd;

@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bitcraps_coordinator::SendOptions;
+use bitcraps_engine::Engine;
+use bitcraps_engine::monitor::{AlertKey, AlertKind, MonitorConfig, Subject};
 use bitcraps_linkstate::forger::{Forger, body, quality};
 use bitcraps_linkstate::{Config, Flag, alias_of};
 use bitcraps_sim::{Fate, LinkModel, NodeId, NodeSetup, SimLink, Simulation, Way};
@@ -44,6 +46,8 @@ fn critical() -> SendOptions {
 fn fault_24_false_link_state_changes_no_link_between_others() {
     each_seed(|seed| {
         let (mut sim, nodes, links) = linked(seed, 4, &[(0, 1), (1, 2), (2, 3), (3, 0)]);
+        let watched = |engine: &mut Engine, now| engine.watch_health(MonitorConfig::default(), now);
+        sim.with_engine(nodes[1], watched);
         let before = view(&sim, nodes[1]);
         assert_eq!(before.len(), 4);
         // Node 0 tells, beside the truth, of two who do not exist: that they are linked with each
@@ -80,6 +84,13 @@ fn fault_24_false_link_state_changes_no_link_between_others() {
         let network = sim.engine(nodes[1]).unwrap().network().unwrap();
         assert!(network.metrics().forged > 0);
         assert!(network.flags(&peers[0]).count() > 0, "who passes on what nobody signed is named");
+        let alerts = sim.engine(nodes[1]).unwrap().health().unwrap().monitor().alerts();
+        let poisons = |peer: &PeerId| {
+            let subject = Subject::Peer(*peer);
+            alerts.fires(&AlertKey { kind: AlertKind::LinkStatePoisoning, subject })
+        };
+        let told: Vec<bool> = peers.iter().map(poisons).collect();
+        assert_eq!(told, [true, false, false, false]);
         let ways = network.ways(&peers[3], 2);
         assert!(ways.iter().flatten().all(|peer| peers.contains(peer)), "{ways:?}");
     });

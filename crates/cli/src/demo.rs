@@ -4,6 +4,7 @@
 pub(crate) mod apart;
 mod forwarder;
 mod ledger;
+mod pulse;
 mod report;
 mod script;
 mod table;
@@ -22,6 +23,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use ledger::Ledger;
+use pulse::Pulse;
 use report::{HopReport, Report, TransportReport, Verdict};
 use table::Table;
 use traffic::Sender;
@@ -198,12 +200,13 @@ async fn play(args: &DemoArgs, view: &mut View) -> Result<Report, DemoError> {
     players.spawn(far);
     let mut frames = interval(FRAME);
     frames.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let mut pulse = Pulse::default();
     while clock() < end {
         tokio::select! {
-            _ = frames.tick() => {}
+            _ = frames.tick() => pulse.feel(&table),
             Some(act) = acts.recv() => view.act(&act, start.elapsed()),
         }
-        view.draw(&table, &ledger, start.elapsed());
+        view.draw(&table, &ledger, &pulse, start.elapsed());
     }
     // The players' end may come before they look.
     stop.send(true).unwrap_or_default();
@@ -212,9 +215,10 @@ async fn play(args: &DemoArgs, view: &mut View) -> Result<Report, DemoError> {
     drain(&table, &ledger).await;
     let transports = transports(&table);
     let hops = HopReport::of(&table);
+    pulse.feel(&table);
     let sums = ledger.sums(|seat| table.lives(seat));
     table.clear().await;
-    Ok(Report::new((count, args.seconds, args.seed), sums, transports, hops))
+    Ok(Report::new((count, args.seconds, args.seed), sums, transports, hops, pulse))
 }
 
 /// Waits until every pair has all its links, as the nodes of this process see them.

@@ -1,7 +1,7 @@
-//! `bitcraps health`: the network in numbers, what is to be expected, and what to do.
+//! `bitcraps health`: the network in numbers, what is to be expected, and what to do; and what it was.
 
-use bitcraps_monitor::{Betting, HealthReport, Outlook, OverallStatus};
-use bitcraps_node::admin::{Request, Response};
+use bitcraps_monitor::{Betting, Grain, HealthReport, Measure, Outlook, OverallStatus};
+use bitcraps_node::admin::{HistoryReport, Request, Response};
 
 use crate::alerts;
 use crate::console::{age, counted, visible};
@@ -17,6 +17,9 @@ pub(crate) struct Health {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+    /// Show what the network was, in steps of 5s, 1m or 1h [default: 1m]
+    #[arg(long, value_name = "STEP", num_args = 0..=1, require_equals = true, default_missing_value = "1m", value_parser = grain)]
+    history: Option<Grain>,
     #[command(flatten)]
     watch: Watch,
 }
@@ -30,7 +33,24 @@ pub(crate) const fn exit(status: OverallStatus) -> Exit {
     }
 }
 
+fn grain(text: &str) -> Result<Grain, String> {
+    match text {
+        "5s" => Ok(Grain::FiveSeconds),
+        "1m" => Ok(Grain::Minute),
+        "1h" => Ok(Grain::Hour),
+        _ => Err("one of 5s, 1m, 1h".to_owned()),
+    }
+}
+
 pub(crate) fn run(health: &Health, context: &Context) -> Result<Exit, Failure> {
+    if let Some(grain) = health.history {
+        return health.watch.show(|| {
+            let response = context.ask(&Request::History { grain })?;
+            let Response::History(report) = &response else { return Err(Failure::OtherAnswer) };
+            let text = if health.json { as_json(response)? } else { past_as_text(report) };
+            Ok((text, Exit::Healthy))
+        });
+    }
     health.watch.show(|| {
         let response = context.ask(&Request::Health)?;
         let Response::Health(report) = &response else { return Err(Failure::OtherAnswer) };
@@ -38,6 +58,44 @@ pub(crate) fn run(health: &Health, context: &Context) -> Result<Exit, Failure> {
         let text = if health.json { as_json(response)? } else { as_text(report) };
         Ok((text, exit))
     })
+}
+
+fn past_as_text(report: &HistoryReport) -> String {
+    let mut grid = Grid::new([
+        "AGO",
+        "PEERS",
+        "LINKED PAIRS",
+        "PARTS",
+        "DIAMETER",
+        "CLUSTERING",
+        "RISK",
+        "RELIABILITY",
+    ]);
+    for step in &report.steps {
+        let mean = |measure, digits: usize| {
+            let range = step.measures.get(&measure);
+            range.map_or_else(|| "-".to_owned(), |range| format!("{:.digits$}", range.mean))
+        };
+        let percent = |measure| {
+            let range = step.measures.get(&measure);
+            range.map_or_else(|| "-".to_owned(), |range| format!("{:.1} %", range.mean * 100.0))
+        };
+        grid.row([
+            age(report.now.saturating_sub(step.begins).saturating_mul(1_000)),
+            mean(Measure::Peers, 1),
+            mean(Measure::Links, 1),
+            mean(Measure::Components, 1),
+            mean(Measure::Diameter, 1),
+            mean(Measure::Clustering, 2),
+            percent(Measure::PartitionRisk),
+            percent(Measure::LinkReliability),
+        ]);
+    }
+    let kept = report.file.as_ref().map_or_else(
+        || "not kept over restarts".to_owned(),
+        |file| format!("kept in {}", visible(file)),
+    );
+    format!("{grid}means of {} s each, {kept}\n", report.step_seconds)
 }
 
 fn as_text(report: &HealthReport) -> String {

@@ -44,6 +44,10 @@ fn a_demo_passes_and_reports() {
     assert!(report["transports"]["bluetooth"]["requests"].as_u64() > Some(0));
     assert_eq!(report["hops"]["behind"].as_u64(), Some(4));
     assert!(report["hops"]["relayed"].as_u64() > Some(0), "{report}");
+    let health = &report["health"];
+    assert_eq!(health["last"]["network"]["peers"].as_u64(), Some(6), "{health}");
+    assert!(health["last"]["overall_status"].is_string() && health["last"]["betting"].is_string());
+    assert!(health["last"]["alerts"].is_array() && health["fired"].is_object(), "{health}");
 }
 
 #[test]

@@ -1,15 +1,19 @@
-//! What is unusual in a series, judged by its own past as it comes.
+//! What is unusual in a series, judged by its own past as it comes, and in all of them together.
 //!
 //! Three steps, after Lavin and Ahmad (2015) and Hochenbaum, Vallis and Kejariwal (2017): what the time
 //! of day explains is taken away; what is left is measured in robust deviations; and how large those
 //! are of late is compared with how large they have been for long. Raw deviations do not transfer from
 //! one series to another, the comparison with a series' own past does.
 
+mod change;
+mod panel;
+mod record;
 mod season;
 
 use std::collections::VecDeque;
 
 use bitcraps_types::Timestamp;
+pub use panel::Panel;
 use season::Season;
 
 /// Values that say what is usual: a week of five-minute means, 2.8 hours of ticks.

@@ -8,10 +8,6 @@ use crate::alert::{AlertKey, AlertKind, Level, Signal, Subject};
 use crate::load::Basis;
 use crate::{Facts, HealthMetrics, MonitorConfig};
 
-/// An alert ends at this share of the threshold that began it.
-const CLEAR: f64 = 0.8;
-/// The share above the threshold at which low clustering ends.
-const CLEAR_BELOW: f64 = 1.1;
 /// Below this, every network is a chain, a star or a ring, and nothing is to be said of its shape.
 const SHAPELY: u64 = 4;
 
@@ -71,7 +67,7 @@ pub(crate) fn signals(
     let most = config.partition_risk_alert_threshold.get();
     signals.push(network(
         AlertKind::PartitionRisk,
-        Level::above(health.partition_risk, most, most * CLEAR),
+        Level::above(health.partition_risk, most, config.partition_risk_clear.get()),
         health.partition_risk,
         format!(
             "the network splits within the horizon with a probability of {:.0} %, above {:.0} %: add \
@@ -96,7 +92,7 @@ pub(crate) fn signals(
         (f64::from(health.network_diameter), f64::from(config.max_diameter_alert));
     signals.push(network(
         AlertKind::HighDiameter,
-        Level::above(diameter, most, most - 1.0),
+        Level::above(diameter, most, f64::from(config.max_diameter_clear)),
         diameter,
         format!("some peers are {diameter} hops apart, more than {most}: add shortcuts"),
     ));
@@ -105,21 +101,21 @@ pub(crate) fn signals(
     if health.peers >= SHAPELY {
         signals.push(network(
             AlertKind::LowClustering,
-            Level::below(clustering, least, (least * CLEAR_BELOW).min(1.0)),
+            Level::below(clustering, least, config.min_clustering_clear.get()),
             clustering,
             format!(
                 "the clustering coefficient is {clustering:.2}, below {least:.2}: links between \
                  neighbours of the same peer are missing"
             ),
         ));
-        let most = config.bridge_node_load_threshold.get();
-        signals.extend(loads.iter().map(|load| overload(load, most)));
+        signals.extend(loads.iter().map(|load| overload(load, config)));
     }
     signals.extend(own(facts));
     signals
 }
 
-fn overload(load: &BridgeLoad, most: f64) -> Signal {
+fn overload(load: &BridgeLoad, config: &MonitorConfig) -> Signal {
+    let most = config.bridge_node_load_threshold.get();
     let BridgeLoad { peer, share, basis } = *load;
     let by = match basis {
         Basis::Measured => "of what it can relay, measured over the last minute",
@@ -127,7 +123,7 @@ fn overload(load: &BridgeLoad, most: f64) -> Signal {
     };
     Signal {
         key: AlertKey { kind: AlertKind::ArticulationPointOverload, subject: Subject::Peer(peer) },
-        level: Level::above(share, most, most * CLEAR),
+        level: Level::above(share, most, config.bridge_node_load_clear.get()),
         value: share,
         what: format!(
             "peer {} carries {:.0} % {by}; more than {:.0} %",

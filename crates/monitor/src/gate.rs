@@ -14,14 +14,19 @@ pub struct GateConfig {
     pub calm: Duration,
 }
 
+impl GateConfig {
+    /// The risk at which bets go on that pause above `pause`, unless it is said: three quarters of it.
+    pub fn resume_of(pause: Ratio) -> Ratio {
+        let share = (pause.get() * 0.75 * 1e4).round() / 1e4;
+        Ratio::clamped(share.min(pause.get()))
+    }
+}
+
 impl Default for GateConfig {
     /// Above 0.8, and on again after ten seconds at 0.6 or below.
     fn default() -> Self {
-        Self {
-            pause: Ratio::clamped(0.8),
-            resume: Ratio::clamped(0.6),
-            calm: Duration::from_secs(10),
-        }
+        let pause = Ratio::clamped(0.8);
+        Self { pause, resume: Self::resume_of(pause), calm: Duration::from_secs(10) }
     }
 }
 
@@ -48,6 +53,11 @@ impl Gate {
     /// Open.
     pub const fn new(config: GateConfig) -> Self {
         Self { config, betting: Betting::Open, calm_since: None }
+    }
+
+    /// Other thresholds from now on; what is paused stays so until a risk says otherwise.
+    pub const fn configure(&mut self, config: GateConfig) {
+        self.config = config;
     }
 
     /// Takes up the risk that the players are parted, 0 to 1; what is no number counts as certain.
@@ -96,6 +106,19 @@ mod tests {
         ] {
             let at = Timestamp::from_millis(second * 1_000);
             assert_eq!((gate.update(risk, at), gate.betting()), (change, state), "at {second}");
+        }
+        // Other thresholds hold for what is paused already.
+        let ratio = Ratio::clamped;
+        gate.configure(GateConfig {
+            pause: ratio(0.3),
+            resume: ratio(0.2),
+            calm: Duration::from_secs(1),
+        });
+        for (second, risk, state) in
+            [(30, 0.21, Paused), (31, 0.2, Paused), (32, 0.2, Open), (33, 0.31, Paused)]
+        {
+            gate.update(risk, Timestamp::from_millis(second * 1_000));
+            assert_eq!(gate.betting(), state, "at {second}");
         }
     }
 }

@@ -28,7 +28,7 @@ pub use alert::{
     AlertKey, AlertKind, AlertState, AlertStatus, Alerts, Change, Level, Matcher, Muted, PastAlert,
     Rule, Severity, Signal, Silence, SilenceError, Silences, Subject, Transition,
 };
-pub use anomaly::{Detector, Verdict};
+pub use anomaly::{Detector, Panel, Verdict};
 pub use calibration::{Calibration, Skill};
 pub use config::MonitorConfig;
 pub use contacts::Contacts;
@@ -40,7 +40,7 @@ pub use heal::{
     View, plan_of, plans_of, weakness_of,
 };
 pub use health::HealthMetrics;
-pub use history::{Grain, History, Range};
+pub use history::{Grain, History, Range, Step};
 pub use load::{Basis, RelayMeter};
 pub use look::{Findings, Look, Shape};
 pub use measure::Measure;

@@ -97,6 +97,31 @@ impl Measure {
         }
     }
 
+    /// Whether it is a whole number that grows and shrinks by one.
+    pub const fn is_count(self) -> bool {
+        match self {
+            Self::Peers
+            | Self::Links
+            | Self::Components
+            | Self::Diameter
+            | Self::ArticulationPoints
+            | Self::Bridges => true,
+            Self::Clustering
+            | Self::PartitionRisk
+            | Self::AverageDegree
+            | Self::BridgeLoad
+            | Self::LinkReliability
+            | Self::LinkLatency
+            | Self::DeliveryRealtime
+            | Self::DeliveryCritical
+            | Self::DeliveryBackground
+            | Self::DeliveryBulk
+            | Self::SuccessBluetooth
+            | Self::SuccessWifi
+            | Self::SuccessInternet => false,
+        }
+    }
+
     /// Deviations below this mean nothing to people: one of what is counted, a few percent of a share,
     /// two milliseconds.
     pub const fn resolution(self) -> f64 {

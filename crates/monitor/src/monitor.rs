@@ -5,7 +5,7 @@ use bitcraps_topology::{PartitionRisk, RiskOptions, Topology, TopologyReport};
 use bitcraps_types::Timestamp;
 
 use crate::alert::{AlertKey, AlertKind, Alerts, Level, Signal, Subject};
-use crate::anomaly::{Detector, Verdict};
+use crate::anomaly::{Panel, Verdict};
 use crate::calibration::Calibration;
 use crate::condition::{bridge_loads, signals};
 use crate::contacts::Contacts;
@@ -15,9 +15,6 @@ use crate::look::{Findings, Look, Shape};
 use crate::report::{Forecast, HealthReport, Outlook, OverallStatus, PastAlertReport};
 use crate::table::Tables;
 use crate::{Facts, HealthMetrics, History, Measure, MonitorConfig};
-
-/// Intervals without a look after which that is told.
-const ABSENT: u32 = 3;
 
 /// Time ahead for which the risk of a split is reckoned on each look: that of the seed's forecast.
 pub const HORIZON: Duration = Duration::from_secs(30);
@@ -39,9 +36,8 @@ pub struct Monitor {
     /// Tables whose players are watched.
     pub tables: Tables,
     relay: RelayMeter,
-    /// In the order of [`Measure::ALL`].
-    detectors: Vec<Detector>,
-    /// When they saw the last value: they want even steps.
+    panel: Panel,
+    /// When it saw the last values: it wants even steps.
     detected: Option<Timestamp>,
     ticked: Timestamp,
     tick_at: Timestamp,
@@ -62,7 +58,7 @@ impl Monitor {
             gate: Gate::new(config.gate),
             tables: Tables::default(),
             relay: RelayMeter::default(),
-            detectors: Measure::ALL.map(|measure| Detector::new(measure.resolution())).into(),
+            panel: Panel::default(),
             detected: None,
             ticked: now,
             tick_at: now,
@@ -73,6 +69,8 @@ impl Monitor {
     pub fn configure(&mut self, config: MonitorConfig) {
         self.tick_at = self.tick_at.min(self.ticked + config.health_check_interval);
         self.alerts.set_rules(config.rules);
+        self.gate.configure(config.gate);
+        self.tables.configure(config.gate);
         self.config = config;
     }
 
@@ -210,21 +208,16 @@ impl Monitor {
     /// What is unusual. A look before the time says nothing of that: an anomaly that lasts lasts on.
     fn anomalies(&mut self, health: &HealthMetrics, now: Timestamp) -> Vec<Signal> {
         let interval = self.config.health_check_interval;
-        let regular = self.detected.is_none_or(|before| now >= before + interval);
-        if regular {
-            self.detected = Some(now);
+        let values = Measure::ALL.map(|measure| health.value(measure));
+        let told = |measure: Measure, verdict| {
+            values[measure.index()].map(|value| unusual(measure, value, verdict))
+        };
+        if self.detected.is_some_and(|before| now < before + interval) {
+            return self.panel.lasting().filter_map(|measure| told(measure, None)).collect();
         }
-        let multiplier = self.config.anomaly_threshold_multiplier;
-        let detectors = &mut self.detectors;
-        let judged = Measure::ALL.into_iter().filter_map(|measure| {
-            let (value, detector) = (health.value(measure)?, detectors.get_mut(measure.index())?);
-            if !regular {
-                return detector.lasts().then(|| unusual(measure, value, None));
-            }
-            let verdict = detector.observe(value, now, multiplier);
-            verdict.lasts.then(|| unusual(measure, value, Some(verdict)))
-        });
-        judged.collect()
+        self.detected = Some(now);
+        let found = self.panel.observe(&values, now, self.config.anomaly_threshold_multiplier);
+        found.into_iter().filter_map(|(measure, verdict)| told(measure, Some(verdict))).collect()
     }
 
     /// Whether the next look is due.
@@ -246,7 +239,9 @@ impl Monitor {
     /// overdue, as after a sleep.
     pub fn on_timer(&mut self, now: Timestamp) {
         let silence = now.since(self.ticked);
-        if self.health.is_some() && silence > self.config.health_check_interval * ABSENT {
+        if self.health.is_some()
+            && silence > self.config.health_check_interval * self.config.absent_after_intervals
+        {
             self.alerts.signal(absent(Level::Breach, silence), now);
         }
         self.alerts.advance(now);
@@ -265,6 +260,11 @@ impl Monitor {
     /// When it was last looked at.
     pub const fn ticked(&self) -> Timestamp {
         self.ticked
+    }
+
+    /// Goes on with what was measured in an earlier life, in place of what is kept so far.
+    pub fn recall(&mut self, history: History) {
+        self.history = history;
     }
 
     /// What was measured before.
@@ -286,8 +286,8 @@ impl Monitor {
 fn unusual(measure: Measure, value: f64, verdict: Option<Verdict>) -> Signal {
     let what = match verdict {
         Some(Verdict { expected, score, .. }) => format!(
-            "{measure} is {value:.3}, usual would be {expected:.3}: {score:.1} standard deviations of its \
-             own past"
+            "{measure} is {value:.3}, usual would be {expected:.3}: {score:.1} where chance makes 2 in ten \
+             days"
         ),
         None => format!("{measure} is {value:.3}, which is unusual"),
     };

@@ -11,10 +11,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::{HealthMetrics, Measure, MonitorConfig};
 
-/// Risk above which redundant links are recommended.
-const RISKY: f64 = 0.6;
-/// Diameter above which shortcuts are, in hops.
-const FAR: u32 = 6;
 /// Pairs named in one recommendation at most: what people can do at once.
 const PAIRS: usize = 5;
 /// Below this, every network is a chain, a star or a ring.
@@ -74,7 +70,7 @@ pub fn recommend_topology_changes(
     };
     let mut all = Vec::new();
     let points = Cuts::of(graph).articulation_points().len();
-    let risky = health.partition_risk > RISKY;
+    let risky = health.partition_risk > config.partition_risk_advice.get();
     let loaded = health.peers >= SHAPELY
         && health.bridge_load.is_some_and(|l| l > config.bridge_node_load_threshold.get());
     let suggested: Vec<(u32, u32)> = if risky || loaded || points > 0 {
@@ -131,7 +127,7 @@ pub fn recommend_topology_changes(
             all.push(Recommendation { change, measure, before: load, after: Some(after), text });
         }
     }
-    if health.network_diameter > FAR {
+    if health.network_diameter > config.max_diameter_advice {
         let found = shortcuts(graph, PAIRS, &Constraints::default());
         let pairs = named(&found);
         if !pairs.is_empty() {

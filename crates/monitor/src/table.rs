@@ -65,6 +65,11 @@ impl Tables {
         Ok(table)
     }
 
+    /// Other thresholds from now on, for those watched already as well.
+    pub(crate) fn configure(&mut self, config: GateConfig) {
+        self.tables.values_mut().for_each(|table| table.gate.configure(config));
+    }
+
     /// Watches it no more.
     pub fn end(&mut self, table: TableId) {
         self.tables.remove(&table);

@@ -23,9 +23,9 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-pub use bitcraps_engine::monitor::HealthReport;
+pub use bitcraps_engine::monitor::{Grain, HealthReport, Range};
 pub use client::{AdminError, request};
-pub use health::{AlertsReport, SilenceReport};
+pub use health::{AlertsReport, HistoryReport, SilenceReport, StepReport};
 pub use live::{Follow, LiveConfig, ReloadError};
 pub use metrics::{MessagesReport, MetricsReport};
 pub use network::{

@@ -23,6 +23,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use bitcraps_engine::monitor::MonitorConfig;
 use toml::de::DeTable;
 use toml::{Table, Value};
 
@@ -31,9 +32,9 @@ pub use error::{ConfigError, Contradiction};
 pub use origin::{Location, Origin};
 pub use overlay::Environment;
 pub use sections::{
-    AdminSettings, AdmissionSettings, BluetoothSettings, DashboardSettings, Interface,
-    InternetSettings, LanSettings, LogFormat, LogSettings, Mode, NetworkMonitorSettings,
-    NodeSettings, Policy, Privacy, StaticPeer, StoreSettings, TransportLimits, TransportSettings,
+    AdminSettings, AdmissionSettings, BluetoothSettings, DashboardSettings, HistorySettings,
+    Interface, InternetSettings, LanSettings, LogFormat, LogSettings, Mode, NodeSettings, Policy,
+    Privacy, StaticPeer, StoreSettings, TransportLimits, TransportSettings,
 };
 
 use check::Sections;
@@ -95,9 +96,9 @@ impl Config {
         Ok(Self { sections, effective, origins })
     }
 
-    /// `[coordination.network_monitor]`.
-    pub fn network_monitor(&self) -> &NetworkMonitorSettings {
-        &self.sections.network_monitor
+    /// `[coordination.network_monitor]`, `[coordination.alerts]` and `[coordination.betting]`.
+    pub fn monitor(&self) -> &MonitorConfig {
+        &self.sections.monitor
     }
 
     /// `[coordination.transport]`.
@@ -138,6 +139,11 @@ impl Config {
     /// `[store]`.
     pub fn store(&self) -> &StoreSettings {
         &self.sections.store
+    }
+
+    /// `[history]`.
+    pub fn history(&self) -> &HistorySettings {
+        &self.sections.history
     }
 
     /// `[admin]`.

@@ -43,7 +43,7 @@ pub use lan::LanError;
 pub use looks::Table;
 pub use node::{Node, NodeBuilder, StartNodeError};
 pub use peers_file::PeersFileError;
-pub use store::{Damage, Store, StoreError, StoreHealth};
+pub use store::{Chronicle, ChronicleHealth, Damage, Store, StoreError, StoreHealth};
 
 pub use bitcraps_coordinator as coordinator;
 pub use bitcraps_engine as engine;

@@ -20,10 +20,10 @@ use crate::config::{Change, Privacy, StaticPeer};
 use crate::life;
 use crate::looks::{self, Gates, Table};
 use crate::peers_file::{PeersFile, PeersFileError};
-use crate::store::Shelf;
+use crate::store::{Recorder, Shelf};
 use crate::{
-    BootClock, Config, Damage, EpochError, EpochFile, Identity, IdentityError, Store, StoreError,
-    StoreHealth,
+    BootClock, Chronicle, ChronicleHealth, Config, Damage, EpochError, EpochFile, Identity,
+    IdentityError, Store, StoreError, StoreHealth,
 };
 
 /// Why a node did not start. Nothing is left running.
@@ -82,6 +82,7 @@ pub struct NodeBuilder {
     epoch_file: Option<EpochFile>,
     peers_file: Option<PeersFile>,
     store: Option<Result<(Store, Option<Damage>), StoreError>>,
+    chronicle: Option<Result<(Chronicle, Option<Damage>), StoreError>>,
     /// Seed of the key under which links are published.
     key: Zeroizing<[u8; 32]>,
     privacy: Privacy,
@@ -108,6 +109,13 @@ impl NodeBuilder {
     #[must_use]
     pub fn store(mut self, store: Store) -> Self {
         self.store = Some(Ok((store, None)));
+        self
+    }
+
+    /// Keeps what the network was in `chronicle` over restarts.
+    #[must_use]
+    pub fn chronicle(mut self, chronicle: Chronicle) -> Self {
+        self.chronicle = Some(Ok((chronicle, None)));
         self
     }
 
@@ -167,6 +175,7 @@ impl NodeBuilder {
         ledger.recall(&mut engine, now);
         let driver = Driver::start(engine, Arc::new(|| BootClock.now()));
         let shelf = self.store.map(|opened| Shelf::start(opened, &driver, epoch));
+        let recorder = self.chronicle.map(|opened| Recorder::start(opened, &driver));
         for transport in self.transports {
             if let Err(error) = driver.register_transport(transport).await {
                 driver.shutdown().await;
@@ -189,8 +198,10 @@ impl NodeBuilder {
         let raising =
             life::keep_above(Arc::clone(&epoch_file), driver.clone(), Arc::clone(&outran));
         let raiser = tokio::spawn(raising);
-        let tasks = [keeper, looker, raiser];
-        Ok(Node { driver, peer, epoch, ledger, tasks, gates, shelf, epoch_file, outran })
+        let recorder = Arc::new(recorder.unwrap_or_default());
+        let scribe = tokio::spawn(Arc::clone(&recorder).keep(driver.clone()));
+        let tasks = [keeper, looker, raiser, scribe];
+        Ok(Node { driver, peer, epoch, ledger, tasks, gates, shelf, recorder, epoch_file, outran })
     }
 }
 
@@ -202,10 +213,11 @@ pub struct Node {
     epoch: Epoch,
     pub(crate) ledger: Arc<Mutex<Ledger>>,
     /// One makes proofs of invitations durable, one looks at the network's health, one keeps the
-    /// epoch file above what is seen of this node's key.
-    tasks: [JoinHandle<()>; 3],
+    /// epoch file above what is seen of this node's key, one writes down what the network was.
+    tasks: [JoinHandle<()>; 4],
     gates: Arc<Gates>,
     shelf: Shelf,
+    recorder: Arc<Recorder>,
     /// Holds the lock that keeps a second process from using the identity.
     epoch_file: life::Held,
     outran: Arc<watch::Sender<Option<Epoch>>>,
@@ -239,6 +251,7 @@ impl Node {
             epoch_file: None,
             peers_file: None,
             store: None,
+            chronicle: None,
             key: Zeroizing::new(identity.signing_key().to_bytes()),
             privacy: Privacy::default(),
             monitor: MonitorConfig::default(),
@@ -283,8 +296,10 @@ impl Node {
         builder.peers_file = Some(PeersFile::new(&config.node().peers_file()));
         builder.epoch_file = Some(epoch_file);
         builder.privacy = config.node().privacy;
-        builder.monitor = config.monitor();
+        builder.monitor = *config.monitor();
         builder.store = store;
+        let past = config.history();
+        builder.chronicle = past.enabled.then(|| Chronicle::open(&past.path, epoch));
         #[cfg(feature = "wifi")]
         if let Some(addresses) = lan {
             let lan = crate::lan::transport(config, addresses, &identity, epoch)?;
@@ -334,6 +349,11 @@ impl Node {
         self.shelf.health(self.with(|engine, _| engine.core().store_status()))
     }
 
+    /// What is known of the file of the network's past.
+    pub fn chronicle_health(&self) -> ChronicleHealth {
+        self.recorder.health()
+    }
+
     /// The health of the network as this node sees it.
     pub fn health_report(&self) -> Option<HealthReport> {
         // What costs is reckoned while the machine goes on.
@@ -341,7 +361,7 @@ impl Node {
     }
 
     /// Whether the whole network's risk of a split is low enough to bet: paused above 0.8, and open
-    /// again after ten seconds at 0.6 or below.
+    /// again after ten seconds at 0.6 or below, unless `[coordination.betting]` says otherwise.
     pub fn betting(&self) -> watch::Receiver<Betting> {
         self.gates.network()
     }
@@ -374,6 +394,7 @@ impl Node {
     pub async fn shutdown(&self) {
         self.driver.shutdown().await;
         self.shelf.finish().await;
+        self.recorder.finish(&self.driver).await;
         life::release(&self.epoch_file);
     }
 
@@ -389,7 +410,7 @@ impl Node {
             apply(new, &mut coordination);
             core.reconfigure(coordination);
             engine.set_admission(new.admission_rules(), now);
-            engine.watch_health(new.monitor(), now);
+            engine.watch_health(*new.monitor(), now);
             before.difference(&after).for_each(|target| engine.withdrawn(target, now));
             for target in after {
                 engine.discovered(Hint { target, source: HintSource::Static }, now);
@@ -420,22 +441,6 @@ impl Config {
         let mut coordination = coordinator::Config::new(peer, epoch, seed(peer, epoch));
         apply(self, &mut coordination);
         coordination
-    }
-}
-
-impl Config {
-    /// When the network counts as unhealthy, as this configuration says.
-    pub fn monitor(&self) -> MonitorConfig {
-        let settings = self.network_monitor();
-        MonitorConfig {
-            health_check_interval: settings.health_check_interval,
-            anomaly_threshold_multiplier: settings.anomaly_threshold_multiplier,
-            partition_risk_alert_threshold: settings.partition_risk_alert_threshold,
-            max_diameter_alert: settings.max_diameter_alert,
-            min_clustering_coefficient: settings.min_clustering_coefficient,
-            bridge_node_load_threshold: settings.bridge_node_load_threshold,
-            ..MonitorConfig::default()
-        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! another name and renamed when it is complete, so that a file without its marks is a damaged one.
 //! A damaged file is set aside, never written over. Payloads are sealed ([`seal`]).
 
+mod chronicle;
 mod error;
 mod file;
 mod row;
@@ -22,6 +23,8 @@ use bitcraps_coordinator::{Batch, Recalled, SourceRecord, StreamRecord, Write};
 use bitcraps_types::Epoch;
 use redb::{Database, ReadableDatabase, ReadableTable, Table, TableDefinition, WriteTransaction};
 
+pub(crate) use chronicle::Recorder;
+pub use chronicle::{Chronicle, ChronicleHealth};
 pub use error::{Damage, StoreError};
 use file::CountedFile;
 use seal::Sealer;
@@ -29,8 +32,8 @@ pub(crate) use shelf::Shelf;
 pub use shelf::StoreHealth;
 use writer::Writer;
 
+use crate::Identity;
 use crate::clock::WallClock;
-use crate::{Identity, directory};
 
 type Rows = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
@@ -82,21 +85,12 @@ impl Store {
             Ok(Some(store)) => Ok((store, None)),
             Ok(None) => Ok((Self::create(path, identity, epoch, most_bytes)?, None)),
             Err(StoreError::Damaged { what, .. }) => {
-                let damage = Self::set_aside(path, epoch, what)?;
+                let lost = "messages that only it held are lost to this node";
+                let damage = file::set_aside(path, epoch, what, lost)?;
                 Ok((Self::create(path, identity, epoch, most_bytes)?, Some(damage)))
             }
             Err(other) => Err(other),
         }
-    }
-
-    fn set_aside(path: &Path, epoch: Epoch, what: String) -> Result<Damage, StoreError> {
-        let mut name = path.as_os_str().to_owned();
-        name.push(format!(".damaged-{}", epoch.0));
-        let kept = PathBuf::from(name);
-        let moved =
-            std::fs::rename(path, &kept).and_then(|()| directory::sync(directory::of(path)));
-        moved.map_err(|e| StoreError::io(path, &e))?;
-        Ok(Damage { path: path.to_owned(), kept, what })
     }
 
     fn open_existing(
@@ -114,7 +108,6 @@ impl Store {
         Ok(Some(store))
     }
 
-    /// A database over `file`. A damaged one may make its library panic, which is damage as well.
     fn over(
         path: &Path,
         file: CountedFile,
@@ -122,13 +115,7 @@ impl Store {
         most_bytes: usize,
     ) -> Result<Self, StoreError> {
         let syncs = file.syncs();
-        let opening = std::thread::spawn(move || {
-            let mut builder = Database::builder();
-            builder.set_cache_size(CACHE).set_check_integrity_on_open(true);
-            builder.create_with_backend(file)
-        });
-        let opened = opening.join().map_err(|_| StoreError::damaged(path, "it cannot be read"))?;
-        let database = opened.map_err(|e| StoreError::of(path, e.into()))?;
+        let database = file::database(path, file, CACHE)?;
         let sealer = Sealer::new(identity)?;
         let path = path.to_owned();
         Ok(Self { path, database, sealer, most_bytes, syncs, wall: WallClock })
@@ -140,9 +127,7 @@ impl Store {
         epoch: Epoch,
         most_bytes: usize,
     ) -> Result<Self, StoreError> {
-        let mut name = path.as_os_str().to_owned();
-        name.push(".new");
-        let new = PathBuf::from(name);
+        let new = file::beside(path, ".new");
         let file = file::create(&new)?;
         let mut store = Self::over(&new, file, identity, most_bytes)?;
         store.transact(|transaction| {
@@ -155,8 +140,7 @@ impl Store {
             meta.insert(BEGINS_KEY, epoch.0.to_be_bytes().as_slice())?;
             Ok(())
         })?;
-        let moved = std::fs::rename(&new, path).and_then(|()| directory::sync(directory::of(path)));
-        moved.map_err(|e| StoreError::io(path, &e))?;
+        file::put(&new, path)?;
         store.path = path.to_owned();
         Ok(store)
     }

@@ -5,6 +5,7 @@ use bitcraps_types::{Medium, TrafficClass};
 use serde::Serialize;
 
 use super::ledger::{ClassReport, FailoverReport, RestartReport, Sums};
+use super::pulse::Pulse;
 use super::table::{Table, behind};
 
 /// Black holes that a run must have survived to count.
@@ -47,6 +48,7 @@ pub(super) struct Report {
     restarts: RestartReport,
     transports: BTreeMap<String, TransportReport>,
     hops: HopReport,
+    health: Pulse,
     transmissions_per_message: f64,
     verdict: Verdict,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -69,6 +71,7 @@ impl Report {
         sums: Sums,
         transports: BTreeMap<String, TransportReport>,
         hops: HopReport,
+        health: Pulse,
     ) -> Self {
         let mut failures = failures(&sums);
         if hops.behind.is_some() && hops.relayed == 0 {
@@ -88,6 +91,7 @@ impl Report {
             restarts: sums.restarts,
             transports,
             hops,
+            health,
             transmissions_per_message: (per_message * 1e3).round() / 1e3,
             verdict,
             failures,
@@ -176,6 +180,7 @@ impl Report {
             let text = "critical messages to peers not known yet, refused at once";
             line(&mut out, format!("refused      {refused} {text}"));
         }
+        line(&mut out, self.health.text());
         for failure in &self.failures {
             line(&mut out, format!("FAILED       {failure}"));
         }

@@ -6,6 +6,7 @@ use bitcraps_node::Node;
 use bitcraps_node::coordinator::{Tier, is_relayed};
 
 use super::ledger::Ledger;
+use super::pulse::Pulse;
 use super::script::Act;
 use super::table::Table;
 
@@ -51,7 +52,13 @@ impl View {
     }
 
     /// Draws the picture anew.
-    pub(super) fn draw(&mut self, table: &Table, ledger: &Ledger, elapsed: Duration) {
+    pub(super) fn draw(
+        &mut self,
+        table: &Table,
+        ledger: &Ledger,
+        pulse: &Pulse,
+        elapsed: Duration,
+    ) {
         if !self.live {
             return;
         }
@@ -77,11 +84,12 @@ impl View {
             elapsed.as_secs_f64(),
             self.seconds,
         ));
+        lines.extend(pulse.lines());
         lines.extend(self.recent.iter().cloned());
         let mut picture = String::new();
         if self.drawn > 0 {
-            // Back to the first line of the last picture.
-            picture.push_str(&format!("\x1b[{}A", self.drawn));
+            // Back to the first line of the last picture; what it had below this one goes.
+            picture.push_str(&format!("\x1b[{}A\x1b[J", self.drawn));
         }
         for line in &lines {
             picture.push_str(&format!("\x1b[2K{line}\n"));

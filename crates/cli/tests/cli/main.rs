@@ -14,6 +14,7 @@ mod manual;
 mod meeting;
 mod nat;
 mod network;
+mod past;
 mod process;
 mod prometheus;
 #[cfg(all(feature = "bluetooth", target_os = "linux"))]

@@ -2,9 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "the lint knows test functions only, not what they call")]
 
+use std::time::Duration;
+
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::process::{Port, Running};
+use crate::process::{Port, Running, now};
 
 pub(crate) struct Row {
     pub(crate) ends: [Running; 2],
@@ -135,4 +138,38 @@ fn the_health_of_a_row_names_what_it_depends_on_and_a_split_is_told() {
     let name = alert["name"].as_str().unwrap();
     near.ask(&["alerts", "ack", name, "--author", "bob"]).exits(0).prints("seen by bob");
     near.ask(&["alerts", "ack", "0", "--author", "bob"]).exits(2).complains("no alert of the name");
+    // The loss is silenced; that no link is left is not.
+    near.ask_until(&["alerts", "--json"], |report| fires(report, "TransportDown"));
+    near.ask(&["health"]).exits(1).prints("health      warning");
+}
+
+#[test]
+fn the_loss_of_what_joins_two_parts_is_told_within_a_second() {
+    let ports = [Port::claim(), Port::claim()];
+    let [near, _beside] = [0; 2].map(|_| Running::start(&ports[0], ""));
+    let [far, _beyond] = [0; 2].map(|_| Running::start(&ports[1], ""));
+    let status = far.ask(&["status", "--json"]).json();
+    let listening = status["listening"].as_array().unwrap();
+    let lan = listening.iter().find(|place| place["transport"] == "wifi").unwrap();
+    let peer = format!("[[peers]]\nid = \"{}\"\naddresses = [{}]\n", far.id, lan["address"]);
+    let middle = Running::start(&ports[0], &peer);
+    near.ask_until(&["health", "--json"], |report| {
+        let health = &report["network_topology"];
+        (&health["peers"], &health["components"]) == (&json!(5), &json!(1))
+    });
+    near.ask(&["health"]).exits(0);
+    middle.signal(Signal::TERM);
+    assert_eq!(middle.ends().0, Some(0));
+    let lost = now();
+    let split = |report: &Value| -> Option<u64> {
+        let alerts = report["alerts"].as_array()?;
+        let split = alerts.iter().find(|alert| alert["kind"] == "NetworkPartitioned")?;
+        (split["state"] == "firing").then(|| split["for_ms"].as_u64())?
+    };
+    let told = near.ask_until(&["alerts", "--json"], |report| split(report).is_some());
+    let fired = Duration::from_millis(split(&told).unwrap());
+    let took = lost.elapsed().saturating_sub(fired);
+    assert!(took <= Duration::from_secs(1), "{took:?}");
+    let critical = near.ask(&["health"]).exits(2);
+    critical.prints("health      critical").prints("NetworkPartitioned");
 }

@@ -93,6 +93,10 @@ pub struct Alerts {
     /// Who wants not to be told of what.
     pub silences: Silences,
     overflow: u64,
+    /// Before this, nothing happens by time alone: whoever holds the machine asks at every step.
+    due: Timestamp,
+    /// There was no room, and no alert has ended since.
+    full: bool,
 }
 
 impl Alerts {
@@ -105,12 +109,15 @@ impl Alerts {
             transitions: VecDeque::new(),
             silences: Silences::default(),
             overflow: 0,
+            due: Timestamp::MAX,
+            full: false,
         }
     }
 
     /// Other rules from now on; what fires goes on.
     pub fn set_rules(&mut self, rules: [Rule; AlertKind::COUNT]) {
         self.rules = rules;
+        self.due = self.earliest();
     }
 
     /// One look at everything: a condition of which nothing is said does not hold any more.
@@ -125,6 +132,7 @@ impl Alerts {
                 entry.look(Level::Clear, now);
             }
         }
+        (self.due, self.full) = (now, false);
         self.advance(now);
     }
 
@@ -141,7 +149,8 @@ impl Alerts {
             if level != Level::Breach {
                 return;
             }
-            if self.entries.len() >= MAX_ALERTS && !self.make_room() {
+            if self.entries.len() >= MAX_ALERTS && (self.full || !self.make_room()) {
+                self.full = true;
                 self.overflow += 1;
                 return;
             }
@@ -153,6 +162,8 @@ impl Alerts {
             (entry.value, entry.what, entry.split_off) = (value, what, split_off);
         }
         entry.look(level, now);
+        self.full &= !matches!(entry.state, State::Quiet(_));
+        self.due = self.due.min(entry.due(self.rules[key.kind as usize]));
     }
 
     /// Forgets the alert that has been over for the longest time.
@@ -165,8 +176,11 @@ impl Alerts {
         oldest.is_some_and(|(_, key)| self.entries.remove(&key).is_some())
     }
 
-    /// Carries on what is due by time alone.
+    /// Carries on what is due by time alone. O(1) before [`Self::next_deadline`].
     pub fn advance(&mut self, now: Timestamp) {
+        if now < self.due {
+            return;
+        }
         let keys: Vec<AlertKey> = self.entries.keys().copied().collect();
         // A split that fires in this round mutes the risk of it, so risks are looked at last.
         let (risks, others): (Vec<_>, Vec<_>) =
@@ -174,6 +188,7 @@ impl Alerts {
         for key in others.into_iter().chain(risks) {
             self.advance_one(key, now);
         }
+        self.due = self.earliest();
     }
 
     fn advance_one(&mut self, key: AlertKey, now: Timestamp) {
@@ -196,13 +211,24 @@ impl Alerts {
                     self.past.pop_front();
                 }
                 self.past.push_back(PastAlert { key, fired: since, resolved: now, what });
+                self.full = false;
                 self.tell(key, Change::Resolved, now);
             }
             State::Quiet(since) if now >= since + FLAPS => {
                 self.entries.remove(&key);
+                self.full = false;
             }
             State::Pending(_) | State::Firing { .. } | State::Quiet(_) => {}
         }
+        if let Some(entry) = self.entries.get(&key) {
+            self.due = self.due.min(entry.due(rule));
+        }
+    }
+
+    /// When the first alert moves by time alone.
+    fn earliest(&self) -> Timestamp {
+        let due = self.entries.iter().map(|(key, entry)| entry.due(self.rules[key.kind as usize]));
+        due.min().unwrap_or(Timestamp::MAX)
     }
 
     fn tell(&mut self, key: AlertKey, change: Change, now: Timestamp) {
@@ -237,18 +263,9 @@ impl Alerts {
         self.transitions.pop_front()
     }
 
-    /// When [`Self::advance`] has something to do.
+    /// When [`Self::advance`] may have something to do, and no later than it has.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        let due = self.entries.iter().map(|(key, entry)| {
-            let rule = self.rules[key.kind as usize];
-            match entry.state {
-                State::Pending(since) => since + rule.hold,
-                State::Firing { clear: Some(clear), .. } => clear + rule.keep_firing,
-                State::Firing { clear: None, .. } => Timestamp::MAX,
-                State::Quiet(since) => since + FLAPS,
-            }
-        });
-        due.min().filter(|at| *at != Timestamp::MAX)
+        Some(self.due).filter(|at| *at != Timestamp::MAX)
     }
 
     /// Notes who has seen a firing alert, until it is resolved; `name` is its fingerprint. Gives
@@ -319,6 +336,16 @@ impl Entry {
         }
     }
 
+    /// When it moves by time alone.
+    fn due(&self, rule: Rule) -> Timestamp {
+        match self.state {
+            State::Pending(since) => since + rule.hold,
+            State::Firing { clear: Some(clear), .. } => clear + rule.keep_firing,
+            State::Firing { clear: None, .. } => Timestamp::MAX,
+            State::Quiet(since) => since + FLAPS,
+        }
+    }
+
     fn look(&mut self, level: Level, now: Timestamp) {
         self.state = match (self.state, level) {
             (State::Quiet(_), Level::Breach) => State::Pending(now),
@@ -338,6 +365,7 @@ fn truncate(text: &mut String, most: usize) {
     if text.len() > most {
         let end = (0..=most).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
         text.truncate(end);
+        text.shrink_to_fit();
     }
 }
 

@@ -7,7 +7,7 @@ use super::*;
 use crate::alert::{Change, Subject};
 use crate::facts::{LostPeer, Tally};
 use crate::load::Basis;
-use crate::{Betting, Grain, Measure, Outlook};
+use crate::{Betting, Grain, Measure, Outlook, TopologyChange};
 
 fn at(second: u64) -> Timestamp {
     Timestamp::from_millis(second * 1_000)
@@ -188,6 +188,78 @@ fn thresholds_of_the_configuration_are_obeyed() {
 }
 
 #[test]
+fn alerts_end_where_the_configuration_says() {
+    let rule = crate::alert::Rule { hold: Duration::ZERO, keep_firing: Duration::ZERO };
+    let usual = MonitorConfig { rules: [rule; AlertKind::COUNT], ..MonitorConfig::default() };
+    let path = |peers: u8| {
+        topology(peers, &(1..peers).map(|peer| (peer - 1, peer)).collect::<Vec<(u8, u8)>>())
+    };
+    // A path of nine links that breaks somewhere with 1 - survival^9, nine hops, no clustering, and a
+    // middle that parts 20 of the 36 pairs of others; then what is told between the thresholds.
+    let lasts = |config: MonitorConfig, survival: f64, then: (&Topology, f64), key: AlertKey| {
+        let mut monitor = Monitor::new(config, at(0));
+        let network = path(10);
+        monitor.tick(&report(&network, survival), &network, Facts::default(), at(0));
+        assert!(monitor.alerts().fires(&key), "{key}");
+        monitor.tick(&report(then.0, then.1), then.0, Facts::default(), at(5));
+        monitor.alerts().fires(&key)
+    };
+    let risk = |clear| {
+        let mut config = usual;
+        config.partition_risk_clear = Ratio::clamped(clear);
+        let key = AlertKey::of_network(AlertKind::PartitionRisk);
+        lasts(config, 0.8, (&path(10), 0.9), key)
+    };
+    assert_eq!((risk(0.6), risk(0.62)), (true, false), "1 - 0.9^9 = 0.61");
+    let far = |clear| {
+        let mut config = usual;
+        config.max_diameter_clear = clear;
+        lasts(config, 1.0, (&path(8), 1.0), AlertKey::of_network(AlertKind::HighDiameter))
+    };
+    assert_eq!((far(6), far(7)), (true, false), "seven hops");
+    let triangle = topology(4, &[(0, 1), (1, 2), (2, 0), (2, 3)]);
+    let sparse = |clear| {
+        let mut config = usual;
+        config.min_clustering_clear = Ratio::clamped(clear);
+        lasts(config, 1.0, (&triangle, 1.0), AlertKey::of_network(AlertKind::LowClustering))
+    };
+    assert_eq!((sparse(0.78), sparse(0.77)), (true, false), "1, 1 and a third: 0.78");
+    let loaded = |clear| {
+        let mut config = usual;
+        config.bridge_node_load_threshold = Ratio::clamped(0.5);
+        config.bridge_node_load_clear = Ratio::clamped(clear);
+        let subject = Subject::Peer(peer(4));
+        let key = AlertKey { kind: AlertKind::ArticulationPointOverload, subject };
+        let order = [0, 1, 4, 2, 3, 5, 6, 7, 8, 9];
+        let links: Vec<(u8, u8)> = order.windows(2).map(|pair| (pair[0], pair[1])).collect();
+        lasts(config, 1.0, (&topology(10, &links), 1.0), key)
+    };
+    assert_eq!((loaded(0.38), loaded(0.39)), (true, false), "14 of 36 pairs: 0.389");
+}
+
+#[test]
+fn advice_begins_where_the_configuration_says() {
+    let long: Vec<(u8, u8)> = (1..8).map(|peer| (peer - 1, peer)).collect();
+    let path = topology(8, &long);
+    let kinds = |config: MonitorConfig| {
+        let mut monitor = Monitor::new(config, at(0));
+        monitor.tick(&report(&path, 0.9), &path, Facts::default(), at(0));
+        let all = monitor.report(&path, at(0)).recommendations;
+        let of = |change: fn(&TopologyChange) -> bool| all.iter().any(|r| change(&r.change));
+        (
+            of(|change| matches!(change, TopologyChange::PromoteBackupBridges(_))),
+            of(|change| matches!(change, TopologyChange::AddShortcuts(_))),
+        )
+    };
+    let usual = MonitorConfig::default();
+    // 1 - 0.9^7 = 0.52, and seven hops.
+    assert_eq!(kinds(usual), (false, true));
+    let cautious = MonitorConfig { partition_risk_advice: Ratio::clamped(0.5), ..usual };
+    assert_eq!(kinds(cautious), (true, true));
+    assert_eq!(kinds(MonitorConfig { max_diameter_advice: 7, ..usual }), (false, false));
+}
+
+#[test]
 fn a_measured_load_takes_the_place_of_a_reckoned_one() {
     let star: Vec<(u8, u8)> = (1..6).map(|leaf| (0, leaf)).collect();
     let network = topology(6, &star);
@@ -254,7 +326,13 @@ fn looks_are_due_at_the_interval_and_their_absence_is_told() {
     assert!(!monitor.alerts().fires(&absent));
     let faster =
         MonitorConfig { health_check_interval: Duration::from_secs(1), ..MonitorConfig::default() };
+    let patient = MonitorConfig { absent_after_intervals: 4, ..faster };
+    monitor.configure(patient);
+    monitor.on_timer(at(20));
+    assert!(!monitor.alerts().fires(&absent));
     monitor.configure(faster);
+    monitor.on_timer(at(20));
+    assert!(monitor.alerts().fires(&absent));
     assert!(monitor.is_due(at(17)) && !monitor.is_due(Timestamp::from_millis(16_999)));
 }
 
@@ -263,15 +341,17 @@ fn what_is_unusual_is_told_with_what_would_be_usual() {
     let mut monitor = Monitor::new(MonitorConfig::default(), at(0));
     let network = topology(3, &ring(3));
     let facts = |reliability| Facts { link_reliability: Some(reliability), ..Facts::default() };
-    for tick in 0..200 {
+    for tick in 0..300 {
         look(&mut monitor, &network, &facts(0.95), tick * 5);
     }
+    // A single value says nothing.
+    look(&mut monitor, &network, &facts(0.6), 1_500);
     assert_eq!(fired(&mut monitor), []);
-    look(&mut monitor, &network, &facts(0.6), 1_000);
+    look(&mut monitor, &network, &facts(0.6), 1_505);
     let subject = Subject::Measure(Measure::LinkReliability);
     let key = AlertKey { kind: AlertKind::AnomalyDetected, subject };
     assert_eq!(fired(&mut monitor), [key]);
-    let told = &monitor.alerts().active(at(1_000))[0];
+    let told = &monitor.alerts().active(at(1_505))[0];
     assert!(
         told.what.starts_with("link_reliability is 0.600, usual would be 0.950"),
         "{}",
@@ -279,9 +359,9 @@ fn what_is_unusual_is_told_with_what_would_be_usual() {
     );
     assert!(told.value > 0.5 && told.value <= 1.0, "{}", told.value);
     // A look out of turn teaches nothing and changes nothing.
-    let before = monitor.detectors.clone();
-    look(&mut monitor, &network, &facts(0.6), 1_001);
-    assert!(monitor.detectors == before && monitor.alerts().fires(&key));
+    let before = monitor.panel.clone();
+    look(&mut monitor, &network, &facts(0.6), 1_506);
+    assert!(monitor.panel == before && monitor.alerts().fires(&key));
 }
 
 #[test]

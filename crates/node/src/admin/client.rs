@@ -79,6 +79,7 @@ fn patience(request: &Request) -> Duration {
         | Request::Topology
         | Request::Path { .. }
         | Request::Health
+        | Request::History { .. }
         | Request::Alerts
         | Request::Silence { .. }
         | Request::Unsilence { .. }

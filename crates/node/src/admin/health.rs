@@ -1,16 +1,19 @@
 //! What a node says of the health of the network, and what it is told about that.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bitcraps_engine::monitor::{
-    AlertKind, AlertStatus, HealthReport, Matcher, Monitor, PastAlertReport, Subject,
+    AlertKind, AlertStatus, Grain, HealthReport, Matcher, Measure, Monitor, PastAlertReport, Range,
+    Subject,
 };
 use bitcraps_types::{PeerId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::protocol::{Refusal, RefusalKind};
-use super::status::millis;
+use super::status::{Health, millis};
 use crate::Node;
+use crate::clock::wall_seconds;
 
 /// Alerts, and who wants not to be told of what.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -39,6 +42,55 @@ pub struct SilenceReport {
     pub comment: String,
     /// How long it lasts yet, in milliseconds.
     pub left_ms: u64,
+}
+
+/// What the network was, in steps.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HistoryReport {
+    /// When this was told, in seconds since 1970.
+    pub now: u64,
+    /// How long a step is, in seconds.
+    pub step_seconds: u64,
+    /// The file that keeps it over restarts; absent when none does.
+    pub file: Option<String>,
+    /// The steps in which the network was looked at, oldest first.
+    pub steps: Vec<StepReport>,
+}
+
+/// A step of the past.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StepReport {
+    /// When it began, in seconds since 1970.
+    pub begins: u64,
+    /// What was measured in it.
+    pub measures: BTreeMap<Measure, Range>,
+}
+
+/// What was measured before, coarse or fine.
+pub(super) fn history(node: &Node, grain: Grain) -> Result<HistoryReport, Refusal> {
+    let file = node.chronicle_health();
+    let file = file.path.filter(|_| file.failure.is_none()).map(|path| path.display().to_string());
+    let steps = node.with(|engine, _| {
+        let history = engine.health().map(|health| health.monitor().history());
+        let steps = history.map(|history| history.steps(grain).cloned().collect::<Vec<_>>());
+        steps.ok_or_else(|| refused("this node does not watch the network"))
+    })?;
+    let steps = steps.into_iter().map(|step| {
+        let measured = Measure::ALL.into_iter().zip(step.ranges);
+        let measures = measured.filter_map(|(measure, range)| Some((measure, range?))).collect();
+        StepReport { begins: step.begins(), measures }
+    });
+    let steps = steps.collect();
+    let now = wall_seconds();
+    Ok(HistoryReport { now, step_seconds: grain.step().as_secs(), file, steps })
+}
+
+/// What is not as it should be with the file of the past.
+pub(super) fn finding(node: &Node) -> Option<(Health, String)> {
+    let file = node.chronicle_health();
+    let failed = file.failure.map(|why| format!("{why}; the network's past is not kept"));
+    let told = failed.or_else(|| file.damage.map(|damage| damage.to_string()))?;
+    Some((Health::Warning, told))
 }
 
 fn refused(message: impl ToString) -> Refusal {

@@ -1,10 +1,10 @@
 //! What is said over the admin socket: one JSON object a line, each with the schema's number.
 
-use bitcraps_engine::monitor::HealthReport;
+use bitcraps_engine::monitor::{Grain, HealthReport};
 use bitcraps_types::{PeerId, TrafficClass};
 use serde::{Deserialize, Serialize};
 
-use super::health::AlertsReport;
+use super::health::{AlertsReport, HistoryReport};
 use super::metrics::MetricsReport;
 use super::network::{NetworkReport, PathReport};
 use super::report::{
@@ -120,6 +120,11 @@ pub enum Request {
     Health,
     /// What is wrong with the network, and who wants not to be told.
     Alerts,
+    /// What the network was.
+    History {
+        /// In which steps.
+        grain: Grain,
+    },
     /// Nobody is to be told of some alerts for a while.
     Silence {
         /// Their kind, such as `PartitionRisk`.
@@ -198,6 +203,8 @@ pub enum Response {
     Path(PathReport),
     /// To [`Request::Health`].
     Health(HealthReport),
+    /// To [`Request::History`].
+    History(HistoryReport),
     /// To [`Request::Alerts`], [`Request::Silence`], [`Request::Unsilence`] and
     /// [`Request::Acknowledge`].
     Alerts(AlertsReport),

@@ -108,6 +108,7 @@ impl Responder {
             Request::Topology => Response::Topology(network::topology(node)),
             Request::Path { peer } => Response::Path(network::path(node, resolve(node, &peer)?)),
             Request::Health => Response::Health(health::report(node)?),
+            Request::History { grain } => Response::History(health::history(node, grain)?),
             Request::Alerts => Response::Alerts(health::alerts(node)?),
             Request::Silence { kind, peer, author, comment, life_ms } => {
                 let about = peer.map(|peer| resolve(node, &peer)).transpose()?;
@@ -132,6 +133,10 @@ impl Responder {
         let kept = self.node.store_health();
         if let Some((of_store, finding)) = store::finding(&kept) {
             health = health.max(of_store);
+            findings.push(finding);
+        }
+        if let Some((of_past, finding)) = health::finding(&self.node) {
+            health = health.max(of_past);
             findings.push(finding);
         }
         let transports = self.node.get_transport_stats();

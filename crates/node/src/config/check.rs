@@ -1,4 +1,5 @@
 mod listening;
+mod monitoring;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -6,29 +7,29 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use bitcraps_engine::monitor::MonitorConfig;
 use bitcraps_types::{PeerId, Ratio};
 
 use super::limits::{
-    ANOMALY_MULTIPLIER, CONNECTION_TIMEOUT, DISCOVERY_PORT, HEALTH_CHECK_INTERVAL, KNOWN_PEERS,
-    Limits, MAX_ADDRESSES, MAX_DIAMETER, MAX_INTERFACE_NAME, MAX_INTERFACES,
-    MAX_INTERNET_ADDRESSES, MAX_LISTED, MAX_LOG_FILTER, MAX_NAME, MAX_PACKET_SIZE, MAX_PEERS,
-    MAX_SOCKET_PATH, PORT, RATIO, STORE_BYTES, STRANGER_BYTES, STRANGER_LINKS,
+    CONNECTION_TIMEOUT, DISCOVERY_PORT, KNOWN_PEERS, Limits, MAX_ADDRESSES, MAX_INTERFACE_NAME,
+    MAX_INTERFACES, MAX_INTERNET_ADDRESSES, MAX_LISTED, MAX_LOG_FILTER, MAX_NAME, MAX_PACKET_SIZE,
+    MAX_PEERS, MAX_SOCKET_PATH, PORT, RATIO, STORE_BYTES, STRANGER_BYTES, STRANGER_LINKS,
 };
 use super::raw::{
-    RawAdmission, RawBounds, RawConfig, RawLan, RawLog, RawNetworkMonitor, RawNode, RawPeer,
-    RawStore, RawTransports,
+    RawAdmission, RawBounds, RawConfig, RawHistory, RawLan, RawLog, RawNode, RawPeer, RawStore,
+    RawTransports,
 };
 use super::{
     AdminSettings, AdmissionSettings, BluetoothSettings, ConfigError, Contradiction,
-    DashboardSettings, Environment, Interface, InternetSettings, LanSettings, LogSettings,
-    NetworkMonitorSettings, NodeSettings, Origin, Origins, StaticPeer, StoreSettings,
-    TransportLimits, TransportSettings,
+    DashboardSettings, Environment, HistorySettings, Interface, InternetSettings, LanSettings,
+    LogSettings, NodeSettings, Origin, Origins, StaticPeer, StoreSettings, TransportLimits,
+    TransportSettings,
 };
 
 /// Every section, checked.
 #[derive(Debug, Clone)]
 pub(super) struct Sections {
-    pub(super) network_monitor: NetworkMonitorSettings,
+    pub(super) monitor: MonitorConfig,
     pub(super) transport: TransportSettings,
     pub(super) node: NodeSettings,
     pub(super) lan: LanSettings,
@@ -37,6 +38,7 @@ pub(super) struct Sections {
     pub(super) peers: Vec<StaticPeer>,
     pub(super) admission: AdmissionSettings,
     pub(super) store: StoreSettings,
+    pub(super) history: HistorySettings,
     pub(super) admin: AdminSettings,
     pub(super) dashboard: DashboardSettings,
     pub(super) log: LogSettings,
@@ -49,7 +51,7 @@ pub(super) fn checked(
     environment: &Environment,
 ) -> Result<(Sections, RawConfig), ConfigError> {
     let check = Check { origins, environment };
-    let network_monitor = check.network_monitor(&raw.coordination.network_monitor)?;
+    let monitor = check.monitor(&mut raw.coordination)?;
     let transport = check.transports(&raw.coordination.transport)?;
     let node = check.node(&raw.node)?;
     let lan = check.lan(&raw.lan)?;
@@ -62,15 +64,17 @@ pub(super) fn checked(
     let peers = check.peers(&raw.peers)?;
     let admission = check.admission(&raw.admission)?;
     let store = check.store(&raw.store, &node)?;
+    let history = check.history(&raw.history, &node)?;
     let admin = check.admin(&raw.admin.socket, &node)?;
     let dashboard = check.dashboard(&raw.dashboard.listen)?;
     let log = check.log(&raw.log)?;
     // Built from text, and joined with text: both are Unicode.
     raw.node.data_dir = node.data_dir.to_string_lossy().into_owned();
     raw.store.path = store.path.to_string_lossy().into_owned();
+    raw.history.path = history.path.to_string_lossy().into_owned();
     raw.admin.socket = admin.socket.to_string_lossy().into_owned();
     let sections = Sections {
-        network_monitor,
+        monitor,
         transport,
         node,
         lan,
@@ -79,6 +83,7 @@ pub(super) fn checked(
         peers,
         admission,
         store,
+        history,
         admin,
         dashboard,
         log,
@@ -92,41 +97,6 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
-    fn network_monitor(
-        &self,
-        raw: &RawNetworkMonitor,
-    ) -> Result<NetworkMonitorSettings, ConfigError> {
-        Ok(NetworkMonitorSettings {
-            health_check_interval: self.seconds(
-                "coordination.network_monitor.health_check_interval_seconds",
-                raw.health_check_interval_seconds,
-                HEALTH_CHECK_INTERVAL,
-            )?,
-            anomaly_threshold_multiplier: self.within(
-                "coordination.network_monitor.anomaly_threshold_multiplier",
-                raw.anomaly_threshold_multiplier,
-                ANOMALY_MULTIPLIER,
-            )?,
-            partition_risk_alert_threshold: self.ratio(
-                "coordination.network_monitor.partition_risk_alert_threshold",
-                raw.partition_risk_alert_threshold,
-            )?,
-            max_diameter_alert: self.number(
-                "coordination.network_monitor.max_diameter_alert",
-                raw.max_diameter_alert,
-                MAX_DIAMETER,
-            )?,
-            min_clustering_coefficient: self.ratio(
-                "coordination.network_monitor.min_clustering_coefficient",
-                raw.min_clustering_coefficient,
-            )?,
-            bridge_node_load_threshold: self.ratio(
-                "coordination.network_monitor.bridge_node_load_threshold",
-                raw.bridge_node_load_threshold,
-            )?,
-        })
-    }
-
     fn transports(&self, raw: &RawTransports) -> Result<TransportSettings, ConfigError> {
         let bluetooth = self.transport(
             &raw.bluetooth.bounds(),
@@ -215,12 +185,11 @@ impl Check<'_> {
         let discovery_port: u16 =
             self.number("lan.discovery_port", raw.discovery_port, DISCOVERY_PORT)?;
         if port == discovery_port {
-            let side = |key, value: u16| (key, value.to_string(), self.origin(key));
-            return Err(ConfigError::Contradiction(Box::new(Contradiction {
-                first: side("lan.port", port),
-                second: side("lan.discovery_port", discovery_port),
-                rule: "both are UDP ports of this node, so they must differ",
-            })));
+            return Err(self.contradiction(
+                ("lan.port", port),
+                ("lan.discovery_port", discovery_port),
+                "both are UDP ports of this node, so they must differ",
+            ));
         }
         Ok(LanSettings {
             enabled: raw.enabled,
@@ -324,12 +293,29 @@ impl Check<'_> {
     }
 
     fn store(&self, raw: &RawStore, node: &NodeSettings) -> Result<StoreSettings, ConfigError> {
-        let path = match raw.path.as_str() {
-            "" => node.data_dir.join("store.redb"),
-            written => self.path("store.path", written)?,
-        };
+        let path = self.file("store.path", &raw.path, node, "store.redb")?;
         let max_bytes = self.number("store.max_bytes", raw.max_bytes, STORE_BYTES)?;
         Ok(StoreSettings { enabled: raw.enabled, path, max_bytes })
+    }
+
+    fn history(
+        &self,
+        raw: &RawHistory,
+        node: &NodeSettings,
+    ) -> Result<HistorySettings, ConfigError> {
+        let path = self.file("history.path", &raw.path, node, "history.redb")?;
+        Ok(HistorySettings { enabled: raw.enabled, path })
+    }
+
+    /// A file that is in the data directory, by this name, unless it is written where.
+    fn file(
+        &self,
+        key: &'static str,
+        written: &str,
+        node: &NodeSettings,
+        name: &str,
+    ) -> Result<PathBuf, ConfigError> {
+        if written.is_empty() { Ok(node.data_dir.join(name)) } else { self.path(key, written) }
     }
 
     /// Where a peer is on the internet.
@@ -353,10 +339,7 @@ impl Check<'_> {
     }
 
     fn admin(&self, socket: &str, node: &NodeSettings) -> Result<AdminSettings, ConfigError> {
-        let socket = match socket {
-            "" => node.data_dir.join("admin.sock"),
-            written => self.path("admin.socket", written)?,
-        };
+        let socket = self.file("admin.socket", socket, node, "admin.sock")?;
         let length = socket.as_os_str().len();
         self.at_most("admin.socket", length, "bytes", MAX_SOCKET_PATH)?;
         Ok(AdminSettings { socket })
@@ -451,6 +434,17 @@ impl Check<'_> {
             value: value.to_owned(),
             problem: problem.to_owned(),
         }
+    }
+
+    fn contradiction<T: fmt::Display>(
+        &self,
+        first: (&'static str, T),
+        second: (&'static str, T),
+        rule: &'static str,
+    ) -> ConfigError {
+        let side = |(key, value): (&'static str, T)| (key, value.to_string(), self.origin(key));
+        let (first, second) = (side(first), side(second));
+        ConfigError::Contradiction(Box::new(Contradiction { first, second, rule }))
     }
 
     fn origin(&self, key: &'static str) -> Origin {

@@ -32,6 +32,14 @@ pub(super) const HEALTH_CHECK_INTERVAL: Limits<i64> = limits(1, 3600);
 pub(super) const ANOMALY_MULTIPLIER: Limits<f64> = limits(1.0, 100.0);
 /// In hops.
 pub(super) const MAX_DIAMETER: Limits<i64> = limits(1, 1000);
+/// In hops; a network whose diameter is 0 has one peer.
+pub(super) const MAX_DIAMETER_CLEAR: Limits<i64> = limits(0, 1000);
+/// One look that comes a little late is not absent.
+pub(super) const ABSENT_INTERVALS: Limits<i64> = limits(2, 1000);
+/// In seconds. What takes longer than a day to be told need not be told.
+pub(super) const ALERT_SECONDS: Limits<i64> = limits(0, 86_400);
+/// In seconds. Nobody waits longer than an hour for a table to go on.
+pub(super) const CALM_SECONDS: Limits<i64> = limits(0, 3_600);
 /// In bytes: from the least frame a link may have to what one message may be in memory.
 pub(super) const MAX_PACKET_SIZE: Limits<i64> = limits(256, 16 << 20);
 /// In seconds.

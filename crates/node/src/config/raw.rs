@@ -1,15 +1,18 @@
 //! The file as it is written: every key with its type and default, nothing checked against anything.
 
+mod monitoring;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::limits::{
-    ANOMALY_MULTIPLIER, CONNECTION_TIMEOUT, DISCOVERY_PORT, HEALTH_CHECK_INTERVAL, KNOWN_PEERS,
-    MAX_ADAPTER_NAME, MAX_ADDRESSES, MAX_DIAMETER, MAX_INTERFACES, MAX_INTERNET_ADDRESSES,
-    MAX_INTERNET_LISTEN, MAX_LISTED, MAX_PACKET_SIZE, MAX_PEERS, MAX_PUBLIC, MAX_RELAYS, PORT,
-    RATIO, STORE_BYTES, STRANGER_BYTES, STRANGER_LINKS,
+    CONNECTION_TIMEOUT, DISCOVERY_PORT, KNOWN_PEERS, MAX_ADAPTER_NAME, MAX_ADDRESSES,
+    MAX_INTERFACES, MAX_INTERNET_ADDRESSES, MAX_INTERNET_LISTEN, MAX_LISTED, MAX_PACKET_SIZE,
+    MAX_PEERS, MAX_PUBLIC, MAX_RELAYS, PORT, RATIO, STORE_BYTES, STRANGER_BYTES, STRANGER_LINKS,
 };
 use super::sections::{LogFormat, Mode, Policy, Privacy};
+
+pub(super) use monitoring::{RawAlerts, RawBetting, RawNetworkMonitor, RawRule};
 
 /// Configuration of a bitcraps node.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
@@ -33,6 +36,8 @@ pub(super) struct RawConfig {
     pub(super) admission: RawAdmission,
     /// What is kept over restarts.
     pub(super) store: RawStore,
+    /// What the network was, over restarts.
+    pub(super) history: RawHistory,
     /// The socket the command line talks to.
     pub(super) admin: RawAdmin,
     /// Where the node shows itself over HTTP.
@@ -47,45 +52,12 @@ pub(super) struct RawConfig {
 pub(super) struct RawCoordination {
     /// When the network counts as unhealthy.
     pub(super) network_monitor: RawNetworkMonitor,
+    /// When alerts fire, and when they end.
+    pub(super) alerts: RawAlerts,
+    /// When tables take bets.
+    pub(super) betting: RawBetting,
     /// How links are chosen.
     pub(super) transport: RawTransports,
-}
-
-/// When the network counts as unhealthy.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default, expecting = "a table")]
-pub(super) struct RawNetworkMonitor {
-    /// Time between two looks at the network, in seconds.
-    #[schemars(range(min = HEALTH_CHECK_INTERVAL.min, max = HEALTH_CHECK_INTERVAL.max))]
-    pub(super) health_check_interval_seconds: i64,
-    /// How far from its usual value a measure is an anomaly, in standard deviations.
-    #[schemars(range(min = ANOMALY_MULTIPLIER.min, max = ANOMALY_MULTIPLIER.max))]
-    pub(super) anomaly_threshold_multiplier: f64,
-    /// Probability of a split above which there is an alert.
-    #[schemars(range(min = RATIO.min, max = RATIO.max))]
-    pub(super) partition_risk_alert_threshold: f64,
-    /// Diameter above which there is an alert, in hops.
-    #[schemars(range(min = MAX_DIAMETER.min, max = MAX_DIAMETER.max))]
-    pub(super) max_diameter_alert: i64,
-    /// Average clustering coefficient below which there is an alert.
-    #[schemars(range(min = RATIO.min, max = RATIO.max))]
-    pub(super) min_clustering_coefficient: f64,
-    /// Load of a bridge node, as a share of its capacity, above which there is an alert.
-    #[schemars(range(min = RATIO.min, max = RATIO.max))]
-    pub(super) bridge_node_load_threshold: f64,
-}
-
-impl Default for RawNetworkMonitor {
-    fn default() -> Self {
-        Self {
-            health_check_interval_seconds: 5,
-            anomaly_threshold_multiplier: 2.0,
-            partition_risk_alert_threshold: 0.7,
-            max_diameter_alert: 8,
-            min_clustering_coefficient: 0.3,
-            bridge_node_load_threshold: 0.8,
-        }
-    }
 }
 
 /// How links are chosen.
@@ -334,6 +306,22 @@ pub(super) struct RawStore {
 impl Default for RawStore {
     fn default() -> Self {
         Self { enabled: true, path: String::new(), max_bytes: 256 << 20 }
+    }
+}
+
+/// What the network was, over restarts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub(super) struct RawHistory {
+    /// Whether it is kept. Without it, every start begins with no past.
+    pub(super) enabled: bool,
+    /// Path of the file. Empty: history.redb in the data directory.
+    pub(super) path: String,
+}
+
+impl Default for RawHistory {
+    fn default() -> Self {
+        Self { enabled: true, path: String::new() }
     }
 }
 

@@ -23,23 +23,6 @@ pub enum Policy {
     LoadBalanced,
 }
 
-/// `[coordination.network_monitor]`: when the network counts as unhealthy.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct NetworkMonitorSettings {
-    /// Time between two looks at the network, 1 s to 1 h.
-    pub health_check_interval: Duration,
-    /// Distance from its usual value at which a measure is an anomaly, 1 to 100 standard deviations.
-    pub anomaly_threshold_multiplier: f64,
-    /// Probability of a split above which there is an alert.
-    pub partition_risk_alert_threshold: Ratio,
-    /// Diameter above which there is an alert, 1 to 1000 hops.
-    pub max_diameter_alert: u32,
-    /// Average clustering coefficient below which there is an alert.
-    pub min_clustering_coefficient: Ratio,
-    /// Load of a bridge node, as a share of its capacity, above which there is an alert.
-    pub bridge_node_load_threshold: Ratio,
-}
-
 /// `[coordination.transport]`: how links are chosen.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TransportSettings {
@@ -248,6 +231,15 @@ pub struct StoreSettings {
     pub path: PathBuf,
     /// Most bytes of messages in it at once, 32 MiB to 4 GiB.
     pub max_bytes: usize,
+}
+
+/// `[history]`: what the network was, over restarts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HistorySettings {
+    /// Whether it is kept.
+    pub enabled: bool,
+    /// Its file, absolute.
+    pub path: PathBuf,
 }
 
 /// `[admin]`: the socket the command line talks to.

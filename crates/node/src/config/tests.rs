@@ -1,5 +1,6 @@
 mod environment;
 mod mistakes;
+mod monitoring;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -78,17 +79,14 @@ fn document(key: &str, value: &str) -> String {
 #[test]
 fn the_seed_is_read_unchanged() {
     let config = parse(SEED, &[]).unwrap();
-    assert_eq!(
-        *config.network_monitor(),
-        NetworkMonitorSettings {
-            health_check_interval: Duration::from_secs(5),
-            anomaly_threshold_multiplier: 2.0,
-            partition_risk_alert_threshold: Ratio::new(0.7).unwrap(),
-            max_diameter_alert: 8,
-            min_clustering_coefficient: Ratio::new(0.3).unwrap(),
-            bridge_node_load_threshold: Ratio::new(0.8).unwrap(),
-        }
-    );
+    assert_eq!(*config.monitor(), MonitorConfig::default());
+    let monitor = config.monitor();
+    assert_eq!(monitor.health_check_interval, Duration::from_secs(5));
+    assert_eq!(monitor.anomaly_threshold_multiplier, 2.0);
+    assert_eq!(monitor.partition_risk_alert_threshold.get(), 0.7);
+    assert_eq!(monitor.max_diameter_alert, 8);
+    assert_eq!(monitor.min_clustering_coefficient.get(), 0.3);
+    assert_eq!(monitor.bridge_node_load_threshold.get(), 0.8);
     let limits = |max_packet_size, seconds, ratio| TransportLimits {
         max_packet_size,
         connection_timeout: Duration::from_secs(seconds),
@@ -196,6 +194,7 @@ fn the_effective_file_has_every_key_and_reads_back() {
         ("admin.socket", "\"/x/bitcraps/admin.sock\""),
         ("store.path", "\"/x/bitcraps/store.redb\""),
         ("store.max_bytes", "268435456"),
+        ("history.path", "\"/x/bitcraps/history.redb\""),
         ("coordination.transport.default_policy", "\"FastestFirst\""),
     ] {
         assert!(
@@ -237,6 +236,9 @@ stranger_bytes_per_second = 5000
 enabled = false
 path = "~/s.redb"
 max_bytes = 33554432
+[history]
+enabled = false
+path = "~/past.redb"
 [bluetooth]
 enabled = true
 adapter = "hci1"
@@ -316,6 +318,8 @@ format = "json"
     let store = config.store();
     assert_eq!((store.enabled, store.max_bytes), (false, 32 << 20));
     assert_eq!(store.path, Path::new("/h/s.redb"));
+    let past = HistorySettings { enabled: false, path: "/h/past.redb".into() };
+    assert_eq!(*config.history(), past);
     assert_eq!(
         *config.log(),
         LogSettings { filter: "debug,quinn=info".to_owned(), format: LogFormat::Json }

@@ -9,7 +9,7 @@ const INPUTS: usize = 60_000;
 /// Configurations tried, each of which takes longer; about a second.
 const CONFIGS: usize = 2_000;
 
-const REQUESTS: [&str; 15] = [
+const REQUESTS: [&str; 16] = [
     r#"{"schema":1,"request":"status"}"#,
     r#"{"schema":1,"request":"peers","more":[1,{"a":null}]}"#,
     r#"{"schema":1,"request":"links","peer":"abcd"}"#,
@@ -23,6 +23,7 @@ const REQUESTS: [&str; 15] = [
     r#"{"schema":1,"request":"join","code":"bitcraps1q","wait_ms":1}"#,
     r#"{"schema":1,"request":"block","peer":"abcd"}"#,
     r#"{"schema":1,"request":"silence","kind":"PeerLost","peer":null,"author":"ann","life_ms":1}"#,
+    r#"{"schema":1,"request":"history","grain":"five_seconds"}"#,
     r#"{"schema":1,"request":"unsilence","id":1}"#,
     r#"{"schema":1,"request":"acknowledge","alert":"0f0f0f0f","author":"ann"}"#,
 ];
@@ -161,6 +162,7 @@ fn mutated_requests_reach_every_request_and_refusal() {
         Ok(Request::Topology) => "=topology",
         Ok(Request::Path { .. }) => "=path",
         Ok(Request::Health) => "=health",
+        Ok(Request::History { .. }) => "=history",
         Ok(Request::Alerts) => "=alerts",
         Ok(Request::Silence { .. }) => "=silence",
         Ok(Request::Unsilence { .. }) => "=unsilence",
@@ -184,6 +186,7 @@ fn mutated_requests_reach_every_request_and_refusal() {
     let all = [
         "=acknowledge",
         "=block",
+        "=history",
         "=invite",
         "=join",
         "=links",

@@ -69,12 +69,11 @@ impl StoreError {
     }
 }
 
-/// A damaged store was set aside, and a new one took its place. What it held of messages on their
-/// way, in either direction, is not known to this node any more.
+/// A damaged store was set aside, and a new one took its place. What only it held is not known to
+/// this node any more.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "store {} was damaged ({what}) and is set aside as {}; messages that only it held are lost to \
-     this node",
+    "store {} was damaged ({what}) and is set aside as {}; {lost}",
     path.display(),
     kept.display()
 )]
@@ -85,4 +84,6 @@ pub struct Damage {
     pub kept: PathBuf,
     /// What was found.
     pub what: String,
+    /// What is not known to the node any more, for people.
+    pub lost: &'static str,
 }

@@ -4,14 +4,15 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::ops::Bound;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bitcraps_types::Epoch;
 use redb::backends::FileBackend;
-use redb::{BackendError, StorageBackend};
+use redb::{BackendError, Database, StorageBackend};
 
-use super::StoreError;
+use super::{Damage, StoreError};
 use crate::directory;
 
 const MODE_PRIVATE: u32 = 0o600;
@@ -42,6 +43,47 @@ pub(super) fn create(path: &Path) -> Result<CountedFile, StoreError> {
     options.read(true).write(true).create(true).truncate(true).mode(MODE_PRIVATE);
     let file = options.open(path).map_err(|e| StoreError::io(path, &e))?;
     CountedFile::new(path, file)
+}
+
+/// A path with more at its end.
+pub(super) fn beside(path: &Path, more: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(more);
+    PathBuf::from(name)
+}
+
+/// Gives the file `new` the name `path`, durably.
+pub(super) fn put(new: &Path, path: &Path) -> Result<(), StoreError> {
+    let moved = std::fs::rename(new, path).and_then(|()| directory::sync(directory::of(path)));
+    moved.map_err(|e| StoreError::io(path, &e))
+}
+
+/// Moves a damaged file away, to a name that `epoch` ends.
+pub(super) fn set_aside(
+    path: &Path,
+    epoch: Epoch,
+    what: String,
+    lost: &'static str,
+) -> Result<Damage, StoreError> {
+    let kept = beside(path, &format!(".damaged-{}", epoch.0));
+    put(path, &kept)?;
+    Ok(Damage { path: path.to_owned(), kept, what, lost })
+}
+
+/// A database over `file` that uses `cache` bytes of memory for its pages. A damaged one may make its
+/// library panic, which is damage as well.
+pub(super) fn database(
+    path: &Path,
+    file: CountedFile,
+    cache: usize,
+) -> Result<Database, StoreError> {
+    let opening = std::thread::spawn(move || {
+        let mut builder = Database::builder();
+        builder.set_cache_size(cache).set_check_integrity_on_open(true);
+        builder.create_with_backend(file)
+    });
+    let opened = opening.join().map_err(|_| StoreError::damaged(path, "it cannot be read"))?;
+    opened.map_err(|e| StoreError::of(path, e.into()))
 }
 
 /// A file that counts its flushes.

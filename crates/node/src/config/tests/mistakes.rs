@@ -19,8 +19,25 @@ fn every_number_has_two_sides() {
         ("max_diameter_alert", ("1", "1000", "0", "1001", "1 to 1000")),
         ("min_clustering_coefficient", ("0.0", "1", "-0.1", "1.1", "0 to 1")),
         ("bridge_node_load_threshold", ("0.0", "1", "-0.1", "inf", "0 to 1")),
+        ("partition_risk_clear", ("0.0", "0.7", "-0.1", "1.1", "0 to 1")),
+        ("partition_risk_advice", ("0.0", "1", "-0.1", "1.1", "0 to 1")),
+        ("max_diameter_clear", ("0", "8", "-1", "1001", "0 to 1000")),
+        ("max_diameter_advice", ("1", "1000", "0", "1001", "1 to 1000")),
+        ("min_clustering_clear", ("0.3", "1", "-0.1", "1.1", "0 to 1")),
+        ("bridge_node_load_clear", ("0.0", "0.8", "-0.1", "1.1", "0 to 1")),
+        ("absent_after_intervals", ("2", "1000", "1", "1001", "2 to 1000")),
     ] {
         table.push((format!("coordination.network_monitor.{name}"), row));
+    }
+    for (name, row) in [
+        ("pause_above", ("0.0", "1", "-0.1", "1.1", "0 to 1")),
+        ("resume_at", ("0.0", "0.8", "-0.1", "1.1", "0 to 1")),
+        ("calm_seconds", ("0", "3600", "-1", "3601", "0 to 3600")),
+    ] {
+        table.push((format!("coordination.betting.{name}"), row));
+    }
+    for key in KEYS.iter().filter(|key| key.path.starts_with("coordination.alerts.")) {
+        table.push((key.path.to_owned(), ("0", "86400", "-1", "86401", "0 to 86400")));
     }
     for (name, row) in [
         ("port", ("0", "65535", "-1", "65536", "0 to 65535")),
@@ -118,6 +135,11 @@ fn a_mistake_in_the_file_is_told_with_its_place_and_its_cure() {
             "[admin]\nsocket = \"s\"",
             "b.toml:2:1: admin.socket = \"s\": it is relative; write an absolute path, or one that starts \
              with ~/",
+        ),
+        (
+            "[history]\npath = \"past\"",
+            "b.toml:2:1: history.path = \"past\": it is relative; write an absolute path, or one that \
+             starts with ~/",
         ),
         (
             "[node]\ndata_dir = \"/\\u0000\"",
