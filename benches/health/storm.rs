@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use bitcraps_coordinator::{Machine as _, Outcome, SendOptions};
+use bitcraps_coordinator::{Outcome, SendOptions};
 use bitcraps_monitor::{AlertKey, AlertKind, Level, Signal, Subject};
 use bitcraps_types::{PeerId, TrafficClass};
 

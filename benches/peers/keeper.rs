@@ -13,7 +13,7 @@ use crate::Failure;
 /// Most bytes of messages in a store.
 const MOST_BYTES: usize = 64 << 20;
 /// How long the nodes may take to meet.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(5);
 
 /// A whole node on loopback, and where it listens.

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bitcraps_coordinator::{Inbox, Outcome, Receipt, SendError, SendOptions};
@@ -13,7 +13,7 @@ use bytes::Bytes;
 use redb::{Database, TableDefinition};
 
 use super::echo::spawned;
-use super::keeper::Keeper;
+use super::keeper::{Keeper, PATIENCE};
 use crate::clock::wall;
 use crate::sample::{median, quantile};
 use crate::{Arguments, Failure, Report, Row};
