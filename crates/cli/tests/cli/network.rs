@@ -138,9 +138,24 @@ fn the_health_of_a_row_names_what_it_depends_on_and_a_split_is_told() {
     let name = alert["name"].as_str().unwrap();
     near.ask(&["alerts", "ack", name, "--author", "bob"]).exits(0).prints("seen by bob");
     near.ask(&["alerts", "ack", "0", "--author", "bob"]).exits(2).complains("no alert of the name");
-    // The loss is silenced; that no link is left is not.
-    near.ask_until(&["alerts", "--json"], |report| fires(report, "TransportDown"));
-    near.ask(&["health"]).exits(1).prints("health      warning");
+    // The middle cannot say any more that it is gone: what is beyond it is another part.
+    near.ask(&["health"]).exits(2).prints("health      critical");
+}
+
+#[test]
+fn the_exit_code_of_health_is_a_warning_when_the_only_peer_is_lost() {
+    let port = Port::claim();
+    let [near, far] = [0; 2].map(|_| Running::start(&port, ""));
+    // Whom no look has seen cannot be missed.
+    near.ask_until(&["health", "--json"], |report| report["network_topology"]["peers"] == 2);
+    far.signal(Signal::TERM);
+    assert_eq!(far.ends().0, Some(0));
+    let fires = |report: &Value| {
+        let mut alerts = report["alerts"].as_array().unwrap().iter();
+        alerts.any(|alert| alert["kind"] == "PeerLost" && alert["state"] == "firing")
+    };
+    near.ask_until(&["alerts", "--json"], fires);
+    near.ask(&["health"]).exits(1).prints("health      warning").prints("PeerLost");
 }
 
 #[test]
@@ -157,7 +172,11 @@ fn the_loss_of_what_joins_two_parts_is_told_within_a_second() {
         let health = &report["network_topology"];
         (&health["peers"], &health["components"]) == (&json!(5), &json!(1))
     });
-    near.ask(&["health"]).exits(0);
+    // While they met, the network was in parts: that alert ends ten seconds later.
+    near.ask_until(&["alerts", "--json"], |report| {
+        let alerts = report["alerts"].as_array().unwrap();
+        alerts.iter().all(|alert| alert["kind"] != "NetworkPartitioned")
+    });
     middle.signal(Signal::TERM);
     assert_eq!(middle.ends().0, Some(0));
     let lost = now();
