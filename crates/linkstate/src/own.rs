@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use bitcraps_types::Timestamp;
 use bitcraps_wire::{
-    Alias, LinkClaim, MAX_PAGES, MAX_RECORD_LINKS, MAX_RECORD_SEQUENCE, Record, Version,
+    Alias, LinkClaim, MAX_PAGES, MAX_RECORD_LINKS, MAX_RECORD_SEQUENCE, Quality, Record, Version,
 };
 
 use crate::bucket::Bucket;
@@ -19,8 +19,13 @@ pub(crate) const CHANGE_INTERVAL: Duration = Duration::from_secs(10);
 const SPACING: Duration = Duration::from_millis(200);
 /// How long the very first ones wait: a node that starts meets several neighbours at once.
 const BEGINNING: Duration = Duration::from_millis(50);
-/// Least difference in steps of quality that is worth a record: about 40 % of a latency.
-const WORTH_TELLING: u16 = 2;
+/// How many times as long a latency, or as high a rate, has to be to be worth a record: more than
+/// jitter makes of them. A step of a latency is 19 %, one of a rate two and a half times.
+const OTHER_LATENCY: f64 = 1.6;
+const OTHER_RATE: f64 = 6.0;
+/// Least difference in the share of what arrives, likewise. A frame that is lost now and then is no
+/// news: with a thousand nodes there is always one somewhere.
+const OTHER_SHARE: f64 = 0.15;
 
 #[derive(Debug, Default)]
 struct OwnPage {
@@ -74,9 +79,9 @@ impl Own {
         let told = |key| self.pages.iter().find_map(|page| page.claims.get(key));
         let contested = self.pages.iter().any(|page| page.contested);
         contested
-            || links.iter().any(|(key, quality)| {
-                told(key).is_none_or(|told| told.distance(*quality) >= WORTH_TELLING)
-            })
+            || links
+                .iter()
+                .any(|(key, quality)| told(key).is_none_or(|told| is_news(*told, *quality)))
     }
 
     /// When [`Self::publish`] has something to say, if the links stay as they are.
@@ -162,9 +167,11 @@ impl Own {
             .filter(|(key, now)| page.base.get(key) != Some(now))
             .map(claim)
             .collect();
-        let gone = page.base.keys().filter(|key| !page.claims.contains_key(key)).map(|key| {
-            LinkClaim { neighbour: key.0, quality: bitcraps_wire::Quality::gone(key.1) }
-        });
+        let gone = page
+            .base
+            .keys()
+            .filter(|key| !page.claims.contains_key(key))
+            .map(|key| LinkClaim { neighbour: key.0, quality: Quality::gone(key.1) });
         changes.extend(gone);
         changes.sort_by_key(|link| (link.neighbour, link.quality.transport()));
         let base =
@@ -186,5 +193,48 @@ impl Own {
         let mut record = Record { version, base, links, signature: [0; 64] };
         publisher.sign(&mut record);
         record
+    }
+}
+
+/// Whether what a link is like now is worth a record, when something else was told.
+fn is_news(told: Quality, now: Quality) -> bool {
+    let state = |quality: Quality| (quality.is_gone(), quality.is_offer());
+    let times = |before: f64, after: f64| before.max(after) / before.min(after);
+    let (before, after) = (told.reliability().get(), now.reliability().get());
+    state(told) != state(now)
+        || times(told.latency().as_secs_f64(), now.latency().as_secs_f64()) >= OTHER_LATENCY
+        || times(f64::from(told.rate().get()), f64::from(now.rate().get())) >= OTHER_RATE
+        || (before - after).abs() >= OTHER_SHARE
+}
+
+#[cfg(test)]
+mod tests {
+    use bitcraps_types::{Kbps, Ratio, TransportType};
+
+    use super::*;
+
+    #[test]
+    fn a_frame_lost_now_and_then_is_no_news_and_a_latency_or_a_rate_that_is_another_is() {
+        let quality = |ms: u64, reliability: f64, kbps: u32| {
+            let latency = Duration::from_millis(ms);
+            let (reliability, rate) = (Ratio::clamped(reliability), Kbps::at_least_one(kbps));
+            Quality::new(TransportType::WiFiDirect, latency, reliability, rate)
+        };
+        let told = quality(10, 0.999, 50_000);
+        for (now, is_worth_it) in [
+            (told, false),
+            (quality(10, 0.98, 50_000), false),
+            (quality(10, 0.9, 50_000), false),
+            (quality(10, 0.8, 50_000), true),
+            (quality(14, 0.999, 50_000), false),
+            (quality(17, 0.999, 50_000), true),
+            (quality(10, 0.999, 20_000), false),
+            (quality(10, 0.999, 5_000), true),
+            (Quality::gone(TransportType::WiFiDirect), true),
+            (Quality::offer(TransportType::WiFiDirect), true),
+        ] {
+            assert_eq!(is_news(told, now), is_worth_it, "{now:?}");
+            assert_eq!(is_news(now, told), is_worth_it, "{now:?}, the other way round");
+        }
     }
 }
