@@ -14,6 +14,7 @@ mod invitation;
 mod joining;
 mod loops;
 mod network;
+mod parts;
 mod relaying;
 mod revision;
 mod tunnels;
