@@ -2,12 +2,17 @@
 //!
 //! Looks only: nothing is sent, written or switched, and a node that runs meanwhile is not disturbed.
 
+#[cfg(all(feature = "bluetooth", target_os = "linux"))]
 mod switches;
-#[cfg(test)]
+#[cfg(all(test, feature = "bluetooth", feature = "internet", feature = "wifi"))]
 mod tests;
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+#[cfg(feature = "wifi")]
+use std::net::IpAddr;
+use std::net::TcpListener;
+#[cfg(any(feature = "internet", feature = "wifi"))]
+use std::net::{SocketAddr, UdpSocket};
 use std::path::Path;
 
 use rustix::fs::{Access, access, statvfs};
@@ -146,6 +151,7 @@ fn node(socket: &Path) -> (bool, Finding) {
 
 /// The addresses among `all` at which this machine cannot receive now, with what the system says. Ports
 /// are left alone while the node runs that has them.
+#[cfg(any(feature = "internet", feature = "wifi"))]
 fn refused(all: &[SocketAddr], running: bool) -> Option<String> {
     let refusal = |address: &SocketAddr| {
         let port = if running { 0 } else { address.port() };
@@ -163,6 +169,7 @@ fn refused(all: &[SocketAddr], running: bool) -> Option<String> {
     all.iter().find_map(refusal)
 }
 
+#[cfg(any(feature = "internet", feature = "wifi"))]
 fn list<T: ToString>(all: &[T]) -> String {
     all.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
 }
