@@ -2,7 +2,7 @@
 //! is all there is. Healing that foresees against healing that waits, and against two rivals with as
 //! many links to make.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bitcraps_monitor::{
@@ -13,7 +13,7 @@ use bitcraps_topology::{Components, Graph};
 use bitcraps_types::{Ratio, Timestamp};
 use fastrand::Rng;
 
-use super::mesh::{Pair, number, offers, pair, peer, topology};
+use super::mesh::{Mesh, Pair, number, offers, pair, peer, topology};
 use crate::risk::motion::{Crowd, Motion, Place};
 use crate::{Arguments, Failure, Report, Row};
 
@@ -39,11 +39,16 @@ enum Strategy {
     Nearest,
 }
 
+/// Seconds that a healer takes which waits for a split: to see it, to settle, and to make the link.
+const REACTION: usize = 3;
+
 /// What a crowd went through.
 #[derive(Debug, Clone, Copy, Default)]
 struct Toll {
     /// Seconds in parts between which a pair was feasible.
     parted: usize,
+    /// Of these, those in which it had been for [`REACTION`]: nobody can link who have just met.
+    avoidable: usize,
     /// Seconds in parts.
     apart: usize,
     added: usize,
@@ -75,6 +80,7 @@ pub(super) fn run(arguments: &Arguments, report: &mut Report) -> Result<(), Fail
             ];
             for (sum, toll) in tolls.iter_mut().zip(all) {
                 sum.parted += toll.parted;
+                sum.avoidable += toll.avoidable;
                 sum.apart += toll.apart;
                 sum.added += toll.added;
             }
@@ -83,11 +89,15 @@ pub(super) fn run(arguments: &Arguments, report: &mut Report) -> Result<(), Fail
         let row = |what: &str, value: usize| Row::new(format!("{name}: {what}"), value as f64, "s");
         report.push(
             row(
-                "seconds in parts that a feasible pair could join, with forecasts",
-                forecast.parted,
+                "seconds in parts that a pair could join which had been in range for 3 s, with forecasts",
+                forecast.avoidable,
             )
-            .beside("reactive", reactive.parted as f64)
+            .beside("reactive", reactive.avoidable as f64)
             .ratio_at_most(0.5),
+        );
+        report.push(
+            row("the same, and that one could join that had just met", forecast.parted)
+                .beside("reactive", reactive.parted as f64),
         );
         report.push(
             Row::new(format!("{name}: links made, with forecasts"), forecast.added as f64, "links")
@@ -185,6 +195,8 @@ fn played(
     let mut contacts = Contacts::default();
     // Made in one second, up in the next.
     let mut dialling: Vec<Pair> = Vec::new();
+    // Since when pairs are in range.
+    let mut met: BTreeMap<Pair, usize> = BTreeMap::new();
     for (second, places) in crowd.seconds.iter().enumerate() {
         let now = Timestamp::from_millis(1_000 + second as u64 * 1_000);
         let far = |(a, b): &Pair| distance(places[*a as usize], places[*b as usize]);
@@ -197,7 +209,12 @@ fn played(
         let links: Vec<Pair> = state.links.iter().copied().collect();
         let graph =
             Graph::from_links(PEERS as usize, &links).map_err(|e| Failure::broken("a crowd", e))?;
-        let open: Vec<(f64, Pair)> = near(places, WORTH)
+        let in_range = near(places, WORTH);
+        met = in_range
+            .iter()
+            .map(|(_, pair)| (*pair, met.get(pair).copied().unwrap_or(second)))
+            .collect();
+        let open: Vec<(f64, Pair)> = in_range
             .into_iter()
             .filter(|(_, (a, b))| {
                 !state.links.contains(&(*a, *b))
@@ -207,6 +224,9 @@ fn played(
         if Components::of_graph(&graph).count() > 1 {
             toll.apart += 1;
             toll.parted += usize::from(crosses(&graph, &open));
+            let known = |(_, pair): &&(f64, Pair)| second >= met[pair] + REACTION;
+            let known: Vec<(f64, Pair)> = open.iter().filter(known).copied().collect();
+            toll.avoidable += usize::from(crosses(&graph, &known));
         }
         let allowed = budget.map_or(usize::MAX, |all| {
             (all * (second + 1)).div_ceil(SECONDS).saturating_sub(toll.added)
@@ -227,7 +247,7 @@ fn played(
                 let health = HealthMetrics { peers: PEERS.into(), ..HealthMetrics::default() };
                 let plans = plans_of(&view, &health, &config);
                 for (me, healer) in healers.iter_mut().enumerate() {
-                    healer.take(plans.clone(), &view, now);
+                    healer.take(plans.clone(), &view, Mesh::diameter(&view), now);
                     while let Some(deed) = healer.poll_deed() {
                         match deed {
                             Deed::Link { peer, .. } => {

@@ -297,11 +297,12 @@ fn healed(mut mesh: Mesh, cap: u32) -> Result<Hour, Failure> {
         ..HealthMetrics::default()
     };
     let mut plans = plans_of(&view, &health(view.present()), &config);
+    let mut diameter = Mesh::diameter(&view);
     for second in (0..HOUR).step_by(TICK as usize) {
         let now = Timestamp::from_millis(second * 1_000) + Duration::from_secs(1);
         let mut changed = false;
         for (me, healer) in healers.iter_mut().enumerate() {
-            healer.take(plans.clone(), &view, now);
+            healer.take(plans.clone(), &view, diameter, now);
             while let Some(deed) = healer.poll_deed() {
                 changed = true;
                 match deed {
@@ -322,6 +323,7 @@ fn healed(mut mesh: Mesh, cap: u32) -> Result<Hour, Failure> {
         if changed {
             view = mesh.view()?;
             plans = plans_of(&view, &health(view.present()), &config);
+            diameter = Mesh::diameter(&view);
             let degrees = mesh.degrees();
             let above = degrees.iter().zip(&before).filter(|(now, then)| **now > cap.max(**then));
             hour.violations += above.count();

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use bitcraps_monitor::{Offer, View};
+use bitcraps_monitor::{HealthIssue, Offer, View, weakness_of};
 use bitcraps_topology::{EdgeInfo, Graph, NodeType, Topology};
 use bitcraps_types::{Kbps, PeerId, Ratio, Timestamp, TransportType};
 use fastrand::Rng;
@@ -97,6 +97,10 @@ impl Mesh {
         let links = self.links.iter().map(|pair| (*pair, Ratio::ONE));
         let topology = topology(self.peers, links, Timestamp::ZERO)?;
         Ok(View::of(&topology, |_, _| true, offers(&self.feasible)))
+    }
+
+    pub(super) fn diameter(view: &View) -> u32 {
+        weakness_of(HealthIssue::HighDiameter, view.present()) as u32
     }
 
     pub(super) fn degrees(&self) -> Vec<u32> {

@@ -1,9 +1,10 @@
 //! A thousand nodes whose views are up to two seconds old: whether each planned link is made once.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::time::Duration;
 
-use bitcraps_monitor::{Deed, Healer, HealingConfig, HealthMetrics, Plan, View, plans_of};
+use bitcraps_monitor::{
+    Deed, Healer, HealingConfig, HealthMetrics, NEWS_PER_HOP, Plan, View, plans_of,
+};
 use bitcraps_topology::weakness;
 use bitcraps_types::Timestamp;
 use fastrand::Rng;
@@ -26,19 +27,17 @@ pub(super) fn run(arguments: &Arguments, report: &mut Report) -> Result<(), Fail
     report.progress(&format!("{peers} nodes with views up to 2 s old"));
     let mut rng = Rng::with_seed(arguments.seed ^ 0x57a1e);
     let mut mesh = Mesh::geometric(peers, 10.0, 3, &mut rng);
-    let config = HealingConfig {
-        settle: Duration::from_millis(STEP * AGES as u64 + STEP),
-        ..HealingConfig::default()
-    };
+    let config = HealingConfig::default();
     let first = mesh.view()?;
     let before = weakness(first.present());
     let start = clock::thread();
     let single = plans(&first, &config);
     let plan_ms = (clock::thread() - start) as f64 / 1e6;
+    let diameter = Mesh::diameter(&first);
     let wanted = alone(mesh.clone(), &config)?;
     let ages: Vec<usize> = (0..peers).map(|_| rng.usize(0..AGES)).collect();
     let mut healers: Vec<Healer> = (0..peers).map(|me| Healer::new(peer(me), config)).collect();
-    let mut views: VecDeque<(View, Vec<Plan>)> = VecDeque::from([(first, single)]);
+    let mut views: VecDeque<(View, Vec<Plan>, u32)> = VecDeque::from([(first, single, diameter)]);
     let mut dialling: BTreeMap<Pair, (u64, usize)> = BTreeMap::new();
     let (mut made, mut twice, mut again) = (0, 0, 0);
     let mut ever: BTreeSet<Pair> = BTreeSet::new();
@@ -46,8 +45,8 @@ pub(super) fn run(arguments: &Arguments, report: &mut Report) -> Result<(), Fail
     for step in 0..steps {
         let now = Timestamp::from_millis(1_000 + step * STEP);
         for (me, healer) in healers.iter_mut().enumerate() {
-            let (view, plans) = &views[ages[me].min(views.len() - 1)];
-            healer.take(plans.clone(), view, now);
+            let (view, plans, diameter) = &views[ages[me].min(views.len() - 1)];
+            healer.take(plans.clone(), view, *diameter, now);
             while let Some(deed) = healer.poll_deed() {
                 match deed {
                     Deed::Link { peer, .. } => {
@@ -74,7 +73,8 @@ pub(super) fn run(arguments: &Arguments, report: &mut Report) -> Result<(), Fail
         let next = if changed {
             let view = mesh.view()?;
             let plans = plans(&view, &config);
-            (view, plans)
+            let diameter = Mesh::diameter(&view);
+            (view, plans, diameter)
         } else {
             views[0].clone()
         };
@@ -82,9 +82,12 @@ pub(super) fn run(arguments: &Arguments, report: &mut Report) -> Result<(), Fail
         views.truncate(AGES);
     }
     let after = weakness(&mesh.graph()?);
-    let settle = config.settle.as_secs_f64();
-    let name =
-        |what: &str| format!("{peers} nodes, views up to 2 s old, plans wait {settle} s: {what}");
+    let settle = config.settle.max(NEWS_PER_HOP * diameter).as_secs_f64();
+    let name = |what: &str| {
+        format!(
+            "{peers} nodes, diameter {diameter}, views up to 2 s old, plans wait {settle} s: {what}"
+        )
+    };
     report.push(
         Row::new(name("links made"), made as f64, "links")
             .beside("one node that knows all", wanted as f64),

@@ -6,8 +6,8 @@ use clap::{Parser, Subcommand};
 #[cfg(feature = "internet")]
 use crate::demo;
 use crate::{
-    alerts, analyze, configuration, doctor, health, invite, keygen, links, manual, metrics, outbox,
-    peers, ping, recommend, run, send, sim, status, topology,
+    alerts, analyze, configuration, doctor, game, heal, health, invite, keygen, links, manual,
+    metrics, outbox, peers, ping, recommend, run, send, sim, status, topology,
 };
 
 /// What every command returns, for the end of its help.
@@ -75,6 +75,10 @@ pub(crate) enum Verb {
     /// Exits with 0 when it is healthy, 1 when something does not work as it should, 2 when messages are
     /// lost or about to be.
     Health(health::Health),
+    /// Show which links the network needs so that no loss splits it, and make this node's own
+    Heal(heal::Heal),
+    /// Prepare the network for a game
+    Game(game::Game),
     /// List what is wrong with the network, or say who does not want to be told
     ///
     /// The list exits as `health` does.
@@ -133,6 +137,8 @@ impl Verb {
             Self::Invite(invite) => invite.json,
             Self::Join(join) => join.json,
             Self::Health(health) => health.json,
+            Self::Heal(heal) => heal.json,
+            Self::Game(game) => game.wants_json(),
             Self::Alerts(alerts) => alerts.json,
             Self::Recommend(recommend) => recommend.json,
             Self::Metrics(metrics) => metrics.json,

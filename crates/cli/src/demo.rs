@@ -2,6 +2,7 @@
 //! link in use silently, and lose no message.
 
 pub(crate) mod apart;
+mod barbell;
 mod forwarder;
 mod ledger;
 mod pulse;
@@ -218,7 +219,9 @@ async fn play(args: &DemoArgs, view: &mut View) -> Result<Report, DemoError> {
     pulse.feel(&table);
     let sums = ledger.sums(|seat| table.lives(seat));
     table.clear().await;
-    Ok(Report::new((count, args.seconds, args.seed), sums, transports, hops, pulse))
+    view.say("two groups of three, joined by one relay: the risk alert fires, a link is made, the relay is killed");
+    let healing = barbell::play(args.seed).await?;
+    Ok(Report::new((count, args.seconds, args.seed), sums, transports, (hops, healing), pulse))
 }
 
 /// Waits until every pair has all its links, as the nodes of this process see them.

@@ -12,7 +12,9 @@ mod context;
 mod demo;
 mod doctor;
 mod failure;
+mod game;
 mod grid;
+mod heal;
 mod health;
 mod invite;
 mod keygen;
@@ -89,6 +91,8 @@ fn perform(verb: Verb, context: &Context) -> Result<Exit, Failure> {
         Verb::Invite(invite) => invite::invite(&invite, context),
         Verb::Join(join) => invite::join(&join, context),
         Verb::Health(health) => health::run(&health, context),
+        Verb::Heal(heal) => heal::run(&heal, context),
+        Verb::Game(game) => game::run(&game, context),
         Verb::Alerts(alerts) => alerts::run(&alerts, context),
         Verb::Recommend(recommend) => recommend::run(&recommend, context),
         Verb::Metrics(metrics) => metrics::run(&metrics, context),

@@ -1,5 +1,6 @@
 //! `bitcraps sim`: a scenario out of a file, in virtual time.
 
+mod picture;
 mod text;
 
 use std::fs::File;
@@ -10,6 +11,7 @@ use bitcraps_node::admin::SCHEMA;
 use bitcraps_sim::scenario::{CourseError, MAX_TEXT, Scenario, Step, Verdict};
 use serde_json::json;
 
+use self::picture::Picture;
 use crate::console;
 use crate::failure::{Exit, Failure};
 use crate::progress::Progress;
@@ -28,6 +30,9 @@ pub(crate) struct Sim {
     /// Write everything that happens to a file, a JSON object a line
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
+    /// Draw the network at eight moments into an SVG file
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
     /// Only check the scenario
     #[arg(long)]
     check: bool,
@@ -47,12 +52,23 @@ pub(crate) fn run(sim: &Sim) -> Result<Exit, Failure> {
         return Ok(Exit::Healthy);
     }
     let progress = Progress::new();
+    let mut picture = sim.svg.as_ref().map(|_| Picture::of(scenario.length()));
+    let look = |step: &Step<'_>| {
+        show(&progress, &scenario, step);
+        if let Some(picture) = &mut picture {
+            picture.look(step);
+        }
+    };
     let verdict = match &sim.trace {
-        None => scenario.run(false, |step| show(&progress, &scenario, step)),
-        Some(path) => traced(&scenario, path, &progress)?,
+        None => scenario.run(false, look),
+        Some(path) => traced(&scenario, path, look)?,
     };
     let verdict = verdict.map_err(|why| Failure::Course { path: sim.file.clone(), why })?;
     progress.clear();
+    if let Some((path, picture)) = sim.svg.as_ref().zip(picture) {
+        let unwritten = |why| Failure::Write { path: path.clone(), why };
+        std::fs::write(path, picture.svg(&scenario.name)).map_err(unwritten)?;
+    }
     let memory = peak_memory();
     console::print(&if sim.json {
         let mut report = json!(verdict);
@@ -83,13 +99,13 @@ fn show(progress: &Progress, scenario: &Scenario, step: &Step<'_>) {
 fn traced(
     scenario: &Scenario,
     path: &Path,
-    progress: &Progress,
+    mut look: impl FnMut(&Step<'_>),
 ) -> Result<Result<Verdict, CourseError>, Failure> {
     let unwritten = |why| Failure::Write { path: path.to_owned(), why };
     let mut file = BufWriter::new(File::create(path).map_err(unwritten)?);
     let mut failed = None;
     let verdict = scenario.run(true, |step| {
-        show(progress, scenario, step);
+        look(step);
         for happening in step.happenings {
             if failed.is_none() {
                 failed = writeln!(file, "{}", json!(happening)).err();

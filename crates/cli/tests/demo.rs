@@ -48,6 +48,14 @@ fn a_demo_passes_and_reports() {
     assert_eq!(health["last"]["network"]["peers"].as_u64(), Some(6), "{health}");
     assert!(health["last"]["overall_status"].is_string() && health["last"]["betting"].is_string());
     assert!(health["last"]["alerts"].is_array() && health["fired"].is_object(), "{health}");
+    let healing = &report["healing"];
+    assert!(healing["alerts_fired"].as_u64() >= Some(1), "{report}");
+    assert_eq!(
+        (healing["links_added"].as_u64(), healing["links_optimum"].as_u64()),
+        (Some(1), Some(1))
+    );
+    assert_eq!(healing["split_after_kill"], false);
+    assert!(healing["repair_ms"].as_f64() <= Some(2_000.0), "{report}");
 }
 
 #[test]

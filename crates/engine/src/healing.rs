@@ -8,7 +8,8 @@ use std::time::Duration;
 use bitcraps_coordinator::{CloseReason, Command, Standing};
 use bitcraps_linkstate::MAX_OFFERS;
 use bitcraps_monitor::{
-    Deed, FORESIGHT, Healer, HealingConfig, HealingMode, LASTING, Monitor, View,
+    Deed, FORESIGHT, Game, Healer, HealingConfig, HealingMode, LASTING, Monitor, Offer, View,
+    game_of,
 };
 use bitcraps_topology::{Topology, hop_distances};
 use bitcraps_types::{PeerId, Timestamp, TransportType};
@@ -17,8 +18,10 @@ use crate::Engine;
 use crate::health::linked_peers;
 use crate::network::Network;
 
-/// Least time between two looks for peers that could be linked, so that news of them does not hold up
-/// that of links.
+/// How often is looked for peers that could be linked.
+const OFFERS_LOOK: Duration = Duration::from_secs(1);
+/// Least time between two changes of what is told of them, so that news of them does not hold up that of
+/// links.
 const OFFERS_EVERY: Duration = Duration::from_secs(5);
 /// Least time between two looks at one network, whatever is waited for.
 const LOOK: Duration = Duration::from_millis(100);
@@ -27,8 +30,12 @@ const LOOK: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub struct Healing {
     healer: Healer,
+    /// When is looked for peers that could be linked.
     offers_at: Timestamp,
+    /// When what is told of them may change.
+    tell_at: Timestamp,
     looked: Timestamp,
+    /// Peers that could be linked, as told to others if this node acts on its plans.
     offered: BTreeSet<(PeerId, TransportType)>,
 }
 
@@ -52,7 +59,16 @@ impl Healing {
             reactive || monitor.contacts().survival(a, b, FORESIGHT).get() >= LASTING
         };
         self.looked = now;
-        self.healer.look(&View::of(topology, lasts, network.offers()), health, now);
+        let me = network.me();
+        let own = self.offered.iter().map(|(to, transport)| Offer {
+            from: me,
+            to: *to,
+            transport: *transport,
+        });
+        let own = own.filter(|_| !self.healer.config().acts);
+        let others = network.offers().filter(|offer| !self.healer.distrusts(&offer.from, now));
+        let view = View::of(topology, lasts, others.chain(own));
+        self.healer.look(&view, health, now);
     }
 }
 
@@ -61,11 +77,19 @@ impl Engine {
     /// it heals otherwise.
     pub fn heal(&mut self, config: HealingConfig, now: Timestamp) {
         match &mut self.healing {
-            Some(healing) => healing.healer.configure(config),
+            Some(healing) => {
+                if healing.healer.config().acts != config.acts {
+                    // What is told of offers changes with it.
+                    (healing.offered, healing.offers_at) = (BTreeSet::new(), now);
+                    healing.tell_at = now;
+                }
+                healing.healer.configure(config);
+            }
             None => {
                 self.healing = Some(Healing {
                     healer: Healer::new(self.core.config().local, config),
                     offers_at: now,
+                    tell_at: now,
                     looked: now,
                     offered: BTreeSet::new(),
                 });
@@ -86,13 +110,24 @@ impl Engine {
         self.do_deeds(now);
     }
 
-    /// Links with a peer over everything over which it was found, for a game that it hosts; how many
-    /// that is. What healing finds superfluous later it leaves alone.
-    pub fn link_with(&mut self, peer: PeerId, now: Timestamp) -> usize {
-        let found = self.dialer.prospects(now).into_iter().filter(|(other, _)| *other == peer);
-        let found: Vec<_> = found.collect();
-        found.iter().for_each(|(peer, transport)| self.dialer.ask(*peer, *transport, now));
-        found.len()
+    /// Plans the network for a game, and makes the links of it that this node can make; healing does
+    /// not let go of them. `None` when the host is not in the network.
+    pub fn optimize_for_gaming(&mut self, host: &PeerId, now: Timestamp) -> Option<Game> {
+        let network = self.network.as_ref()?;
+        let me = self.core.config().local;
+        let view =
+            View::of(&linked_peers(network.topology().clone(), me), |_, _| true, network.offers());
+        let mut game = game_of(&view, host)?;
+        let wanted: Vec<(PeerId, PeerId)> =
+            game.star.iter().chain(&game.shortcuts).copied().collect();
+        for (peer, transport) in self.dialer.prospects(now) {
+            let pair = (me.min(peer), me.max(peer));
+            if wanted.contains(&pair) && self.may_relay(peer, now) {
+                self.dialer.ask(peer, transport, now);
+                game.asked += 1;
+            }
+        }
+        Some(game)
     }
 
     pub(crate) fn healing_deadline(&self) -> Option<Timestamp> {
@@ -107,16 +142,19 @@ impl Engine {
         if healing.offers_at <= now
             && let Some(network) = &mut self.network
         {
-            healing.offers_at = now + OFFERS_EVERY;
+            healing.offers_at = now + OFFERS_LOOK;
             let mut offers = self.dialer.prospects(now);
             offers.retain(|(peer, _)| {
                 let admitted = self.admission.standing(*peer) == Standing::Admitted;
-                admitted && !self.core.is_contested(*peer, now) && !healing.healer.shuns(peer, now)
+                let named = network.knows(peer) && !healing.healer.shuns(peer, now);
+                admitted && named && !self.core.is_contested(*peer, now)
             });
             let offers = farthest(offers, network);
-            if healing.offered != offers {
+            if healing.offered != offers && healing.tell_at <= now {
+                healing.tell_at = now + OFFERS_EVERY;
                 healing.offered.clone_from(&offers);
-                network.offer(offers, &mut self.core, now);
+                let told = if healing.healer.config().acts { offers } else { BTreeSet::new() };
+                network.offer(told, &mut self.core, now);
             }
         }
         let waited = healing.healer.next_deadline().is_some_and(|at| at <= now);
@@ -137,7 +175,7 @@ impl Engine {
             healing.healer.failed(peer, transport, now);
             if healing.healer.shuns(peer, now) {
                 // Others are to plan round it soon.
-                healing.offers_at = healing.offers_at.min(now + LOOK);
+                (healing.offers_at, healing.tell_at) = (healing.offers_at.min(now + LOOK), now);
             }
         }
         self.do_deeds(now);

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use bitcraps_types::Timestamp;
+use bitcraps_types::{Timestamp, TransportType};
 use bitcraps_wire::{
     Alias, LinkClaim, MAX_PAGES, MAX_RECORD_LINKS, MAX_RECORD_SEQUENCE, Quality, Record, Version,
 };
@@ -10,9 +10,12 @@ use crate::bucket::Bucket;
 use crate::identity::Publisher;
 use crate::table::Claims;
 
-/// New links and changes of quality that are published at once, and how long until one more is. A
-/// link that goes is published at once always: it had to be published to be there.
+/// Changes of quality and of what is offered that are published at once, and how long until one more
+/// is. A link that goes is published at once always: it had to be published to be there.
 const CHANGES: u32 = 4;
+/// As many more, for links that came: whatever changes before, nobody waits for the one that holds the
+/// network together.
+const RESERVED: u32 = 2;
 pub(crate) const CHANGE_INTERVAL: Duration = Duration::from_secs(10);
 /// How long the next ones wait after some were published, so that those of a node that starts come
 /// together.
@@ -46,8 +49,8 @@ pub(crate) struct Own {
     changes: Bucket,
     /// Before this, nothing new is published.
     spaced: Timestamp,
-    /// Something new waits.
-    waits: bool,
+    /// What has to be in the bucket for the news that waits.
+    waits: Option<Duration>,
     refresh: Duration,
 }
 
@@ -57,9 +60,9 @@ impl Own {
         Self {
             pages,
             next_sequence: 1,
-            changes: Bucket::new(CHANGE_INTERVAL * CHANGES),
+            changes: Bucket::new(CHANGE_INTERVAL * (CHANGES + RESERVED)),
             spaced: Timestamp::ZERO,
-            waits: false,
+            waits: None,
             refresh,
         }
     }
@@ -70,26 +73,34 @@ impl Own {
         self.next_sequence = self.next_sequence.max(sequence.saturating_add(1));
         if let Some(page) = self.pages.get_mut(usize::from(page)) {
             page.contested = true;
-            self.waits = true;
+            self.waits = self.waits.or(Some(CHANGE_INTERVAL * (1 + RESERVED)));
         }
     }
 
-    /// Whether something worth telling is not published.
-    fn differs(&self, links: &Claims) -> bool {
-        let told = |key| self.pages.iter().find_map(|page| page.claims.get(key));
+    /// What has to be in the bucket for what is worth telling and not published, if anything is.
+    fn news(&self, links: &Claims) -> Option<Duration> {
+        let told =
+            |key: &(Alias, TransportType)| self.pages.iter().find_map(|page| page.claims.get(key));
+        let came = |(key, quality): (&(Alias, TransportType), &Quality)| {
+            !quality.is_offer() && told(key).is_none_or(|told| told.is_offer())
+        };
+        let differs = |(key, quality): (&(Alias, TransportType), &Quality)| {
+            told(key).is_none_or(|told| is_news(*told, *quality))
+        };
+        if links.iter().any(came) {
+            return Some(CHANGE_INTERVAL);
+        }
         let contested = self.pages.iter().any(|page| page.contested);
-        contested
-            || links
-                .iter()
-                .any(|(key, quality)| told(key).is_none_or(|told| is_news(*told, *quality)))
+        let worth = contested || links.iter().any(differs);
+        worth.then_some(CHANGE_INTERVAL * (1 + RESERVED))
     }
 
     /// When [`Self::publish`] has something to say, if the links stay as they are.
     pub(crate) fn next_due(&self, publisher: &Publisher) -> Option<Timestamp> {
-        let ready = self.changes.ready_at(CHANGE_INTERVAL).max(self.spaced);
         let refresh =
             (0..self.pages.len()).filter_map(|page| self.refresh_at(page, publisher.alias));
-        refresh.chain(self.waits.then_some(ready)).min()
+        let news = self.waits.map(|room| self.changes.ready_at(room).max(self.spaced));
+        refresh.chain(news).min()
     }
 
     /// Between three quarters and the whole of the interval, so that the network does not do it at
@@ -118,8 +129,9 @@ impl Own {
         if self.spaced == Timestamp::ZERO && !links.is_empty() {
             self.spaced = now + BEGINNING;
         }
-        let ready = self.spaced <= now;
-        if ready && self.differs(links) && self.changes.take(CHANGE_INTERVAL, now) {
+        let news = self.news(links).filter(|_| self.spaced <= now);
+        if news.is_some_and(|room| self.changes.ready_at(room) <= now) {
+            self.changes.take(CHANGE_INTERVAL, now);
             self.spaced = now + SPACING;
             for (number, page) in self.pages.iter_mut().enumerate() {
                 if std::mem::take(&mut page.contested) {
@@ -150,7 +162,7 @@ impl Own {
                 }
             }
         }
-        self.waits = self.differs(links);
+        self.waits = self.news(links);
         changed.into_iter().map(|number| self.record(number, publisher, now)).collect()
     }
 

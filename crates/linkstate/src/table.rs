@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::bucket::Bucket;
 
 /// Changes of one origin that are taken at once, and how long until one more is. An honest origin
-/// makes four at once and one in ten seconds, and as many again when links go.
+/// makes six at once and one in ten seconds, and as many again when links go.
 const CHANGES: u32 = 24;
 pub(crate) const CHANGE_INTERVAL: Duration = Duration::from_secs(4);
 

@@ -1,6 +1,8 @@
 //! Which links to ask for, so that a network withstands what is likely to happen to it, and when to
 //! ask for them: plans, never deeds.
 
+mod debts;
+mod game;
 mod healer;
 mod plan;
 mod repair;
@@ -12,9 +14,10 @@ use std::time::Duration;
 use bitcraps_types::TransportType;
 use serde::{Deserialize, Serialize};
 
+pub use game::{Game, game_of};
 pub use healer::{Deed, Healer, MAX_REPAIRS};
 pub use plan::{Plan, PlanEpoch, PlannedLink, plan_of, plans_of, weakness_of};
-pub use repair::{ActiveRepair, Outcome, RepairId, RepairReport};
+pub use repair::{ActiveRepair, HealingReport, Outcome, RepairId, RepairReport};
 pub use view::{Offer, View};
 
 use crate::HealthMetrics;
@@ -65,6 +68,10 @@ pub const FORESIGHT: Duration = Duration::from_secs(10);
 /// Probability of living through [`FORESIGHT`] below which a link counts as gone.
 pub const LASTING: f64 = 0.5;
 
+/// How long news of a link may take for a hop: an interval of a Bluetooth connection, and as long in
+/// queues.
+pub const NEWS_PER_HOP: Duration = Duration::from_millis(80);
+
 /// When an issue is healed, and how far.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct HealingPolicy {
@@ -96,12 +103,15 @@ pub struct HealingConfig {
     /// Neighbours over each transport above which a peer gets no more, in the order of
     /// [`TransportType::ALL`].
     pub max_neighbours: [u32; TransportType::COUNT],
-    /// How long a link has to be planned without a break before it is asked for: longer than news of a
-    /// link takes to reach everybody, so that nodes that have seen different news come to one plan
-    /// first.
+    /// How long a link has to be planned without a break before it is asked for, at least: longer than
+    /// news of a link takes to reach everybody, so that nodes that have seen different news come to one
+    /// plan first. In a wide network it is [`NEWS_PER_HOP`] for each hop of the diameter.
     pub settle: Duration,
     /// How long a link is kept after it was last needed, at least.
     pub keep: Duration,
+    /// Whether links are asked for when their time comes. Otherwise [`Healer::apply`] does it, and
+    /// nobody else is to count on them.
+    pub acts: bool,
 }
 
 impl Default for HealingConfig {
@@ -115,6 +125,7 @@ impl Default for HealingConfig {
             max_neighbours: [7, 64, 64],
             settle: Duration::from_millis(500),
             keep: Duration::from_secs(600),
+            acts: true,
         }
     }
 }

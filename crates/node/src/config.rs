@@ -9,6 +9,7 @@
 mod change;
 mod check;
 mod error;
+mod healing;
 mod key;
 mod limits;
 mod origin;
@@ -32,9 +33,10 @@ pub use error::{ConfigError, Contradiction};
 pub use origin::{Location, Origin};
 pub use overlay::Environment;
 pub use sections::{
-    AdminSettings, AdmissionSettings, BluetoothSettings, DashboardSettings, HistorySettings,
-    Interface, InternetSettings, LanSettings, LogFormat, LogSettings, Mode, NodeSettings, Policy,
-    Privacy, StaticPeer, StoreSettings, TransportLimits, TransportSettings,
+    AdminSettings, AdmissionSettings, BluetoothSettings, DashboardSettings, Healing,
+    HealingSettings, HistorySettings, Interface, InternetSettings, LanSettings, LogFormat,
+    LogSettings, Mode, NodeSettings, Policy, Privacy, StaticPeer, StoreSettings, TransportLimits,
+    TransportSettings,
 };
 
 use check::Sections;
@@ -134,6 +136,11 @@ impl Config {
     /// `[admission]`.
     pub fn admission(&self) -> &AdmissionSettings {
         &self.sections.admission
+    }
+
+    /// `[healing]`.
+    pub fn healing(&self) -> &HealingSettings {
+        &self.sections.healing
     }
 
     /// `[store]`.

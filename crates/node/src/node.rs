@@ -6,11 +6,12 @@ use bitcraps_coordinator::{
     self as coordinator, Delivery, Driver, Machine, OutboxEntry, OutboxId, Receipt, RegisterError,
 };
 use bitcraps_engine::HealthBrief;
-use bitcraps_engine::monitor::{Betting, HealthReport, MonitorConfig, WatchTableError};
+use bitcraps_engine::monitor::{
+    Betting, HealingConfig, HealthReport, MonitorConfig, WatchTableError,
+};
 use bitcraps_engine::{AdmissionConfig, DialerConfig, Engine};
 use bitcraps_transport_api::Transport;
 use bitcraps_types::{Address, ConnectTarget, Epoch, Hint, HintSource, PeerId, TransportType};
-
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
@@ -87,9 +88,17 @@ pub struct NodeBuilder {
     key: Zeroizing<[u8; 32]>,
     privacy: Privacy,
     monitor: MonitorConfig,
+    healing: HealingConfig,
 }
 
 impl NodeBuilder {
+    /// How it heals the network.
+    #[must_use]
+    pub fn healing(mut self, healing: HealingConfig) -> Self {
+        self.healing = healing;
+        self
+    }
+
     /// What other nodes are told of this one's links; its links, under its own key, unless said
     /// otherwise.
     #[must_use]
@@ -169,6 +178,7 @@ impl NodeBuilder {
         engine.publish(&self.key, links, now);
         engine.watch_health(self.monitor, now);
         engine.defer_looks();
+        engine.heal(self.healing, now);
         let mut chance = [0; 32];
         getrandom::fill(&mut chance).map_err(|e| StartNodeError::Randomness(e.to_string()))?;
         engine.relay_for(&self.key, chance, now);
@@ -255,6 +265,7 @@ impl Node {
             key: Zeroizing::new(identity.signing_key().to_bytes()),
             privacy: Privacy::default(),
             monitor: MonitorConfig::default(),
+            healing: HealingConfig::default(),
         }
     }
 
@@ -297,6 +308,8 @@ impl Node {
         builder.epoch_file = Some(epoch_file);
         builder.privacy = config.node().privacy;
         builder.monitor = *config.monitor();
+        builder.healing = config.healing_rules();
+        builder.dialer.dial_discovered = config.healing().link_discovered;
         builder.store = store;
         let past = config.history();
         builder.chronicle = past.enabled.then(|| Chronicle::open(&past.path, epoch));
@@ -411,6 +424,7 @@ impl Node {
             core.reconfigure(coordination);
             engine.set_admission(new.admission_rules(), now);
             engine.watch_health(*new.monitor(), now);
+            engine.heal(new.healing_rules(), now);
             before.difference(&after).for_each(|target| engine.withdrawn(target, now));
             for target in after {
                 engine.discovered(Hint { target, source: HintSource::Static }, now);
@@ -470,16 +484,6 @@ impl From<crate::config::Policy> for coordinator::FailoverPolicy {
             crate::config::Policy::MostReliable => Self::MostReliable,
             crate::config::Policy::EnergyEfficient => Self::EnergyEfficient,
             crate::config::Policy::LoadBalanced => Self::LoadBalanced,
-        }
-    }
-}
-
-impl From<Privacy> for bitcraps_linkstate::Privacy {
-    fn from(privacy: Privacy) -> Self {
-        match privacy {
-            Privacy::Neighbours => Self::Neighbours,
-            Privacy::Pseudonym => Self::Pseudonym,
-            Privacy::Nothing => Self::Nothing,
         }
     }
 }

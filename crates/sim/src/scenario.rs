@@ -5,10 +5,12 @@ mod air;
 mod course;
 mod error;
 mod figures;
+mod healing;
 mod motion;
 mod radio;
 mod read;
 mod section;
+mod sketch;
 mod tale;
 mod traffic;
 mod troubles;
@@ -22,6 +24,7 @@ use crate::LinkModel;
 
 pub use error::{CourseError, Mistake, ScenarioError};
 pub use figures::{ClassFigures, Figures};
+pub use sketch::{Sketch, Spot, Strand};
 pub use tale::{Happening, Step};
 pub use verdict::{Finding, Verdict};
 
@@ -78,6 +81,18 @@ struct Group {
     /// Least and most metres a second on the way to the next place; they stay when there is none.
     speed: Option<[f64; 2]>,
     pause: Duration,
+    heals: Heals,
+}
+
+/// What nodes do about the links that their network needs.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Heals {
+    /// They do not look.
+    Never,
+    /// They make them, when the risk of a split is above this.
+    Above(f64),
+    /// They say that they could, and do not.
+    Lies,
 }
 
 /// A kind of radio.
@@ -99,6 +114,8 @@ struct Laid {
     name: Option<String>,
     ends: [usize; 2],
     radio: usize,
+    /// Whether the ends know of each other, and link when the network needs it.
+    spare: bool,
 }
 
 /// What something happens to.
@@ -186,11 +203,12 @@ enum What {
     WrongViews,
     Relayed,
     Rate,
+    Healed,
 }
 
 impl What {
     /// With their names.
-    const ALL: [(&str, Self); 11] = [
+    const ALL: [(&str, Self); 12] = [
         ("sent", Self::Sent),
         ("delivered", Self::Delivered),
         ("delivered_share", Self::DeliveredShare),
@@ -202,6 +220,7 @@ impl What {
         ("wrong_views", Self::WrongViews),
         ("relayed", Self::Relayed),
         ("bytes_per_node_second", Self::Rate),
+        ("healed", Self::Healed),
     ];
 
     fn name(self) -> &'static str {
@@ -219,7 +238,7 @@ impl What {
             | Self::P50
             | Self::P99
             | Self::LongestGap => true,
-            Self::WrongViews | Self::Relayed | Self::Rate => false,
+            Self::WrongViews | Self::Relayed | Self::Rate | Self::Healed => false,
         }
     }
 }

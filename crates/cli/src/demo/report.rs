@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use bitcraps_types::{Medium, TrafficClass};
 use serde::Serialize;
 
+use super::barbell::HealingReport;
 use super::ledger::{ClassReport, FailoverReport, RestartReport, Sums};
 use super::pulse::Pulse;
 use super::table::{Table, behind};
@@ -49,6 +50,7 @@ pub(super) struct Report {
     transports: BTreeMap<String, TransportReport>,
     hops: HopReport,
     health: Pulse,
+    healing: HealingReport,
     transmissions_per_message: f64,
     verdict: Verdict,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -70,10 +72,11 @@ impl Report {
         (nodes, seconds, seed): (usize, u64, u64),
         sums: Sums,
         transports: BTreeMap<String, TransportReport>,
-        hops: HopReport,
+        (hops, healing): (HopReport, HealingReport),
         health: Pulse,
     ) -> Self {
         let mut failures = failures(&sums);
+        failures.extend(healing.failures());
         if hops.behind.is_some() && hops.relayed == 0 {
             failures.push("nothing went across hops".to_owned());
         }
@@ -92,6 +95,7 @@ impl Report {
             transports,
             hops,
             health,
+            healing,
             transmissions_per_message: (per_message * 1e3).round() / 1e3,
             verdict,
             failures,
@@ -168,6 +172,17 @@ impl Report {
                 format!("hops         {relayed} frames of and for node {behind} carried by others");
             line(&mut out, text);
         }
+        let HealingReport { links_added, links_optimum, split_after_kill, repair_ms, .. } =
+            &self.healing;
+        line(
+            &mut out,
+            format!(
+                "healing      {links_added} of {links_optimum} links made round a single relay, {} after \
+                 the alert; {} when it was killed",
+                ms(*repair_ms),
+                if *split_after_kill { "split" } else { "nothing split" }
+            ),
+        );
         line(
             &mut out,
             format!(

@@ -192,3 +192,37 @@ fn the_loss_of_what_joins_two_parts_is_told_within_a_second() {
     let critical = near.ask(&["health"]).exits(2);
     critical.prints("health      critical").prints("NetworkPartitioned");
 }
+
+#[test]
+fn a_node_tells_what_would_heal_the_network_and_does_it_when_told_to() {
+    const TIMID: &str = "[healing]\nenabled = false\nlink_discovered = false\n\
+        [coordination.network_monitor]\nhealth_check_interval_seconds = 1\n\
+        partition_risk_alert_threshold = 0.01\n";
+    let port = Port::claim();
+    let [near, far] = [0, 1].map(|_| Running::start(&port, TIMID));
+    let peer = |end: &Running| {
+        let status = end.ask(&["status", "--json"]).json();
+        let listening = status["listening"].as_array().unwrap();
+        let lan = listening.iter().find(|place| place["transport"] == "wifi").unwrap();
+        format!("[[peers]]\nid = \"{}\"\naddresses = [{}]\n", end.id, lan["address"])
+    };
+    let middle = Running::start(&port, &format!("{}{}{TIMID}", peer(&near), peer(&far)));
+    let planned = |report: &Value| report["plans"].as_array().is_some_and(|p| !p.is_empty());
+    let report = near.ask_until(&["heal", "--plan", "--json"], planned);
+    let link = &report["plans"][0]["links"][0];
+    let ends = [near.id.clone().min(far.id.clone()), near.id.clone().max(far.id.clone())];
+    assert_eq!([&link["a"], &link["b"]], [&json!(ends[0]), &json!(ends[1])]);
+    assert_eq!((&link["owner"], &link["promised"]), (&json!(near.id), &json!(0.0)));
+    let text = near.ask(&["heal"]).exits(0).prints("against high partition risk");
+    text.prints("this node").prints("`bitcraps heal --apply` makes those of this node now");
+    let game = near.ask(&["game", "host", &middle.id[..8]]).exits(0);
+    game.prints("links with the host that could be made: none");
+    assert_eq!(near.ask(&["heal", "--json"]).json()["repairs"], json!([]), "asking makes nothing");
+
+    near.ask(&["heal", "--apply"]).exits(0).prints("being made");
+    let up = |report: &Value| report["repairs"][0]["outcome"] == "linked";
+    near.ask_until(&["heal", "--json"], up);
+    near.ask_until(&["topology", "--json"], |report| links(report) == 3);
+    near.ask_until(&["heal", "--json"], |report| !planned(report));
+    near.ask(&["heal"]).exits(0).prints("the network needs no link").prints("up");
+}

@@ -72,3 +72,25 @@ fn a_pseudonym_names_nobody() {
     offer(&mut net, 0, &[3, 4]);
     assert!((0..5).all(|node| offers(&net, node).is_empty()));
 }
+
+#[test]
+fn a_link_that_comes_is_told_at_once_however_often_offers_changed() {
+    let mut net = chain(Privacy::Neighbours);
+    for node in [0, 4] {
+        for turn in 0..20 {
+            let far = net.nodes[2 + turn % 2].id;
+            let now = net.now;
+            net.nodes[node].db.set_offers(BTreeSet::from([(far, OVER)]), now);
+            net.drain(node);
+            net.run(PROBE / 4);
+        }
+    }
+    // The one that comes after it is still in reserve; then the ends have to wait.
+    for (a, b) in [(0, 4), (0, 2)] {
+        net.link(a, b, HOP);
+        net.run(PROBE / 2);
+        let truth = net.truth();
+        assert!(net.all_see(&truth), "{a} - {b}");
+    }
+    net.check();
+}

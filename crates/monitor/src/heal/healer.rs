@@ -3,9 +3,11 @@ use std::time::Duration;
 
 use bitcraps_types::{PeerId, Timestamp, TransportType};
 
-use super::repair::{ActiveRepair, Outcome, RepairId};
+use super::debts::Debts;
+use super::repair::{ActiveRepair, HealingReport, Outcome, RepairId};
 use super::{
-    HealingConfig, HealthIssue, Plan, PlanEpoch, PlannedLink, View, plans_of, weakness_of,
+    HealingConfig, HealthIssue, NEWS_PER_HOP, Plan, PlanEpoch, PlannedLink, View, plans_of,
+    weakness_of,
 };
 use crate::HealthMetrics;
 
@@ -15,20 +17,20 @@ pub const MAX_REPAIRS: usize = 64;
 /// Repairs remembered after their end.
 const MAX_PAST: usize = 64;
 /// Links that are asked for at once; the next ones wait until these are up or given up.
-const MAX_PENDING: usize = 4;
+pub(super) const MAX_PENDING: usize = 4;
 /// Links that may be asked for in [`WINDOW`], whatever is planned.
 const MAX_IN_WINDOW: usize = 16;
 const WINDOW: Duration = Duration::from_secs(60);
 /// How long a link may take to come up.
-const PATIENCE: Duration = Duration::from_secs(15);
+pub(super) const PATIENCE: Duration = Duration::from_secs(15);
 /// How long a pair that could not be linked is left alone; twice as long after each failure.
 const BACKOFF: Duration = Duration::from_secs(30);
 /// How often it is looked whether a link is needed in the time that it is kept.
 const CHECKS: u32 = 16;
 /// Doublings of a wait at most: half an hour, ten hours of keeping.
-const MAX_DOUBLINGS: u32 = 6;
+pub(super) const MAX_DOUBLINGS: u32 = 6;
 /// Pairs with a past that are remembered.
-const MAX_REMEMBERED: usize = 256;
+pub(super) const MAX_REMEMBERED: usize = 256;
 
 /// What a node is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,12 +75,13 @@ struct Past {
     drops: u32,
 }
 
-type Pair = (PeerId, PeerId);
+pub(super) type Pair = (PeerId, PeerId);
 
 /// One node's part in healing: it plans for the whole network as every other node does, and makes the
 /// links that are its own to make.
 ///
-/// A link is asked for once it has been planned without a break for [`HealingConfig::settle`]. Nodes
+/// A link is asked for once it has been planned without a break for [`HealingConfig::settle`], or as long
+/// as news takes across the network. Nodes
 /// whose views differ because news is on its way agree before that time is over, so that each link is
 /// made by one end, and once. A link that is made is let go when the network is as well off without
 /// it for [`HealingConfig::keep`], and twice as long after each time that it had to be made again.
@@ -86,12 +89,15 @@ type Pair = (PeerId, PeerId);
 pub struct Healer {
     me: PeerId,
     config: HealingConfig,
+    /// How long plans settle, in a network as wide as at the last look.
+    settle: Duration,
     plans: Vec<Plan>,
     wishes: BTreeMap<Pair, Wish>,
     repairs: BTreeMap<RepairId, ActiveRepair>,
     past: VecDeque<ActiveRepair>,
     remembered: BTreeMap<Pair, Past>,
     asked: VecDeque<Timestamp>,
+    debts: Debts,
     next: u64,
     let_go: Option<Timestamp>,
     deeds: VecDeque<Deed>,
@@ -103,12 +109,14 @@ impl Healer {
         Self {
             me,
             config,
+            settle: config.settle,
             plans: Vec::new(),
             wishes: BTreeMap::new(),
             repairs: BTreeMap::new(),
             past: VecDeque::new(),
             remembered: BTreeMap::new(),
             asked: VecDeque::new(),
+            debts: Debts::default(),
             next: 1,
             let_go: None,
             deeds: VecDeque::new(),
@@ -145,34 +153,51 @@ impl Healer {
         self.deeds.pop_front()
     }
 
+    /// What is planned and what has come of it, to be told.
+    pub fn report(&self, now: Timestamp) -> HealingReport {
+        let told = |repair: &ActiveRepair| repair.report(&self.me, now);
+        HealingReport {
+            me: self.me,
+            plans: self.plans.clone(),
+            repairs: self.repairs().map(told).collect(),
+            past: self.past().map(told).collect(),
+        }
+    }
+
     /// When a look is due though nothing has changed.
     pub fn next_deadline(&self) -> Option<Timestamp> {
         let ready = |pair: &Pair, wish: &Wish| {
             let not_before = self.remembered.get(pair).map_or(Timestamp::ZERO, |p| p.not_before);
-            (wish.since + self.config.settle).max(not_before)
+            (wish.since + self.settle).max(not_before)
         };
         // Those that wait for others wait for the look at which these end.
         let room = self.pending() < MAX_PENDING && self.repairs.len() < MAX_REPAIRS;
+        let room = room && self.config.acts;
         let open = self.wishes.iter().filter(|(pair, _)| room && !self.is_busy(pair));
         let wishes = open.map(|(pair, wish)| ready(pair, wish));
         let pending = self.repairs.values().filter(|r| r.outcome == Outcome::Pending);
         let given_up = pending.map(|repair| repair.begun + PATIENCE);
         let window = self.asked.front().filter(|_| self.asked.len() >= MAX_IN_WINDOW);
-        let earliest = wishes.chain(given_up).min()?;
-        Some(window.map_or(earliest, |first| earliest.max(*first + WINDOW)))
+        let own = wishes.chain(given_up).min();
+        let own = own.map(|at| window.map_or(at, |first| at.max(*first + WINDOW)));
+        own.into_iter().chain(self.debts.next_due()).min()
     }
 
     /// Looks at the network, plans, and decides what this node does. Costs what [`plans_of`] does.
     pub fn look(&mut self, view: &View, health: &HealthMetrics, now: Timestamp) {
-        self.take(plans_of(view, health, &self.config), view, now);
+        self.take(plans_of(view, health, &self.config), view, health.network_diameter, now);
     }
 
-    /// The same with the plans of a view, made before. O(plans + repairs (n + m)).
-    pub fn take(&mut self, plans: Vec<Plan>, view: &View, now: Timestamp) {
+    /// The same with the plans of a view of this diameter, made before. O(plans + repairs (n + m)).
+    pub fn take(&mut self, plans: Vec<Plan>, view: &View, diameter: u32, now: Timestamp) {
+        self.settle = self.config.settle.max(NEWS_PER_HOP.saturating_mul(diameter));
         self.follow(view, now);
         self.plans = plans;
         self.wish(now);
-        self.ask(now, self.config.settle);
+        self.debts.dun(&self.plans, &self.me, self.settle, now);
+        if self.config.acts {
+            self.ask(now, self.settle);
+        }
         self.tidy(view, now);
     }
 
@@ -198,6 +223,11 @@ impl Healer {
     pub fn shuns(&self, peer: &PeerId, now: Timestamp) -> bool {
         let pair = (self.me.min(*peer), self.me.max(*peer));
         self.remembered.get(&pair).is_some_and(|past| now < past.not_before)
+    }
+
+    /// Whether what a peer offers is not to be planned with, because it did not do what it offered.
+    pub fn distrusts(&self, peer: &PeerId, now: Timestamp) -> bool {
+        self.debts.distrusts(peer, now)
     }
 
     fn pending(&self) -> usize {
@@ -353,7 +383,7 @@ impl Healer {
                 spare = Some(spare.map_or((ends, repair.id), |other| other.min((ends, repair.id))));
             }
         }
-        let calm = self.let_go.is_none_or(|at| now >= at + self.config.settle * 4);
+        let calm = self.let_go.is_none_or(|at| now >= at + self.settle * 4);
         let Some((_, id)) = spare.filter(|_| calm) else { return };
         let Some(repair) = self.repairs.get_mut(&id) else { return };
         // What was dropped elsewhere meanwhile may have made it needed.

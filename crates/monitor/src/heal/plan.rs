@@ -40,9 +40,9 @@ impl PlanEpoch {
             add(u64::MAX);
             graph.link_list().for_each(|(a, b)| add(u64::from(a) << 32 | u64::from(b)));
         }
-        for Candidate { pair: (a, b), transport, .. } in view.candidates() {
+        for Candidate { pair: (a, b), transport, mutual, .. } in view.candidates() {
             add(u64::from(*a) << 32 | u64::from(*b));
-            add(transport.index() as u64);
+            add(transport.index() as u64 | u64::from(*mutual) << 8);
         }
         Self(hash)
     }
@@ -96,6 +96,9 @@ pub fn weakness_of(issue: HealthIssue, graph: &Graph) -> f64 {
 /// Plans against everything that is to be healed, those without links left out. Costs what
 /// [`plan_of`] does, for each issue that holds.
 pub fn plans_of(view: &View, health: &HealthMetrics, config: &HealingConfig) -> Vec<Plan> {
+    if view.candidates().is_empty() {
+        return Vec::new();
+    }
     let wanted = HealthIssue::ALL.map(|issue| (issue, config.wanted(issue, view, health)));
     wanted
         .into_iter()
@@ -106,7 +109,8 @@ pub fn plans_of(view: &View, health: &HealthMetrics, config: &HealingConfig) -> 
 }
 
 /// At most `count` links against an issue, among the candidates of a view, that leave no peer with
-/// more neighbours over a transport than allowed. The same for equal views, wherever it is made.
+/// more neighbours over a transport than allowed. What one end offers alone is taken where what both
+/// offer is not enough. The same for equal views, wherever it is made.
 pub fn plan_of(issue: HealthIssue, view: &View, config: &HealingConfig, count: usize) -> Plan {
     let epoch = PlanEpoch::of(view);
     let mut room: Vec<[u32; TransportType::COUNT]> = view
@@ -118,6 +122,13 @@ pub fn plan_of(issue: HealthIssue, view: &View, config: &HealingConfig, count: u
         view.candidates().iter().map(|candidate| (candidate.pair, *candidate)).collect();
     let mut chosen: Vec<(u32, u32)> = Vec::new();
     let mut graph = view.expected().clone();
+    let mut alone: BTreeMap<(u32, u32), Candidate> = BTreeMap::new();
+    open.retain(|pair, candidate| {
+        if !candidate.mutual {
+            alone.insert(*pair, *candidate);
+        }
+        candidate.mutual
+    });
     for _ in 0..MAX_ROUNDS {
         let fits = |room: &[[u32; TransportType::COUNT]], candidate: &Candidate| {
             let (a, b) = candidate.pair;
@@ -145,8 +156,11 @@ pub fn plan_of(issue: HealthIssue, view: &View, config: &HealingConfig, count: u
             chosen.push(pair);
         }
         graph = with_links(view.expected(), &chosen);
-        if !refused || chosen.len() >= count {
+        if chosen.len() >= count || !refused && alone.is_empty() {
             break;
+        }
+        if !refused {
+            open.append(&mut alone);
         }
     }
     let mut before = weakness_of(issue, view.expected());

@@ -3,7 +3,7 @@ use std::time::Duration;
 use bitcraps_types::{PeerId, Timestamp, TransportType};
 use serde::{Deserialize, Serialize};
 
-use super::{HealthIssue, PlanEpoch, PlannedLink};
+use super::{HealthIssue, Plan, PlanEpoch, PlannedLink};
 
 /// Tells the repairs of one node apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -73,6 +73,19 @@ pub struct RepairReport {
     pub promised: f64,
     /// As it turned out.
     pub measured: Option<f64>,
+}
+
+/// What is planned, and what a node has made of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HealingReport {
+    /// The node.
+    pub me: PeerId,
+    /// Links that the network needs, whoever makes them.
+    pub plans: Vec<Plan>,
+    /// Links of the node's making, on their way or up.
+    pub repairs: Vec<RepairReport>,
+    /// Those that have ended, the latest first.
+    pub past: Vec<RepairReport>,
 }
 
 impl ActiveRepair {

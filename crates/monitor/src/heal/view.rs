@@ -29,6 +29,8 @@ pub(crate) struct Candidate {
     pub(crate) transport: TransportType,
     /// The lowest end that offered it.
     pub(crate) owner: PeerId,
+    /// Whether both ends offered it: one alone may say so of anybody.
+    pub(crate) mutual: bool,
 }
 
 /// A network in a form that is the same at every node that knows the same.
@@ -69,20 +71,31 @@ impl View {
                 expected.insert(pair);
             }
         }
-        let mut offered: BTreeMap<(u32, u32), [Option<PeerId>; TransportType::COUNT]> =
-            BTreeMap::new();
+        // Whether the lower end offers it, and the other one.
+        let mut offered: BTreeMap<(u32, u32), [[bool; 2]; TransportType::COUNT]> = BTreeMap::new();
         for Offer { from, to, transport } in offers {
             let Some((x, y)) = position(&from).zip(position(&to)) else { continue };
             let pair = (x.min(y), x.max(y));
             if x == y || present.contains(&pair) {
                 continue;
             }
-            let owner = &mut offered.entry(pair).or_default()[transport.index()];
-            *owner = Some(owner.map_or(from, |owner| owner.min(from)));
+            offered.entry(pair).or_default()[transport.index()][usize::from(x > y)] = true;
         }
-        let candidates = offered.into_iter().take(MAX_CANDIDATES).filter_map(|(pair, owners)| {
-            let transport = PREFERRED.into_iter().find(|kind| owners[kind.index()].is_some())?;
-            Some(Candidate { pair, transport, owner: owners[transport.index()]? })
+        if offered.len() > MAX_CANDIDATES {
+            // One alone may offer whom it likes; what two agree on has to fit.
+            offered.retain(|_, by| by.iter().any(|ends| ends[0] && ends[1]));
+        }
+        let candidates = offered.into_iter().take(MAX_CANDIDATES).filter_map(|(pair, by)| {
+            let offers = |ends: usize| {
+                move |kind: &TransportType| {
+                    by[kind.index()].iter().filter(|offers| **offers).count() >= ends
+                }
+            };
+            let transport = PREFERRED.into_iter().find(offers(2));
+            let transport = transport.or_else(|| PREFERRED.into_iter().find(offers(1)))?;
+            let [lower, upper] = by[transport.index()];
+            let owner = *peers.get(if lower { pair.0 } else { pair.1 } as usize)?;
+            Some(Candidate { pair, transport, owner, mutual: lower && upper })
         });
         let candidates = candidates.collect();
         let graph = |links: BTreeSet<(u32, u32)>| {

@@ -80,6 +80,8 @@ fn patience(request: &Request) -> Duration {
         | Request::Path { .. }
         | Request::Health
         | Request::History { .. }
+        | Request::Heal { .. }
+        | Request::Game { .. }
         | Request::Alerts
         | Request::Silence { .. }
         | Request::Unsilence { .. }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bitcraps_engine::monitor::{
-    AlertKind, AlertStatus, Grain, HealthReport, Matcher, Measure, Monitor, PastAlertReport, Range,
-    Subject,
+    AlertKind, AlertStatus, Game, Grain, HealingReport, HealthReport, Matcher, Measure, Monitor,
+    PastAlertReport, Range, Subject,
 };
 use bitcraps_types::{PeerId, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -137,6 +137,21 @@ fn told(monitor: &Monitor, now: Timestamp) -> AlertsReport {
 
 pub(super) fn report(node: &Node) -> Result<HealthReport, Refusal> {
     node.health_report().ok_or_else(|| refused("this node does not watch the network"))
+}
+
+pub(super) fn healing(node: &Node, apply: bool) -> Result<HealingReport, Refusal> {
+    let report = node.with(|engine, now| {
+        if apply {
+            engine.apply_healing(now);
+        }
+        engine.healing().map(|healing| healing.healer().report(now))
+    });
+    report.ok_or_else(|| refused("this node does not watch the network"))
+}
+
+pub(super) fn game(node: &Node, host: PeerId) -> Result<Game, Refusal> {
+    let game = node.with(|engine, now| engine.optimize_for_gaming(&host, now));
+    game.ok_or_else(|| refused(format!("the network has no peer {}", host.short())))
 }
 
 pub(super) fn alerts(node: &Node) -> Result<AlertsReport, Refusal> {

@@ -1,6 +1,6 @@
 //! What is said over the admin socket: one JSON object a line, each with the schema's number.
 
-use bitcraps_engine::monitor::{Grain, HealthReport};
+use bitcraps_engine::monitor::{Game, Grain, HealingReport, HealthReport};
 use bitcraps_types::{PeerId, TrafficClass};
 use serde::{Deserialize, Serialize};
 
@@ -118,6 +118,17 @@ pub enum Request {
     },
     /// The health of the network, and what to do about it.
     Health,
+    /// The links that the network needs, and those that this node has made.
+    Heal {
+        /// Whether this node makes those that are its own to make now.
+        #[serde(default)]
+        apply: bool,
+    },
+    /// Prepares the network for a game.
+    Game {
+        /// The peer that hosts it.
+        host: String,
+    },
     /// What is wrong with the network, and who wants not to be told.
     Alerts,
     /// What the network was.
@@ -205,6 +216,10 @@ pub enum Response {
     Health(HealthReport),
     /// To [`Request::History`].
     History(HistoryReport),
+    /// To [`Request::Heal`].
+    Healing(HealingReport),
+    /// To [`Request::Game`].
+    Game(Game),
     /// To [`Request::Alerts`], [`Request::Silence`], [`Request::Unsilence`] and
     /// [`Request::Acknowledge`].
     Alerts(AlertsReport),

@@ -11,19 +11,20 @@ use bitcraps_engine::monitor::MonitorConfig;
 use bitcraps_types::{PeerId, Ratio};
 
 use super::limits::{
-    CONNECTION_TIMEOUT, DISCOVERY_PORT, KNOWN_PEERS, Limits, MAX_ADDRESSES, MAX_INTERFACE_NAME,
-    MAX_INTERFACES, MAX_INTERNET_ADDRESSES, MAX_LISTED, MAX_LOG_FILTER, MAX_NAME, MAX_PACKET_SIZE,
-    MAX_PEERS, MAX_SOCKET_PATH, PORT, RATIO, STORE_BYTES, STRANGER_BYTES, STRANGER_LINKS,
+    BLUETOOTH_NEIGHBOURS, CONNECTION_TIMEOUT, DISCOVERY_PORT, KNOWN_PEERS, Limits, MAX_ADDRESSES,
+    MAX_INTERFACE_NAME, MAX_INTERFACES, MAX_INTERNET_ADDRESSES, MAX_LISTED, MAX_LOG_FILTER,
+    MAX_NAME, MAX_PACKET_SIZE, MAX_PEERS, MAX_SOCKET_PATH, PORT, RATIO, STORE_BYTES,
+    STRANGER_BYTES, STRANGER_LINKS,
 };
 use super::raw::{
-    RawAdmission, RawBounds, RawConfig, RawHistory, RawLan, RawLog, RawNode, RawPeer, RawStore,
-    RawTransports,
+    RawAdmission, RawBounds, RawConfig, RawHealing, RawHistory, RawLan, RawLog, RawNode, RawPeer,
+    RawStore, RawTransports,
 };
 use super::{
     AdminSettings, AdmissionSettings, BluetoothSettings, ConfigError, Contradiction,
-    DashboardSettings, Environment, HistorySettings, Interface, InternetSettings, LanSettings,
-    LogSettings, NodeSettings, Origin, Origins, StaticPeer, StoreSettings, TransportLimits,
-    TransportSettings,
+    DashboardSettings, Environment, HealingSettings, HistorySettings, Interface, InternetSettings,
+    LanSettings, LogSettings, NodeSettings, Origin, Origins, StaticPeer, StoreSettings,
+    TransportLimits, TransportSettings,
 };
 
 /// Every section, checked.
@@ -37,6 +38,7 @@ pub(super) struct Sections {
     pub(super) internet: InternetSettings,
     pub(super) peers: Vec<StaticPeer>,
     pub(super) admission: AdmissionSettings,
+    pub(super) healing: HealingSettings,
     pub(super) store: StoreSettings,
     pub(super) history: HistorySettings,
     pub(super) admin: AdminSettings,
@@ -63,6 +65,7 @@ pub(super) fn checked(
     let internet = check.internet(&raw.internet)?;
     let peers = check.peers(&raw.peers)?;
     let admission = check.admission(&raw.admission)?;
+    let healing = check.healing(&raw.healing)?;
     let store = check.store(&raw.store, &node)?;
     let history = check.history(&raw.history, &node)?;
     let admin = check.admin(&raw.admin.socket, &node)?;
@@ -82,6 +85,7 @@ pub(super) fn checked(
         internet,
         peers,
         admission,
+        healing,
         store,
         history,
         admin,
@@ -290,6 +294,19 @@ impl Check<'_> {
             }
         }
         Ok(peers)
+    }
+
+    fn healing(&self, raw: &RawHealing) -> Result<HealingSettings, ConfigError> {
+        Ok(HealingSettings {
+            enabled: raw.enabled,
+            mode: raw.mode,
+            link_discovered: raw.link_discovered,
+            bluetooth_neighbours: self.number(
+                "healing.bluetooth_neighbours",
+                raw.bluetooth_neighbours,
+                BLUETOOTH_NEIGHBOURS,
+            )?,
+        })
     }
 
     fn store(&self, raw: &RawStore, node: &NodeSettings) -> Result<StoreSettings, ConfigError> {

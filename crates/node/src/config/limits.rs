@@ -26,6 +26,8 @@ const fn limits<T: Copy>(min: T, max: T) -> Limits<T> {
 
 /// A probability, share or coefficient.
 pub(super) const RATIO: Limits<f64> = limits(0.0, 1.0);
+/// Of one radio. None holds more.
+pub(super) const BLUETOOTH_NEIGHBOURS: Limits<i64> = limits(1, 64);
 /// In seconds. Above an hour nobody would call it monitoring.
 pub(super) const HEALTH_CHECK_INTERVAL: Limits<i64> = limits(1, 3600);
 /// In standard deviations. Below one, ordinary values are anomalies.

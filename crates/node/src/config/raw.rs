@@ -6,11 +6,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::limits::{
-    CONNECTION_TIMEOUT, DISCOVERY_PORT, KNOWN_PEERS, MAX_ADAPTER_NAME, MAX_ADDRESSES,
-    MAX_INTERFACES, MAX_INTERNET_ADDRESSES, MAX_INTERNET_LISTEN, MAX_LISTED, MAX_PACKET_SIZE,
-    MAX_PEERS, MAX_PUBLIC, MAX_RELAYS, PORT, RATIO, STORE_BYTES, STRANGER_BYTES, STRANGER_LINKS,
+    BLUETOOTH_NEIGHBOURS, CONNECTION_TIMEOUT, DISCOVERY_PORT, KNOWN_PEERS, MAX_ADAPTER_NAME,
+    MAX_ADDRESSES, MAX_INTERFACES, MAX_INTERNET_ADDRESSES, MAX_INTERNET_LISTEN, MAX_LISTED,
+    MAX_PACKET_SIZE, MAX_PEERS, MAX_PUBLIC, MAX_RELAYS, PORT, RATIO, STORE_BYTES, STRANGER_BYTES,
+    STRANGER_LINKS,
 };
-use super::sections::{LogFormat, Mode, Policy, Privacy};
+use super::sections::{Healing, LogFormat, Mode, Policy, Privacy};
 
 pub(super) use monitoring::{RawAlerts, RawBetting, RawNetworkMonitor, RawRule};
 
@@ -34,6 +35,8 @@ pub(super) struct RawConfig {
     pub(super) peers: Vec<RawPeer>,
     /// Who may exchange messages with this node.
     pub(super) admission: RawAdmission,
+    /// Links that the network needs, before it splits.
+    pub(super) healing: RawHealing,
     /// What is kept over restarts.
     pub(super) store: RawStore,
     /// What the network was, over restarts.
@@ -287,6 +290,30 @@ impl Default for RawAdmission {
             stranger_links: 64,
             stranger_bytes_per_second: 262_144,
         }
+    }
+}
+
+/// Which links are made so that the network withstands what is likely to happen to it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub(super) struct RawHealing {
+    /// Whether this node makes the links that are its own to make by itself. Otherwise it offers none to
+    /// others, and makes them when `bitcraps heal --apply` says so.
+    pub(super) enabled: bool,
+    /// Whether links are made before the network splits, or after it has.
+    pub(super) mode: Healing,
+    /// Whether every peer that is found is linked with. Otherwise those are that are named in the
+    /// configuration or by an invitation, that link with this node, or that healing needs.
+    pub(super) link_discovered: bool,
+    /// Neighbours over Bluetooth above which healing gives a node no more.
+    #[schemars(range(min = BLUETOOTH_NEIGHBOURS.min, max = BLUETOOTH_NEIGHBOURS.max))]
+    pub(super) bluetooth_neighbours: i64,
+}
+
+impl Default for RawHealing {
+    fn default() -> Self {
+        let mode = Healing::Forecast;
+        Self { enabled: true, mode, link_discovered: true, bluetooth_neighbours: 7 }
     }
 }
 

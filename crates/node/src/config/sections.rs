@@ -23,6 +23,29 @@ pub enum Policy {
     LoadBalanced,
 }
 
+/// When links are made that the network needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Healing {
+    /// Before it splits.
+    Forecast,
+    /// After it has split.
+    Reactive,
+}
+
+/// `[healing]`: which links are made so that the network withstands what is likely to happen to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HealingSettings {
+    /// Whether this node makes links by itself, or when it is told to.
+    pub enabled: bool,
+    /// When links are made.
+    pub mode: Healing,
+    /// Whether every peer that is found is linked with, needed or not.
+    pub link_discovered: bool,
+    /// Neighbours over Bluetooth above which healing gives a node no more, 1 to 64.
+    pub bluetooth_neighbours: u32,
+}
+
 /// `[coordination.transport]`: how links are chosen.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TransportSettings {
@@ -274,4 +297,14 @@ pub enum LogFormat {
     Text,
     /// One JSON object.
     Json,
+}
+
+impl From<Privacy> for bitcraps_linkstate::Privacy {
+    fn from(privacy: Privacy) -> Self {
+        match privacy {
+            Privacy::Neighbours => Self::Neighbours,
+            Privacy::Pseudonym => Self::Pseudonym,
+            Privacy::Nothing => Self::Nothing,
+        }
+    }
 }

@@ -232,6 +232,11 @@ block = ["{0:064x}"]
 max_peers = 64
 stranger_links = 100
 stranger_bytes_per_second = 5000
+[healing]
+enabled = false
+mode = "reactive"
+link_discovered = false
+bluetooth_neighbours = 4
 [store]
 enabled = false
 path = "~/s.redb"
@@ -314,6 +319,13 @@ format = "json"
             stranger_bytes_per_second: 5_000,
         }
     );
+    let healing = HealingSettings {
+        enabled: false,
+        mode: Healing::Reactive,
+        link_discovered: false,
+        bluetooth_neighbours: 4,
+    };
+    assert_eq!(*config.healing(), healing);
     assert_eq!(config.admin().socket, Path::new("/s"));
     let store = config.store();
     assert_eq!((store.enabled, store.max_bytes), (false, 32 << 20));
@@ -375,4 +387,20 @@ fn a_file_is_read_from_disk() {
     assert_eq!(load().unwrap_err(), ConfigError::TooLarge { path: path.clone(), limit });
     let without = Config::load(None, &home(&[])).unwrap();
     assert_eq!(Config::diff(&without, &defaults()), []);
+}
+
+#[test]
+fn healing_follows_its_settings_and_the_thresholds_of_alerts() {
+    let default = bitcraps_engine::monitor::HealingConfig::default();
+    assert_eq!(defaults().healing_rules(), default);
+    let text = "[coordination.network_monitor]\npartition_risk_alert_threshold = 0.25\n\
+                max_diameter_alert = 5\nmin_clustering_coefficient = 0.5\n\
+                bridge_node_load_threshold = 0.125\n[healing]\nenabled = false\n\
+                mode = \"reactive\"\nbluetooth_neighbours = 4";
+    let rules = parse(text, &[]).unwrap().healing_rules();
+    assert_eq!(rules.policies.map(|policy| policy.threshold), [0.25, 5.0, 0.5, 0.125]);
+    assert_eq!(rules.policies.map(|policy| policy.links), default.policies.map(|p| p.links));
+    assert_eq!((rules.acts, default.acts), (false, true));
+    assert_eq!(rules.mode, bitcraps_engine::monitor::HealingMode::Reactive);
+    assert_eq!(rules.max_neighbours, [4, 64, 64]);
 }

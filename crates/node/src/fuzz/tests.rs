@@ -163,6 +163,8 @@ fn mutated_requests_reach_every_request_and_refusal() {
         Ok(Request::Path { .. }) => "=path",
         Ok(Request::Health) => "=health",
         Ok(Request::History { .. }) => "=history",
+        Ok(Request::Heal { .. }) => "=heal",
+        Ok(Request::Game { .. }) => "=game",
         Ok(Request::Alerts) => "=alerts",
         Ok(Request::Silence { .. }) => "=silence",
         Ok(Request::Unsilence { .. }) => "=unsilence",

@@ -16,6 +16,8 @@ pub(super) struct Joint {
     pub(super) reach: Reach,
     /// Whether it carries what it is given.
     pub(super) carries: bool,
+    /// Whether its ends make it themselves, when the network needs it.
+    pub(super) spare: bool,
 }
 
 /// Whether the ends of a link are near enough.
@@ -34,7 +36,7 @@ impl Course<'_> {
         let link = self.sim.add_link_down(a, b, [model; 2]);
         let number = self.joints.len();
         let reach = Reach::In;
-        self.joints.push(Joint { link, ends, radio, name, reach, carries: false });
+        self.joints.push(Joint { link, ends, radio, name, reach, carries: false, spare: false });
         for node in ends {
             self.joints_of[node].push(number);
         }
@@ -171,6 +173,9 @@ impl Course<'_> {
             }
             return;
         }
+        if self.joints[at].spare {
+            return;
+        }
         let both = self.joints[at].ends.iter().all(|node| self.is_alive(*node));
         if both && held != [true; 2] {
             if held != [false; 2] {
@@ -184,7 +189,7 @@ impl Course<'_> {
         }
     }
 
-    fn tell_link(
+    pub(super) fn tell_link(
         &mut self,
         at: usize,
         happening: impl FnOnce(f64, String, String, String) -> Happening,

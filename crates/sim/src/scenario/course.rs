@@ -3,13 +3,13 @@ use std::time::Duration;
 
 use bitcraps_types::{Epoch, Timestamp};
 
-use super::Scenario;
 use super::air::Joint;
 use super::error::CourseError;
 use super::motion::Motion;
 use super::tale::{Happening, Step};
 use super::traffic::{Due, first};
 use super::verdict::Verdict;
+use super::{Heals, Scenario};
 use crate::{NodeId, Simulation};
 
 /// How often faults are due, messages scheduled and steps told.
@@ -66,6 +66,7 @@ impl Scenario {
                 course.motion.step(self, next - at);
             }
             course.trouble();
+            course.look_at_spares();
             if steps == 0 {
                 course.lay_named();
             }
@@ -77,7 +78,7 @@ impl Scenario {
             if traced {
                 course.tell_messages();
             }
-            watch(&Step { at: next, happenings: &course.tale });
+            watch(&Step { at: next, happenings: &course.tale, course: &course });
             course.tale.clear();
             (at, steps) = (next, steps.wrapping_add(1));
         }
@@ -94,6 +95,7 @@ impl<'a> Course<'a> {
                 nodes.push(sim.add_node_with(|setup| {
                     let config = bitcraps_linkstate::Config::new(Epoch(1));
                     setup.network = group.view.then_some(config);
+                    setup.dialer.dial_discovered = group.heals == Heals::Never;
                 }));
             }
         }
@@ -137,7 +139,11 @@ impl<'a> Course<'a> {
     fn lay_named(&mut self) {
         for link in &self.scenario.links {
             let at = self.lay(link.ends, link.radio, link.name.clone());
+            self.joints[at].spare = link.spare;
             self.refresh(at);
+        }
+        for node in 0..self.nodes.len() {
+            self.equip(node);
         }
     }
 }

@@ -59,6 +59,8 @@ pub struct Figures {
     pub classes: BTreeMap<&'static str, ClassFigures>,
     /// Nodes that see, at the end, another network than there is where they are.
     pub wrong_views: usize,
+    /// Spare links that carry at the end, because nodes made them.
+    pub healed: usize,
     /// Frames that nodes carried for others.
     pub relayed: u64,
     /// Frames that links were given.
@@ -97,6 +99,7 @@ impl Figures {
             all: messages.figures(course, |_| true),
             classes: classes.map(|c| (c.name(), messages.figures(course, |is| is == c))).collect(),
             wrong_views: wrong_views(course),
+            healed: course.joints.iter().filter(|joint| joint.spare && joint.carries).count(),
             relayed: course.relayed
                 + (0..course.nodes.len()).map(|node| course.relayed_by(node)).sum::<u64>(),
             frames: lanes.0,

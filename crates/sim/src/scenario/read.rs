@@ -4,8 +4,8 @@ use toml::de::DeTable;
 use super::error::{Mistake, ScenarioError};
 use super::section::Section;
 use super::{
-    Expectation, Group, Laid, MAX_LISTED, MAX_MESSAGES, MAX_NODES, Radio, Scenario, Stream, Target,
-    Trouble, TroubleKind, What,
+    Expectation, Group, Heals, Laid, MAX_LISTED, MAX_MESSAGES, MAX_NODES, Radio, Scenario, Stream,
+    Target, Trouble, TroubleKind, What,
 };
 
 /// Longest course: a day.
@@ -212,6 +212,17 @@ impl Scenario {
         }
         let pause = section.time("pause_s", 0.0..=MAX_SECONDS)?.unwrap_or_default();
         let view = section.flag("view")?.unwrap_or(true);
+        let above = section.number("heals_above", 0.0..=1.0)?;
+        let heals = match (above, section.flag("lies")?.unwrap_or(false)) {
+            (None, false) => Heals::Never,
+            (Some(risk), false) => Heals::Above(risk),
+            (None, true) => Heals::Lies,
+            (Some(_), true) => {
+                return Err(section.unfit("lies", "who lies heals nothing; leave heals_above out"));
+            }
+        };
+        let problem = "who does not see the network knows nothing of what it needs";
+        section.only_where(view, &["heals_above", "lies"], problem)?;
         let keys = ["at_m", "spread_m", "speed_mps", "pause_s"];
         section.only_where(!radios.is_empty(), &keys, "only nodes with radios are somewhere")?;
         section.only_where(at.is_some(), &["spread_m"], "it is around at_m; write that too")?;
@@ -219,7 +230,7 @@ impl Scenario {
         section.only_where(speed.is_some(), &["pause_s"], problem)?;
         section.done()?;
         let name = name.to_owned();
-        Ok(Group { name, count, first, radios, view, at, spread, speed, pause })
+        Ok(Group { name, count, first, radios, view, at, spread, speed, pause, heals })
     }
 
     fn lay(&mut self, mut section: Section<'_>) -> Result<(), ScenarioError> {
@@ -227,6 +238,7 @@ impl Scenario {
         let radio =
             radio.ok_or_else(|| section.missing("radio", "write which radio carries it"))?;
         let name = section.text("name")?.map(str::to_owned);
+        let spare = section.flag("spare")?.unwrap_or(false);
         let ends = section.texts("between")?;
         let group = self.nodes_at(&mut section, "group")?;
         let shape = section.word("shape", &SHAPES)?;
@@ -280,7 +292,8 @@ impl Scenario {
             return Err(section.unfit("between", problem));
         }
         section.done()?;
-        self.links.extend(pairs.into_iter().map(|ends| Laid { name: name.clone(), ends, radio }));
+        let laid = |ends| Laid { name: name.clone(), ends, radio, spare };
+        self.links.extend(pairs.into_iter().map(laid));
         Ok(())
     }
 

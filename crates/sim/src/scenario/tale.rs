@@ -1,14 +1,23 @@
+use std::fmt;
 use std::time::Duration;
 
 use serde::Serialize;
 
+use super::course::Course;
+
 /// A stretch of the course that has been run.
-#[derive(Debug)]
 pub struct Step<'a> {
     /// How far it has come.
     pub at: Duration,
     /// What happened in it, in order, when that was asked for.
     pub happenings: &'a [Happening],
+    pub(super) course: &'a Course<'a>,
+}
+
+impl fmt::Debug for Step<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Step").field("at", &self.at).finish_non_exhaustive()
+    }
 }
 
 /// Something that happened, for the trace.

@@ -64,6 +64,7 @@ impl Course<'_> {
                         continue;
                     }
                     self.sim.restart(self.nodes[node], Return::NoLinks);
+                    self.equip(node);
                     for at in self.joints_of[node].clone() {
                         self.refresh(at);
                     }

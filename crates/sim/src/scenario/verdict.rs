@@ -85,6 +85,7 @@ impl What {
             Self::WrongViews => Some(figures.wrong_views as f64),
             Self::Relayed => count(figures.relayed),
             Self::Rate => Some(figures.bytes_per_node_second),
+            Self::Healed => Some(figures.healed as f64),
         }
     }
 }

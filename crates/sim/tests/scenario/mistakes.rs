@@ -142,7 +142,7 @@ fn each_mistake_is_told_where_it_is_and_what_to_write() {
         (
             22,
             "what = \"lost\"",
-            "22:8: `expect.what` = \"lost\" is not known; known: sent, delivered, delivered_share, undelivered, refused, p50_ms, p99_ms, longest_gap_ms, wrong_views, relayed, bytes_per_node_second",
+            "22:8: `expect.what` = \"lost\" is not known; known: sent, delivered, delivered_share, undelivered, refused, p50_ms, p99_ms, longest_gap_ms, wrong_views, relayed, bytes_per_node_second, healed",
         ),
         (
             22,

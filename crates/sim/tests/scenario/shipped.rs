@@ -33,8 +33,68 @@ fn relay_dies() {
 }
 
 #[test]
+fn access_point_dies() {
+    passes("access-point-dies");
+}
+
+#[test]
+fn apartment_block() {
+    passes("apartment-block");
+}
+
+#[test]
+fn battery_decline() {
+    passes("battery-decline");
+}
+
+#[test]
+fn conference_hall() {
+    passes("conference-hall");
+}
+
+#[test]
+fn convoy() {
+    passes("convoy");
+}
+
+#[test]
+fn festival() {
+    passes("festival");
+}
+
+#[test]
+fn jammer() {
+    passes("jammer");
+}
+
+#[test]
+fn liar() {
+    passes("liar");
+}
+
+#[test]
+fn mass_join() {
+    passes("mass-join");
+}
+
+#[test]
+fn rolling_restart() {
+    passes("rolling-restart");
+}
+
+#[test]
+fn train_carriage() {
+    passes("train-carriage");
+}
+
+#[test]
 fn two_halls() {
     passes("two-halls");
+}
+
+#[test]
+fn two_villages() {
+    passes("two-villages");
 }
 
 /// They take minutes: `eval linkstate` runs them.

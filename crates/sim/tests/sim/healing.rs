@@ -139,6 +139,41 @@ fn a_barbell_heals_before_its_relay_is_lost_and_by_one_link() {
 }
 
 #[test]
+fn healing_does_without_those_who_offer_links_and_make_none() {
+    // Alone, or with the word of the others' ends.
+    for (seed, believed) in (1..=10).flat_map(|seed| [(seed, false), (seed, true)]) {
+        let mut barbell = barbell(seed, Some(HealingMode::Forecast));
+        let liars: Vec<NodeId> = (0..3).map(|_| barbell.sim.add_node_with(thrifty)).collect();
+        for liar in liars {
+            for near in 0..3 {
+                barbell.sim.add_link(liar, barbell.nodes[near], LinkModel::wifi());
+            }
+            for far in 3..6 {
+                let far = barbell.nodes[far];
+                let link = barbell.sim.add_link_down(liar, far, [LinkModel::wifi(); 2]);
+                barbell.sim.discover(link, liar, HintSource::Beacon);
+                if believed {
+                    barbell.sim.discover(link, far, HintSource::Beacon);
+                }
+            }
+            barbell.sim.with_engine(liar, |engine, now| {
+                watched(engine, now);
+                let policies = [HealingPolicy { threshold: 1.0, links: 0 }; HealthIssue::COUNT];
+                engine.heal(HealingConfig { policies, ..HealingConfig::default() }, now);
+            });
+        }
+        // Alone, they hold up nobody.
+        barbell.sim.run_for(if believed { 90 } else { 12 } * SECOND);
+        assert!(believed || barbell.made() == 1, "seed {seed}: {}", barbell.made());
+        barbell.sim.kill(barbell.nodes[6], Death::Silent);
+        barbell.sim.run_for(10 * SECOND);
+        let all: BTreeSet<PeerId> =
+            barbell.nodes[1..6].iter().map(|node| barbell.sim.peer_id(*node)).collect();
+        assert_eq!(barbell.reached(), all, "seed {seed}, {believed}: split");
+    }
+}
+
+#[test]
 fn without_healing_or_before_the_split_nothing_is_made() {
     for mode in [None, Some(HealingMode::Reactive)] {
         let mut barbell = barbell(1, mode);

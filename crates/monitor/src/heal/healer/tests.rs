@@ -82,6 +82,55 @@ fn a_barbell_gets_the_one_link_that_its_relay_can_be_lost_with() {
 }
 
 #[test]
+fn what_one_end_offers_alone_is_taken_where_what_both_offer_is_not_enough() {
+    let topology = network(7, BARBELL);
+    let liar = [(0, 3), (0, 4), (0, 5)];
+    let honest = [(2, 5), (5, 2)];
+    let plan = risk(&view(&topology, &liar));
+    assert_eq!(names(&plan), [(peer(0), peer(4))]);
+    let plan = risk(&view(&topology, &[&liar[..], &honest].concat()));
+    // It leaves two that are not withstood: the ends of it are the only ways out of their groups.
+    assert_eq!(names(&plan)[0], (peer(2), peer(5)));
+    let honest = [(1, 4), (4, 1)];
+    let plan = risk(&view(&topology, &[&liar[..], &honest].concat()));
+    assert_eq!(names(&plan), [(peer(1), peer(4))]);
+}
+
+#[test]
+fn who_does_not_make_what_it_offered_is_not_planned_with_for_a_while() {
+    let topology = network(7, BARBELL);
+    let view = view(&topology, &[(1, 4), (4, 1)]);
+    let mut other = Healer::new(peer(4), HealingConfig::default());
+    let look = |other: &mut Healer, millis| {
+        other.look(&view, &health(7, 0.71), at(millis));
+        other.distrusts(&peer(1), at(millis))
+    };
+    assert!(!look(&mut other, 0));
+    // Both settle, and fifteen seconds for the link.
+    assert_eq!(other.next_deadline(), Some(at(16_000)));
+    assert!(!look(&mut other, 15_999));
+    assert!(look(&mut other, 16_000));
+    let until = |other: &Healer, millis| {
+        other.distrusts(&peer(1), at(millis - 1)) && !other.distrusts(&peer(1), at(millis))
+    };
+    assert!(until(&other, 616_000));
+    assert!(!look(&mut other, 616_000), "it may try again");
+    assert!(!look(&mut other, 631_999) && look(&mut other, 632_000));
+    assert!(until(&other, 1_832_000), "twice as long");
+    const LATER: u64 = 100_000_000;
+    assert!(!look(&mut other, LATER), "one that has behaved is forgotten");
+    assert!(!look(&mut other, LATER + 15_999) && look(&mut other, LATER + 16_000));
+    assert!(until(&other, LATER + 616_000), "as the first time");
+
+    // Those who are planned with only part of the time owe nothing.
+    let mut other = Healer::new(peer(4), HealingConfig::default());
+    for (millis, risk) in [(0, 0.71), (8_000, 0.5), (8_001, 0.71), (16_000, 0.71)] {
+        other.look(&view, &health(7, risk), at(millis));
+    }
+    assert!(!other.distrusts(&peer(1), at(16_000)));
+}
+
+#[test]
 fn a_transport_that_holds_many_links_is_preferred_and_one_that_is_full_left_alone() {
     let topology = network(7, BARBELL);
     let wifi = Offer { transport: TransportType::WiFiDirect, ..offer((4, 1)) };
@@ -122,6 +171,15 @@ fn a_link_is_asked_for_once_and_only_after_its_plan_has_settled() {
     told.look(&view, &health(7, 0.71), at(0));
     told.apply(at(0));
     assert!(told.poll_deed().is_some(), "one that is told to does not wait");
+    let idle = HealingConfig { acts: false, ..HealingConfig::default() };
+    let mut idle = Healer::new(peer(1), idle);
+    for millis in [0, 500, 60_000] {
+        idle.look(&view, &health(7, 0.71), at(millis));
+        assert_eq!((idle.poll_deed(), idle.next_deadline()), (None, None), "after {millis} ms");
+    }
+    assert_eq!(idle.plans().len(), 1, "it knows what it could do");
+    idle.apply(at(60_000));
+    assert_eq!(idle.poll_deed(), Some(Deed::Link { peer: peer(4), transport: BLUETOOTH }));
 }
 
 #[test]

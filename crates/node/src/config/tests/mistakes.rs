@@ -56,6 +56,8 @@ fn every_number_has_two_sides() {
     ] {
         table.push((format!("admission.{name}"), row));
     }
+    let neighbours = ("1", "64", "0", "65", "1 to 64");
+    table.push(("healing.bluetooth_neighbours".to_owned(), neighbours));
     let bytes = ("33554432", "4294967296", "33554431", "4294967297", "33554432 to 4294967296");
     table.push(("store.max_bytes".to_owned(), bytes));
     let schema = Config::schema().to_string();
