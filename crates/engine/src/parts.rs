@@ -111,7 +111,7 @@ impl Later {
                 self.planned += 1;
                 self.parts.insert((at, self.planned), Part { way: way.to_vec(), epoch, bytes });
             }
-            at += PACE;
+            at = at + PACE;
         }
     }
 
