@@ -404,8 +404,7 @@ impl Machine for Engine {
         let own = [self.dialer.next_deadline(), self.joins.next_deadline()];
         let sessions = self.tunnels.as_ref().and_then(|tunnels| tunnels.sessions.next_deadline());
         let (health, healing) = (self.health_deadline(), self.healing_deadline());
-        let parts = self.tunnels.as_ref().and_then(|tunnels| tunnels.later.next());
-        let others = [self.core.next_deadline(), network, sessions, parts, health, healing];
+        let others = [self.core.next_deadline(), network, sessions, health, healing];
         own.into_iter().chain(others).flatten().min()
     }
 
@@ -420,7 +419,6 @@ impl Machine for Engine {
         if let Some(tunnels) = &mut self.tunnels {
             tunnels.sessions.on_timer(now, &mut tunnels.rng);
             self.agree(now);
-            self.send_parts(now);
         }
         self.judge_health(now);
         self.tend_network(now);

@@ -14,7 +14,6 @@ mod invitation;
 mod joining;
 mod loops;
 mod network;
-mod parts;
 mod relaying;
 mod revision;
 mod tunnels;

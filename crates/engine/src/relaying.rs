@@ -8,9 +8,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::Engine;
 use crate::loops::Loops;
-use crate::parts::{NoPart, split};
-use crate::tunnels::{End, Tunnel, Tunnels, WAYS};
-use crate::way::{capabilities, left_of, relayed_ways, room};
+use crate::tunnels::{End, Tunnel, WAYS};
+use crate::way::{capabilities, left_of, relayed_ways};
 
 /// Hops that a frame may travel.
 const TTL: u8 = 16;
@@ -86,9 +85,15 @@ impl Engine {
                     if !ways.is_empty() {
                         let way = ways.swap_remove(tunnels.handshakes % ways.len());
                         let epoch = epoch.or_else(|| network.epoch_of(&to)).unwrap_or_default();
-                        let parts = split(&bytes, room(network, &way));
-                        tunnels.later.plan(parts, &way, epoch, now);
-                        self.send_parts(now);
+                        // What is lost is sent again, another way.
+                        let _sent = self.send_along(
+                            &way,
+                            epoch,
+                            RelayedKind::Handshake,
+                            bytes,
+                            NO_DEADLINE,
+                            now,
+                        );
                     }
                 }
                 Agreement::Established { peer, .. } => {
@@ -103,15 +108,6 @@ impl Engine {
                     }
                 }
             }
-        }
-    }
-
-    /// Sends the parts of handshakes whose time has come.
-    pub(crate) fn send_parts(&mut self, now: Timestamp) {
-        while let Some(part) = self.tunnels.as_mut().and_then(|t| t.later.due(now)) {
-            let kind = RelayedKind::Handshake;
-            // What is lost is sent again, another way.
-            let _sent = self.send_along(&part.way, part.epoch, kind, part.bytes, NO_DEADLINE, now);
         }
     }
 
@@ -293,13 +289,8 @@ impl Engine {
         }
         match passing.relayed.kind {
             RelayedKind::Handshake => {
-                let Tunnels { sessions, rng, parts, counters, .. } = tunnels;
-                let taken = match parts.take(source, &payload) {
-                    Ok(Some(whole)) => sessions.on_handshake(&source, &whole, now, rng).is_ok(),
-                    Ok(None) => true,
-                    Err(NoPart) => false,
-                };
-                counters.unopened += u64::from(!taken);
+                let taken = tunnels.sessions.on_handshake(&source, &payload, now, &mut tunnels.rng);
+                tunnels.counters.unopened += u64::from(taken.is_err());
             }
             RelayedKind::Sealed => match tunnels.sessions.open_ack(&source, &payload, now) {
                 Ok(inner) => self.deliver(source, passing.from, &inner, now),

@@ -12,7 +12,6 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 
 use crate::loops::Loops;
-use crate::parts::{Later, Parts};
 
 /// Ways to one peer that are used at once: a message that is sent twice goes both.
 pub(crate) const WAYS: usize = 2;
@@ -79,8 +78,6 @@ pub(crate) struct Tunnels {
     pub(crate) counters: RelayCounters,
     /// Handshakes sent: each takes another way than the one before.
     pub(crate) handshakes: usize,
-    pub(crate) parts: Parts,
-    pub(crate) later: Later,
     next_link: u64,
     saved: f64,
     saved_at: Timestamp,
@@ -95,7 +92,7 @@ impl fmt::Debug for Tunnels {
 impl Tunnels {
     /// Without any. `seed` is that of the node's key, `chance` is secret and new at each start.
     pub(crate) fn new(seed: &[u8; 32], chance: [u8; 32], epoch: Epoch, now: Timestamp) -> Self {
-        let config = Config { epoch, suite: Suite::Hybrid };
+        let config = Config { epoch, suite: Suite::Classic };
         Self {
             sessions: Sessions::new(Identity::from_seed(seed), config),
             rng: ChaCha20Rng::from_seed(chance),
@@ -106,8 +103,6 @@ impl Tunnels {
             loops: Loops::default(),
             counters: RelayCounters::default(),
             handshakes: 0,
-            parts: Parts::default(),
-            later: Later::default(),
             next_link: 0,
             saved: RELAY_BURST,
             saved_at: now,

@@ -28,30 +28,6 @@ pub(crate) fn left_of(deadline_ms: u32, half_trip: Duration) -> Option<u32> {
     deadline_ms.checked_sub(spent).filter(|left| *left > 0)
 }
 
-/// Bytes of a frame that are for the relays.
-const HEAD: usize = HopHeader::LEN + Route::LEN + Relayed::HEADER_LEN + Relayed::VIA_LEN * MAX_VIA;
-
-/// Kinds of the fastest links on a way; of a hop that this node has not heard of, nothing is known.
-fn kinds(network: &Network, way: &[PeerId]) -> Vec<TransportType> {
-    let topology = network.topology();
-    let kind = |ends: &[PeerId]| {
-        let links = topology.links_between(&ends[0], &ends[1]);
-        let fastest = links.iter().min_by_key(|link| link.latency());
-        fastest.map(|link| link.transport())
-    };
-    way.windows(2).filter_map(kind).collect()
-}
-
-fn room_of(kinds: &[TransportType]) -> usize {
-    let bluetooth = kinds.contains(&TransportType::Bluetooth);
-    (if bluetooth { BLUETOOTH_FRAME } else { WIDE_FRAME }) - HEAD
-}
-
-/// Bytes that a frame on a way carries for the other end.
-pub(crate) fn room(network: &Network, way: &[PeerId]) -> usize {
-    room_of(&kinds(network, way))
-}
-
 /// What a way can do, and as links of which family it is judged: that of its slowest kind of link.
 pub(crate) fn capabilities(
     network: &Network,
@@ -59,7 +35,13 @@ pub(crate) fn capabilities(
     medium: Medium,
 ) -> (TransportType, LinkCapabilities) {
     let topology = network.topology();
-    let kinds = kinds(network, way);
+    let kind = |ends: &[PeerId]| {
+        let links = topology.links_between(&ends[0], &ends[1]);
+        let fastest = links.iter().min_by_key(|link| link.latency());
+        fastest.map(|link| link.transport())
+    };
+    // Of a hop that this node has not heard of, nothing is known.
+    let kinds: Vec<TransportType> = way.windows(2).filter_map(kind).collect();
     let has = |kind| kinds.contains(&kind);
     let transport = if has(TransportType::Bluetooth) {
         TransportType::Bluetooth
@@ -68,12 +50,15 @@ pub(crate) fn capabilities(
     } else {
         TransportType::WiFiDirect
     };
+    let frame = if has(TransportType::Bluetooth) { BLUETOOTH_FRAME } else { WIDE_FRAME };
+    let head =
+        HopHeader::LEN + Route::LEN + Relayed::HEADER_LEN + Relayed::VIA_LEN * MAX_VIA + SEALED;
     let rate = way.windows(2).flat_map(|ends| {
         let links = topology.links_between(&ends[0], &ends[1]);
         links.iter().map(|link| link.bandwidth()).max()
     });
     let capabilities = LinkCapabilities {
-        max_frame: (room_of(&kinds) - SEALED).max(LinkCapabilities::MIN_FRAME),
+        max_frame: (frame - head).max(LinkCapabilities::MIN_FRAME),
         nominal_rate: rate.min().unwrap_or(Kbps::at_least_one(1_000)),
         // Every relay pays for it: probed like a radio on a battery.
         energy: EnergyProfile::WIFI,

@@ -1,6 +1,5 @@
 //! Messages between nodes that share no link: production engines, sealed from end to end.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use bitcraps_sim::{
     Death, Fate, Fault, LinkModel, NodeId, NodeSetup, Return, SendId, SimLink, Simulation, Way,
 };
 use bitcraps_types::{DownReason, Epoch, TrafficClass};
-use bitcraps_wire::{Body, Frame, RelayedKind};
+use bitcraps_wire::{Body, Frame};
 use bytes::Bytes;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -356,38 +355,4 @@ fn three_hundred_relays_that_die_at_two_percent_of_losses_keep_nobody_waiting() 
     eprintln!("p50 {:?}, the slowest {:?}", resumed[150].0, &resumed[295..]);
     // An end may not have heard of the second way when it is needed: the other one shows it.
     assert!(resumed.iter().all(|(after, _)| *after <= 250 * MS), "{:?}", &resumed[290..]);
-}
-
-#[test]
-fn ends_agree_on_hybrid_keys_whatever_fits_into_the_frames_between_them() {
-    for (seed, narrow, parts) in [(31, false, [2, 2]), (32, true, [4, 4])] {
-        let mut sim = Simulation::new(seed);
-        let nodes: Vec<_> = (0..3).map(|_| sim.add_node_with(relays)).collect();
-        let model = if narrow { LinkModel::bluetooth_le().loss(0.05) } else { LinkModel::wifi() };
-        sim.add_link(nodes[0], nodes[1], LinkModel::wifi());
-        let last = sim.add_link(nodes[1], nodes[2], model);
-        sim.run_for(3 * SECOND);
-        let came: Arc<Mutex<BTreeMap<(bool, Vec<u8>), usize>>> = Arc::default();
-        let (seen, initiator) = (Arc::clone(&came), sim.peer_id(nodes[0]));
-        sim.rule(last, Way::Both, move |passing| {
-            if let Some(Frame { route: Some(route), body: Body::Relayed(relayed), .. }) =
-                passing.decoded()
-                && relayed.kind == RelayedKind::Handshake
-            {
-                let part = (route.source == initiator, relayed.payload[..7].to_vec());
-                seen.lock().unwrap().insert(part, relayed.payload.len() - 7);
-            }
-            Fate::Pass
-        });
-        let sent = bet(&mut sim, nodes[0], nodes[2]);
-        sim.run_for(10 * SECOND);
-        assert!(sim.message(sent).is_delivered(), "{:?}", sim.message(sent));
-        // An initiation of 1,253 bytes and a reply of 1,145, each in so many parts.
-        for (initiation, length, parts) in [(true, 1_253, parts[0]), (false, 1_145, parts[1])] {
-            let came = came.lock().unwrap();
-            let of = came.iter().filter(|((from, head), _)| *from == initiation && head[6] > 1);
-            let lengths: Vec<usize> = of.map(|(_, length)| *length).collect();
-            assert_eq!((lengths.len(), lengths.iter().sum()), (parts, length), "{lengths:?}");
-        }
-    }
 }
