@@ -79,10 +79,12 @@ pub(crate) struct Bucket {
     pub(crate) rtt: RoundTrip,
     pub(crate) delivery: Delivery,
     expiries: u8,
+    /// When a frame of this size last expired.
+    expired_at: Timestamp,
     pub(crate) suspect: bool,
     answers: u8,
     lost_probes: u8,
-    /// When something last spoke against frames of this size.
+    /// When something last spoke against frames of this size: more than a single loss.
     failed_at: Timestamp,
 }
 
@@ -212,6 +214,7 @@ impl Link {
             suspect: false,
             answers: 0,
             lost_probes: 0,
+            expired_at: now,
             failed_at: now,
         };
         let mut link = Self {

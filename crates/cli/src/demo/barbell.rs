@@ -164,7 +164,7 @@ fn healing(links: usize) -> HealingConfig {
 /// Looks often, and has the alert fire at once.
 fn watching() -> MonitorConfig {
     let mut config = MonitorConfig {
-        health_check_interval: Duration::from_secs(1),
+        health_check_interval: Duration::from_millis(500),
         partition_risk_alert_threshold: Ratio::clamped(RISKY),
         ..MonitorConfig::default()
     };
