@@ -26,6 +26,8 @@ const NODES: usize = 7;
 const RELAY: usize = 6;
 /// Links at the start: each group among itself, and both with the relay.
 const LINKS: [(u32, u32); 8] = [(0, 1), (1, 2), (0, 2), (3, 4), (4, 5), (3, 5), (2, 6), (3, 6)];
+/// Offers: each node of a group could link with each of the other.
+const OFFERS: usize = 18;
 /// A network that one relay holds together is above this risk, one with two ways is not.
 const RISKY: f64 = 0.05;
 /// Time between two looks.
@@ -143,11 +145,14 @@ impl Seat {
         })
     }
 
-    /// Whether it sees the network as it is.
+    /// Whether it sees the network as it is, and knows of every link that could be made.
     fn sees_all(&self) -> bool {
         self.node.with(|engine, _| {
-            let topology = engine.network().map(|network| network.topology());
-            topology.is_some_and(|t| t.peers() == NODES && t.linked_pairs() == LINKS.len())
+            engine.network().is_some_and(|network| {
+                let topology = network.topology();
+                let linked = topology.peers() == NODES && topology.linked_pairs() == LINKS.len();
+                linked && network.offers().count() == OFFERS
+            })
         })
     }
 }
