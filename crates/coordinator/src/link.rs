@@ -79,12 +79,10 @@ pub(crate) struct Bucket {
     pub(crate) rtt: RoundTrip,
     pub(crate) delivery: Delivery,
     expiries: u8,
-    /// When a frame of this size last expired.
-    expired_at: Timestamp,
     pub(crate) suspect: bool,
     answers: u8,
     lost_probes: u8,
-    /// When something last spoke against frames of this size: more than a single loss.
+    /// When something last spoke against frames of this size.
     failed_at: Timestamp,
 }
 
@@ -214,7 +212,6 @@ impl Link {
             suspect: false,
             answers: 0,
             lost_probes: 0,
-            expired_at: now,
             failed_at: now,
         };
         let mut link = Self {
