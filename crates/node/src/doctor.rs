@@ -4,7 +4,8 @@
 
 #[cfg(all(feature = "bluetooth", target_os = "linux"))]
 mod switches;
-#[cfg(all(test, feature = "bluetooth", feature = "internet", feature = "wifi"))]
+#[cfg(test)]
+#[cfg(all(feature = "bluetooth", feature = "internet", feature = "wifi"))]
 mod tests;
 
 use std::io;

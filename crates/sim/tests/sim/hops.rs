@@ -352,7 +352,6 @@ fn three_hundred_relays_that_die_at_two_percent_of_losses_keep_nobody_waiting() 
         resumed.push((after, seed));
     }
     resumed.sort_unstable();
-    eprintln!("p50 {:?}, the slowest {:?}", resumed[150].0, &resumed[295..]);
     // An end may not have heard of the second way when it is needed: the other one shows it.
     assert!(resumed.iter().all(|(after, _)| *after <= 250 * MS), "{:?}", &resumed[290..]);
 }
