@@ -72,7 +72,7 @@ pub use explain::{Contender, Decision};
 pub use game::GamePacketType;
 #[cfg(feature = "driver")]
 pub use inbox::Inbox;
-pub use link::LinkUp;
+pub use link::{LinkUp, SILENT_PROBES, Silence};
 pub use machine::Machine;
 pub use metrics::{ClassMetrics, Counters, LastSuccess, Latency, TransportMetrics};
 pub use options::{Order, SendOptions};

@@ -19,6 +19,9 @@ use std::time::Duration;
 const SUSPECT_EXPIRIES: u8 = 2;
 /// Consecutive lost probes that make a link down.
 const DOWN_PROBES: u8 = 3;
+/// Consecutive lost probes after which nobody is taken to be at the other end: one in a million where
+/// one frame in twenty is lost each way. Until then they follow each other fast.
+pub const SILENT_PROBES: u8 = 6;
 /// Good answers that a suspect or down link needs before it is trusted again, beside the hold.
 const RECOVERY_ANSWERS: u8 = 5;
 /// Most that is added to the hold of a link that was down: a thousand whose access point came back
@@ -65,6 +68,16 @@ pub struct LinkUp {
     pub capabilities: LinkCapabilities,
 }
 
+/// What a link that passes for dead has not answered. One that flaps passes for dead while it
+/// answers, until its hold is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Silence {
+    /// Since the last answer.
+    pub lasts: Duration,
+    /// Probes in a row that were not answered, up to 255; [`SILENT_PROBES`] are no accident.
+    pub lost_probes: u8,
+}
+
 /// A frame handed to the driver and not yet written.
 #[derive(Debug, Clone, Copy)]
 struct Unwritten {
@@ -79,17 +92,19 @@ pub(crate) struct Bucket {
     pub(crate) rtt: RoundTrip,
     pub(crate) delivery: Delivery,
     expiries: u8,
+    /// When a frame of this size last expired.
+    expired_at: Timestamp,
     pub(crate) suspect: bool,
     answers: u8,
     lost_probes: u8,
-    /// When something last spoke against frames of this size.
+    /// When something last spoke against frames of this size: more than a single loss.
     failed_at: Timestamp,
 }
 
 impl Bucket {
     /// Wait between probes of a size that is suspect; grows while none is answered.
     fn probe_interval(&self) -> Duration {
-        let doublings = u32::from((self.lost_probes + 1).saturating_sub(DOWN_PROBES)).min(6);
+        let doublings = u32::from((self.lost_probes + 1).saturating_sub(SILENT_PROBES)).min(6);
         (PROBE_FAST * (1 << doublings)).min(PROBE_DOWN_MAX)
     }
 }
@@ -212,6 +227,7 @@ impl Link {
             suspect: false,
             answers: 0,
             lost_probes: 0,
+            expired_at: now,
             failed_at: now,
         };
         let mut link = Self {
@@ -432,6 +448,12 @@ impl Link {
 
     pub(crate) fn last_answer(&self) -> Timestamp {
         self.last_answer
+    }
+
+    /// What speaks for nobody being at the other end; `None` unless the link passes for dead.
+    pub(crate) fn silence(&self, now: Timestamp) -> Option<Silence> {
+        let lost_probes = self.buckets[SizeBucket::Small.index()].lost_probes;
+        self.down.then(|| Silence { lasts: now.since(self.last_answer), lost_probes })
     }
 }
 

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use bitcraps_types::{Kbps, Medium, PeerId, Ratio, Timestamp, TrafficClass, TransportType};
 
-use crate::link::Link;
+use crate::link::{Link, Silence};
 use crate::peer::Peer;
 use crate::{Core, LinkUp, SizeBucket, Standing, Tier, TransportMetrics};
 
@@ -26,7 +26,7 @@ impl Core {
             delivery: Ratio::clamped(f64::from(link.buckets[small.index()].delivery.mean())),
             goodput: Kbps::at_least_one(link.goodput.kbps()),
             max_frame: link.max_frame,
-            silence: link.is_down().then(|| now.since(link.last_answer())),
+            silence: link.silence(now),
             awake: link.standby_interval_at(now).is_some(),
         })
     }
@@ -76,8 +76,8 @@ pub struct LinkMeasures {
     pub goodput: Kbps,
     /// Largest frame in bytes.
     pub max_frame: usize,
-    /// How long it has answered nothing, when it passes for dead.
-    pub silence: Option<Duration>,
+    /// What it has not answered, when it passes for dead.
+    pub silence: Option<Silence>,
     /// Its radio is not woken by a frame now, or may be.
     pub awake: bool,
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
-use bitcraps_coordinator::{Core, LinkMeasures, Notice, Standing};
+use bitcraps_coordinator::{Core, LinkMeasures, Notice, SILENT_PROBES, Silence, Standing};
 use bitcraps_linkstate::{
     Change, Command, Config, Flag, Link, LinkDatabase, LinkFacts, Metrics, Verified, alias_of,
 };
@@ -25,9 +25,10 @@ const LEAST: f64 = 0.001;
 /// How often a link that came up is looked at until its first round trip is measured: what is not
 /// measured is not told, because the other end may have measured it already.
 const UNMEASURED: Duration = Duration::from_millis(20);
-/// How long a link that passes for dead has to be silent before the network is told. Six probes in a
-/// row are lost by then: one in a million where one frame of twenty is lost.
+/// How long a link has to be silent, beside [`SILENT_PROBES`], before the network is told.
 const SILENCE: Duration = Duration::from_millis(1_500);
+/// How often a link is looked at that may become silent.
+const DOUBT: Duration = Duration::from_millis(100);
 
 /// The network as this node sees it.
 ///
@@ -46,6 +47,8 @@ pub struct Network {
     /// Neighbours with links that were not measured yet, and when they are looked at again.
     unmeasured: BTreeSet<PeerId>,
     unmeasured_at: Timestamp,
+    /// Neighbours with links that the network is told no more of, because they are silent.
+    silent: BTreeSet<PeerId>,
     /// Links have come or gone since somebody looked at ways.
     changed: bool,
     /// A pair was linked or parted since somebody looked at how the network hangs together.
@@ -72,6 +75,7 @@ impl Network {
             look_at: now + LOOK,
             unmeasured: BTreeSet::new(),
             unmeasured_at: Timestamp::MAX,
+            silent: BTreeSet::new(),
             changed: false,
             reshaped: false,
             elsewhere: false,
@@ -278,11 +282,19 @@ impl Network {
         let mut found: BTreeMap<TransportType, LinkFacts> = BTreeMap::new();
         let mut awake = false;
         self.unmeasured.remove(&peer);
+        self.silent.remove(&peer);
         for link in links {
             match link.silence {
-                Some(silence) if silence >= SILENCE => continue,
-                Some(silence) => self.look_at = self.look_at.min(now + (SILENCE - silence)),
-                None => {}
+                Some(Silence { lasts, lost_probes })
+                    if lasts >= SILENCE && lost_probes >= SILENT_PROBES =>
+                {
+                    self.silent.insert(peer);
+                    continue;
+                }
+                Some(Silence { lost_probes: 1.., .. }) => {
+                    self.look_at = self.look_at.min(now + DOUBT);
+                }
+                _ => {}
             }
             awake |= link.awake;
             let Some(round_trip) = link.round_trip else {
@@ -337,7 +349,8 @@ impl Network {
         let looks = self.look_at <= now;
         if looks {
             self.look_at = now + LOOK;
-            let neighbours: BTreeSet<PeerId> = self.told.keys().map(|(peer, _)| *peer).collect();
+            let mut neighbours = self.silent.clone();
+            neighbours.extend(self.told.keys().map(|(peer, _)| *peer));
             for peer in neighbours {
                 if self.measure(peer, core, now) {
                     self.database.on_probe(&peer, now);

@@ -69,17 +69,54 @@ fn it_takes_five_answers_and_a_second_without_failures_to_be_trusted_again() {
 }
 
 #[test]
-fn a_failure_in_between_starts_the_hold_and_the_count_anew() {
+fn two_losses_in_a_row_start_the_hold_and_the_count_anew_and_one_does_not() {
+    let small = SizeBucket::Small;
+    for (losses, hold, trusted_at) in [(1, 1_000, 2_000), (2, 2_000, 3_011)] {
+        let mut link = link();
+        link.suspect(small, NOW);
+        (0..4).for_each(|_| assert_eq!(good(&mut link, NOW + ms(900)), None));
+        for loss in 0..losses {
+            assert_eq!(link.expired(small, NOW + ms(1_001 + loss * 10)), None);
+        }
+        let answers = (0..10).filter_map(|_| good(&mut link, NOW + ms(2_000))).count();
+        assert_eq!(answers, usize::from(trusted_at == 2_000), "{losses}");
+        assert_eq!(link.damping.hold(), ms(hold), "a relapse after good answers is a second fall");
+        if trusted_at > 2_000 {
+            assert_eq!(good(&mut link, NOW + ms(trusted_at - 1)), None);
+            assert_eq!(good(&mut link, NOW + ms(trusted_at)), Some(Change::Recovered));
+        }
+    }
+}
+
+#[test]
+fn a_link_that_flapped_and_loses_one_frame_in_a_hundred_is_trusted_when_its_hold_is_over() {
     let small = SizeBucket::Small;
     let mut link = link();
-    link.suspect(small, NOW);
-    (0..4).for_each(|_| assert_eq!(good(&mut link, NOW + ms(1_000)), None));
-    link.expired(small, NOW + ms(1_001));
-    (0..10).for_each(|_| assert_eq!(good(&mut link, NOW + ms(2_000)), None));
+    // Falls, each soon after the one before: the longest hold.
+    for fall in 0..5 {
+        link.suspect(small, NOW + ms(fall * 1_000));
+        for _ in 0..2 {
+            good(&mut link, NOW + ms(fall * 1_000 + 100));
+        }
+        for n in 0..2 {
+            link.expired(small, NOW + ms(fall * 1_000 + 200 + n * 10));
+        }
+    }
+    let fallen = NOW + ms(4_210);
     let hold = link.damping.hold();
-    assert_eq!(hold, ms(2_000), "a relapse after good answers is a second fall");
-    assert_eq!(good(&mut link, NOW + ms(3_000)), None);
-    assert_eq!(good(&mut link, NOW + ms(3_001)), Some(Change::Recovered));
+    assert_eq!(hold, ms(32_000));
+    let mut recovered = None;
+    for probe in 1..=400 {
+        let now = fallen + ms(probe * 100);
+        let change = match probe % 100 {
+            50 => link.expired(small, now),
+            _ => good(&mut link, now),
+        };
+        if change == Some(Change::Recovered) {
+            recovered = recovered.or(Some(now));
+        }
+    }
+    assert_eq!(recovered, Some(fallen + hold));
 }
 
 #[test]
@@ -189,14 +226,14 @@ fn what_an_outage_lost_is_not_held_against_a_link_that_is_back() {
 }
 
 #[test]
-fn probes_come_every_tenth_of_a_second_and_back_off_after_the_third() {
+fn probes_come_every_tenth_of_a_second_and_back_off_after_the_sixth() {
     let mut link = link();
     let mut waits = Vec::new();
     for _ in 0..12 {
         link.probe_lost(SizeBucket::Small, NOW);
         waits.push(link.buckets[0].probe_interval().as_millis());
     }
-    let expected = [100, 100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000, 5_000, 5_000, 5_000];
+    let expected = [100, 100, 100, 100, 100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000];
     assert_eq!(waits, expected);
     good(&mut link, NOW);
     assert_eq!(link.buckets[0].probe_interval(), PROBE_FAST);

@@ -124,23 +124,21 @@ impl Link {
         let index = bucket.index();
         let size = &mut self.buckets[index];
         size.delivery.sample(false);
-        let relapse = size.suspect && size.answers >= RELAPSE_ANSWERS;
-        size.answers = 0;
         self.counters.expiries += 1;
         // Frames that were in the queue together are late together: that is one event.
-        if size.expiries > 0 && now.since(size.failed_at) < QUEUE_TARGET {
+        if size.expiries > 0 && now.since(size.expired_at) < QUEUE_TARGET {
             return None;
         }
-        size.failed_at = now;
+        size.expired_at = now;
         size.expiries = size.expiries.saturating_add(1);
-        if relapse && self.damping.fall(now) == Fall::FlappingBegins {
-            return Some(Change::Flapping);
+        // One frame that is lost now and then makes no link suspect, and keeps none from recovering.
+        if size.expiries < SUSPECT_EXPIRIES {
+            return None;
         }
-        if self.buckets[index].expiries >= SUSPECT_EXPIRIES {
-            self.suspect(bucket, now)
-        } else {
-            None
-        }
+        let relapse = size.suspect && size.answers >= RELAPSE_ANSWERS;
+        let flapping = relapse && self.damping.fall(now) == Fall::FlappingBegins;
+        let change = self.suspect(bucket, now);
+        if flapping { Some(Change::Flapping) } else { change }
     }
 
     /// Something speaks against frames of this size.

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use bitcraps_coordinator::{Notice, SendOptions};
+use bitcraps_coordinator::{Notice, SendOptions, Tier};
 use bitcraps_engine::{AdmissionConfig, AdmissionMode};
 use bitcraps_linkstate::Config;
-use bitcraps_sim::{Death, LinkModel, NodeId, NodeSetup, Return, SimLink, Simulation};
+use bitcraps_sim::{Death, Fault, LinkModel, NodeId, NodeSetup, Return, SimLink, Simulation, Way};
 use bitcraps_types::{DownReason, Epoch, PeerId, TrafficClass, TransportType};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -125,24 +125,49 @@ fn two_halves_know_the_same_two_probe_intervals_after_they_meet() {
 
 #[test]
 fn nobody_is_thought_dead_in_ten_minutes_of_losses() {
-    let mut sim = Simulation::new(3);
-    let nodes: Vec<_> = (0..4).map(|_| sim.add_node_with(publishes)).collect();
-    let mut pairs = Vec::new();
-    for at in 0..4 {
-        let (a, b) = (nodes[at], nodes[(at + 1) % 4]);
-        sim.add_link(a, b, LinkModel::wifi().loss(0.05));
-        pairs.push((a, b));
-    }
-    let all = truth(&sim, &pairs);
-    assert!(until(&mut sim, &nodes, &all, 5 * SECOND).is_some());
-    for _ in 0..600 {
-        sim.run_for(SECOND);
-        for node in &nodes {
-            let network = sim.engine(*node).unwrap().network().unwrap();
-            let linked = |peer| !network.topology().node(&peer).unwrap().connections.is_empty();
-            assert!(nodes.iter().all(|node| linked(sim.peer_id(*node))), "at {:?}", sim.now());
+    for seed in 0..20 {
+        let mut sim = Simulation::new(seed);
+        let nodes: Vec<_> = (0..4).map(|_| sim.add_node_with(publishes)).collect();
+        let mut pairs = Vec::new();
+        for at in 0..4 {
+            let (a, b) = (nodes[at], nodes[(at + 1) % 4]);
+            sim.add_link(a, b, LinkModel::wifi().loss(0.05));
+            pairs.push((a, b));
+        }
+        let all = truth(&sim, &pairs);
+        assert!(until(&mut sim, &nodes, &all, 5 * SECOND).is_some());
+        for _ in 0..600 {
+            sim.run_for(SECOND);
+            for node in &nodes {
+                let network = sim.engine(*node).unwrap().network().unwrap();
+                let linked = |peer| !network.topology().node(&peer).unwrap().connections.is_empty();
+                let all = nodes.iter().all(|node| linked(sim.peer_id(*node)));
+                assert!(all, "seed {seed} at {:?}", sim.now());
+            }
         }
     }
+}
+
+#[test]
+fn a_link_that_flapped_and_answers_again_is_seen_before_it_is_trusted() {
+    let mut sim = Simulation::new(5);
+    let (a, b) = (sim.add_node_with(publishes), sim.add_node_with(publishes));
+    let link = sim.add_link(a, b, LinkModel::wifi());
+    let all = truth(&sim, &[(a, b)]);
+    assert!(until(&mut sim, &[a, b], &all, 5 * SECOND).is_some());
+    // Each outage doubles the hold; the last is long enough to be told.
+    for outage in [700, 700, 700, 700, 700, 4_000] {
+        sim.fault(link, Way::Both, Fault::BlackHole(true));
+        sim.run_for(Duration::from_millis(outage));
+        sim.heal(link);
+        if outage < 1_000 {
+            sim.run_for(Duration::from_millis(500));
+        }
+    }
+    assert!(seen(&sim, a).is_empty());
+    assert!(until(&mut sim, &[a, b], &all, 4 * SECOND).is_some());
+    let status = &sim.core(a).unwrap().peers(sim.now())[0];
+    assert_ne!(status.links[0].tier, Tier::Good);
 }
 
 #[test]
