@@ -1,6 +1,7 @@
 //! What the network was in earlier lives of the node, in a file of its own: it is worth less than
 //! messages, and neither waits for the other.
 
+use std::ops::Bound::{Excluded, Included};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -146,11 +147,12 @@ impl Chronicle {
                 for grain in Grain::ALL {
                     let of_grain = steps.iter().filter(|step| step.grain == grain);
                     let Some(last) = of_grain.map(|step| step.number).max() else { continue };
-                    let first = (last + 1).saturating_sub(grain.steps() as u64);
+                    let first = last.saturating_sub(grain.steps() as u64 - 1);
                     let grain = grain as u8;
                     table.retain_in((grain, 0)..(grain, first), |_, _| false)?;
                     // Of a time that a clock gone wrong had for the future.
-                    table.retain_in((grain, last + 1)..=(grain, u64::MAX), |_, _| false)?;
+                    let ahead = (Excluded((grain, last)), Included((grain, u64::MAX)));
+                    table.retain_in(ahead, |_, _| false)?;
                 }
             }
             Ok(transaction.commit()?)
@@ -260,12 +262,17 @@ impl Recorder {
             *written = step.number.max(*written);
         }
         let chronicle = Arc::clone(&recording.chronicle);
-        let written = tokio::task::spawn_blocking(move || chronicle.write(&steps)).await;
-        // A runtime that ends meanwhile takes the wait with it.
-        if let Ok(Err(error)) = written {
-            self.fail(&error);
-            *turn = None;
-        }
+        let why = match tokio::task::spawn_blocking(move || chronicle.write(&steps)).await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error,
+            Err(error) if error.is_panic() => {
+                StoreError::damaged(recording.chronicle.path(), "its library gave up on it")
+            }
+            // A runtime that ends meanwhile takes the wait with it.
+            Err(_) => return,
+        };
+        self.fail(&why);
+        *turn = None;
     }
 
     /// Writes what has changed, and closes the file: another life of the node may open it.

@@ -45,6 +45,10 @@ fn holds_what_was_written_last_and_no_more_than_a_history_does() {
     assert_eq!(open(&path).steps().unwrap(), expected);
     open(&path).write(&[]).unwrap();
     assert_eq!(open(&path).steps().unwrap(), expected);
+    let last = step(&mut rng, Grain::Hour, u64::MAX);
+    open(&path).write(std::slice::from_ref(&last)).unwrap();
+    let hours = open(&path).steps().unwrap().into_iter().filter(|step| step.grain == Grain::Hour);
+    assert_eq!(hours.collect::<Vec<_>>(), [last]);
 }
 
 #[test]
