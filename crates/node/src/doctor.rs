@@ -57,10 +57,14 @@ impl Finding {
     }
 }
 
-/// Looks at every part that the configuration is about. Takes as long as bluetoothd takes to answer, where
-/// Bluetooth is asked for, and milliseconds otherwise. A running node is looked for at `socket`.
+/// Looks at every part that the configuration is about. A running node is looked for at `socket`. Takes as
+/// long as that node takes to answer, and bluetoothd where Bluetooth is asked for, and milliseconds
+/// otherwise.
 pub async fn examine(config: &Config, socket: &Path) -> Vec<Finding> {
-    let (running, node) = node(socket);
+    let socket = socket.to_owned();
+    let asked = tokio::task::spawn_blocking(move || node(&socket)).await;
+    let unknown = |error| (true, Finding::new("node", Condition::Poor, format!("{error}")));
+    let (running, node) = asked.unwrap_or_else(unknown);
     vec![
         key(config),
         data(config),
