@@ -10,6 +10,7 @@ use bitcraps_engine::monitor::{
 use bitcraps_types::{PeerId, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::name::{NameError, resolve};
 use super::protocol::{Refusal, RefusalKind};
 use super::status::{Health, millis};
 use crate::Node;
@@ -149,9 +150,18 @@ pub(super) fn healing(node: &Node, apply: bool) -> Result<HealingReport, Refusal
     report.ok_or_else(|| refused("this node does not watch the network"))
 }
 
-pub(super) fn game(node: &Node, host: PeerId) -> Result<Game, Refusal> {
+pub(super) fn game(node: &Node, host: &str) -> Result<Game, Refusal> {
+    let host = match resolve(node, host) {
+        // Whoever asks may host it.
+        Err(NameError::Own(own)) => own,
+        other => other?,
+    };
     let game = node.with(|engine, now| engine.optimize_for_gaming(&host, now));
-    game.ok_or_else(|| refused(format!("the network has no peer {}", host.short())))
+    game.ok_or_else(|| Refusal {
+        kind: RefusalKind::UnknownPeer,
+        message: format!("the network has no peer {}", host.short()),
+        candidates: Vec::new(),
+    })
 }
 
 pub(super) fn alerts(node: &Node) -> Result<AlertsReport, Refusal> {

@@ -126,7 +126,7 @@ pub enum Request {
     },
     /// Prepares the network for a game.
     Game {
-        /// The peer that hosts it.
+        /// The peer that hosts it, or the node itself.
         host: String,
     },
     /// What is wrong with the network, and who wants not to be told.

@@ -110,7 +110,7 @@ impl Responder {
             Request::Health => Response::Health(health::report(node)?),
             Request::History { grain } => Response::History(health::history(node, grain)?),
             Request::Heal { apply } => Response::Healing(health::healing(node, apply)?),
-            Request::Game { host } => Response::Game(health::game(node, resolve(node, &host)?)?),
+            Request::Game { host } => Response::Game(health::game(node, &host)?),
             Request::Alerts => Response::Alerts(health::alerts(node)?),
             Request::Silence { kind, peer, author, comment, life_ms } => {
                 let about = peer.map(|peer| resolve(node, &peer)).transpose()?;

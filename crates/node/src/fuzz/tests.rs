@@ -9,7 +9,7 @@ const INPUTS: usize = 60_000;
 /// Configurations tried, each of which takes longer; about a second.
 const CONFIGS: usize = 2_000;
 
-const REQUESTS: [&str; 16] = [
+const REQUESTS: [&str; 18] = [
     r#"{"schema":1,"request":"status"}"#,
     r#"{"schema":1,"request":"peers","more":[1,{"a":null}]}"#,
     r#"{"schema":1,"request":"links","peer":"abcd"}"#,
@@ -24,6 +24,8 @@ const REQUESTS: [&str; 16] = [
     r#"{"schema":1,"request":"block","peer":"abcd"}"#,
     r#"{"schema":1,"request":"silence","kind":"PeerLost","peer":null,"author":"ann","life_ms":1}"#,
     r#"{"schema":1,"request":"history","grain":"five_seconds"}"#,
+    r#"{"schema":1,"request":"heal","apply":true}"#,
+    r#"{"schema":1,"request":"game","host":"abcd"}"#,
     r#"{"schema":1,"request":"unsilence","id":1}"#,
     r#"{"schema":1,"request":"acknowledge","alert":"0f0f0f0f","author":"ann"}"#,
 ];
@@ -188,6 +190,8 @@ fn mutated_requests_reach_every_request_and_refusal() {
     let all = [
         "=acknowledge",
         "=block",
+        "=game",
+        "=heal",
         "=history",
         "=invite",
         "=join",

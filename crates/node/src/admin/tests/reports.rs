@@ -216,3 +216,15 @@ async fn a_peer_that_goes_is_a_finding() {
     let finding = format!("peer {} is not reachable", pair.far_peer.short());
     assert_eq!(status.findings, [finding]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_game_is_hosted_by_the_node_itself_too_and_not_by_whom_the_network_lacks() {
+    let pair = Pair::linked().await;
+    let own = pair.near.id();
+    let asked = Request::Game { host: own.to_string() };
+    let Response::Game(game) = pair.ask(asked).await.unwrap() else { panic!() };
+    assert_eq!((game.host, game.asked), (own, 0));
+    let nobody = PeerId::from_bytes([9; 32]);
+    let refused = (RefusalKind::UnknownPeer, format!("the network has no peer {}", nobody.short()));
+    assert_eq!(pair.refusal(Request::Game { host: nobody.to_string() }).await, refused);
+}
