@@ -18,6 +18,8 @@ macro_rules! key {
     };
 }
 
+const NO_END: &str = "an alert cannot end while its condition holds; write at most the second";
+
 impl Check<'_> {
     /// Writes out in `raw` what follows from other values where nothing is said.
     pub(super) fn monitor(&self, raw: &mut RawCoordination) -> Result<MonitorConfig, ConfigError> {
@@ -33,9 +35,11 @@ impl Check<'_> {
             ANOMALY_MULTIPLIER,
         )?;
         let (risk_clear, advice) = (key!("partition_risk_clear"), key!("partition_risk_advice"));
-        let risk = self.clearing(
+        let risk = self.until(
             (key!("partition_risk_alert_threshold"), raw.partition_risk_alert_threshold),
             (risk_clear, &mut raw.partition_risk_clear),
+            MonitorConfig::clear_of,
+            NO_END,
         )?;
         let risk_advice = self.ratio(advice, raw.partition_risk_advice)?;
         let fire = key!("max_diameter_alert");
@@ -44,11 +48,7 @@ impl Check<'_> {
         let written = *raw.max_diameter_clear.get_or_insert(raw.max_diameter_alert - 1);
         let diameter_clear: u32 = self.number(clear, written, MAX_DIAMETER_CLEAR)?;
         if diameter_clear > diameter {
-            return Err(self.contradiction(
-                (clear, diameter_clear),
-                (fire, diameter),
-                "an alert cannot end while its condition holds; write at most the second",
-            ));
+            return Err(self.contradiction((clear, diameter_clear), (fire, diameter), NO_END));
         }
         let clustering_fire = key!("min_clustering_coefficient");
         let clustering = self.ratio(clustering_fire, raw.min_clustering_coefficient)?;
@@ -62,9 +62,11 @@ impl Check<'_> {
                 "an alert cannot end while its condition holds; write at least the second",
             ));
         }
-        let load = self.clearing(
+        let load = self.until(
             (key!("bridge_node_load_threshold"), raw.bridge_node_load_threshold),
             (key!("bridge_node_load_clear"), &mut raw.bridge_node_load_clear),
+            MonitorConfig::clear_of,
+            NO_END,
         )?;
         let mut rules = AlertKind::ALL.map(AlertKind::rule);
         for (kind, rule) in AlertKind::ALL.into_iter().zip(&mut rules) {
@@ -98,23 +100,21 @@ impl Check<'_> {
         })
     }
 
-    /// A threshold above which an alert begins, and the one at which it ends.
-    fn clearing(
+    /// A threshold above which something begins, and the one at which it ends: `usual` of the first where
+    /// nothing is said.
+    fn until(
         &self,
-        (fire_key, fire): (&'static str, f64),
-        (clear_key, clear): (&'static str, &mut Option<f64>),
+        (begin_key, begin): (&'static str, f64),
+        (end_key, end): (&'static str, &mut Option<f64>),
+        usual: fn(Ratio) -> Ratio,
+        rule: &'static str,
     ) -> Result<(Ratio, Ratio), ConfigError> {
-        let fire = self.ratio(fire_key, fire)?;
-        let usual = MonitorConfig::clear_of(fire).get();
-        let clear = self.ratio(clear_key, *clear.get_or_insert(usual))?;
-        if clear > fire {
-            return Err(self.contradiction(
-                (clear_key, clear.get()),
-                (fire_key, fire.get()),
-                "an alert cannot end while its condition holds; write at most the second",
-            ));
+        let begin = self.ratio(begin_key, begin)?;
+        let end = self.ratio(end_key, *end.get_or_insert(usual(begin).get()))?;
+        if end > begin {
+            return Err(self.contradiction((end_key, end.get()), (begin_key, begin.get()), rule));
         }
-        Ok((fire, clear))
+        Ok((begin, end))
     }
 
     fn rule(
@@ -135,18 +135,12 @@ impl Check<'_> {
     }
 
     fn gate(&self, raw: &mut RawBetting) -> Result<GateConfig, ConfigError> {
-        let (pause_key, resume_key) =
-            ("coordination.betting.pause_above", "coordination.betting.resume_at");
-        let pause = self.ratio(pause_key, raw.pause_above)?;
-        let usual = GateConfig::resume_of(pause).get();
-        let resume = self.ratio(resume_key, *raw.resume_at.get_or_insert(usual))?;
-        if resume > pause {
-            return Err(self.contradiction(
-                (resume_key, resume.get()),
-                (pause_key, pause.get()),
-                "bets cannot go on at a risk that pauses them; write at most the second",
-            ));
-        }
+        let (pause, resume) = self.until(
+            ("coordination.betting.pause_above", raw.pause_above),
+            ("coordination.betting.resume_at", &mut raw.resume_at),
+            GateConfig::resume_of,
+            "bets cannot go on at a risk that pauses them; write at most the second",
+        )?;
         let calm =
             self.seconds("coordination.betting.calm_seconds", raw.calm_seconds, CALM_SECONDS)?;
         Ok(GateConfig { pause, resume, calm })
