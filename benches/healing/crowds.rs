@@ -6,11 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bitcraps_monitor::{
-    Contacts, Deed, FORESIGHT, Healer, HealingConfig, HealingMode, HealthMetrics, LASTING, View,
+    Contacts, Deed, FORESIGHT, Healer, HealingConfig, HealingMode, HealthMetrics, View, lasts,
     plans_of,
 };
 use bitcraps_topology::{Components, Graph};
-use bitcraps_types::{Ratio, Timestamp};
+use bitcraps_types::{PeerId, Ratio, Timestamp};
 use fastrand::Rng;
 
 use super::mesh::{Mesh, Pair, number, offers, pair, peer, topology};
@@ -25,6 +25,8 @@ const CAP: usize = 7;
 const FIRST: usize = 3;
 /// A pair farther apart than this share of the range is not worth linking.
 const WORTH: f64 = 0.9;
+/// Error of a margin that is measured badly.
+const BLUR: f64 = 0.02;
 /// Neighbours that the rivals want.
 const WANTED: usize = 4;
 
@@ -32,6 +34,8 @@ const WANTED: usize = 4;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Strategy {
     Healing(HealingMode),
+    /// With a forecast that is always right: the crowd's own future.
+    Oracle,
     /// A random peer in range takes the place of a neighbour that is gone (HyParView, Leitao et al.
     /// 2007).
     Random,
@@ -41,6 +45,24 @@ enum Strategy {
 
 /// Seconds that a healer takes which waits for a split: to see it, to settle, and to make the link.
 const REACTION: usize = 3;
+
+/// How far links reach, and how well their margins are measured.
+#[derive(Debug, Clone, Copy)]
+struct Radio {
+    range: f64,
+    /// Deviation of a margin from what it is, as it is measured each second.
+    blur: f64,
+}
+
+impl Radio {
+    /// What a link of this length seems to have in hand: what is left of the range, and an error that is
+    /// nearly normal (a sum of four).
+    fn margin(self, metres: f64, rng: &mut Rng) -> Ratio {
+        let spread = (1.0_f64 / 3.0).sqrt();
+        let error: f64 = (0..4).map(|_| rng.f64() - 0.5).sum::<f64>() / spread;
+        Ratio::clamped(1.0 - metres / self.range + self.blur * error)
+    }
+}
 
 /// What a crowd went through.
 #[derive(Debug, Clone, Copy, Default)]
@@ -62,21 +84,32 @@ pub(super) fn run(arguments: &Arguments, report: &mut Report) -> Result<(), Fail
     ] {
         report.progress(&format!("crowds: {name}"));
         let mut rng = Rng::with_seed(arguments.seed);
-        let mut tolls = [Toll::default(); 4];
+        let mut tolls = [Toll::default(); 6];
         for number in 0..arguments.size(12, 3) {
             let crowd = motion.crowd(PEERS as usize, SECONDS, &mut rng);
             let seed = arguments.seed ^ number << 8;
             let play = |strategy, budget: Option<usize>| {
-                played(&crowd, range, strategy, budget, &mut Rng::with_seed(seed))
+                played(
+                    &crowd,
+                    Radio { range, blur: 0.0 },
+                    strategy,
+                    budget,
+                    &mut Rng::with_seed(seed),
+                )
             };
             let reactive = play(Strategy::Healing(HealingMode::Reactive), None)?;
             let forecast = play(Strategy::Healing(HealingMode::Forecast), None)?;
+            let rng = &mut Rng::with_seed(seed);
+            let strategy = Strategy::Healing(HealingMode::Forecast);
+            let blurred = played(&crowd, Radio { range, blur: BLUR }, strategy, None, rng)?;
             let budget = Some(forecast.added);
             let all = [
                 reactive,
                 forecast,
                 play(Strategy::Random, budget)?,
                 play(Strategy::Nearest, budget)?,
+                play(Strategy::Oracle, None)?,
+                blurred,
             ];
             for (sum, toll) in tolls.iter_mut().zip(all) {
                 sum.parted += toll.parted;
@@ -85,7 +118,7 @@ pub(super) fn run(arguments: &Arguments, report: &mut Report) -> Result<(), Fail
                 sum.added += toll.added;
             }
         }
-        let [reactive, forecast, random, nearest] = tolls;
+        let [reactive, forecast, random, nearest, oracle, blurred] = tolls;
         let row = |what: &str, value: usize| Row::new(format!("{name}: {what}"), value as f64, "s");
         report.push(
             row(
@@ -97,13 +130,27 @@ pub(super) fn run(arguments: &Arguments, report: &mut Report) -> Result<(), Fail
         );
         report.push(
             row("the same, and that one could join that had just met", forecast.parted)
-                .beside("reactive", reactive.parted as f64),
+                .beside("reactive", reactive.parted as f64)
+                .ratio_at_most(0.5),
         );
         report.push(
             Row::new(format!("{name}: links made, with forecasts"), forecast.added as f64, "links")
                 .beside("reactive", reactive.added as f64)
                 .ratio_at_most(1.3),
         );
+        for (who, toll) in [
+            ("margins measured with an error of 2 % of the range", blurred),
+            ("a healer that knows the future of every link", oracle),
+        ] {
+            report.push(
+                row(&format!("the first, {who}"), toll.avoidable)
+                    .beside("reactive", reactive.avoidable as f64),
+            );
+            report.push(
+                Row::new(format!("{name}: links made, {who}"), toll.added as f64, "links")
+                    .beside("reactive", reactive.added as f64),
+            );
+        }
         let share = 100.0 * reactive.parted as f64 / reactive.apart.max(1) as f64;
         report.push(Row::new(
             format!("{name}: share of the seconds in parts in which a pair is feasible, reactive"),
@@ -157,11 +204,12 @@ impl State {
 
 fn played(
     crowd: &Crowd,
-    range: f64,
+    radio: Radio,
     strategy: Strategy,
     budget: Option<usize>,
     rng: &mut Rng,
 ) -> Result<Toll, Failure> {
+    let range = radio.range;
     let mut toll = Toll::default();
     let near = |places: &[Place], share: f64| -> Vec<(f64, Pair)> {
         let mut near: Vec<(f64, Pair)> = (0..PEERS)
@@ -180,6 +228,7 @@ fn played(
     }
     let mode = match strategy {
         Strategy::Healing(mode) => mode,
+        Strategy::Oracle => HealingMode::Forecast,
         Strategy::Random | Strategy::Nearest => HealingMode::Reactive,
     };
     let mut policies = HealingConfig::default().policies;
@@ -232,18 +281,25 @@ fn played(
             (all * (second + 1)).div_ceil(SECONDS).saturating_sub(toll.added)
         });
         match strategy {
-            Strategy::Healing(mode) => {
-                let margins =
-                    links.iter().map(|link| (*link, Ratio::clamped(1.0 - far(link) / range)));
+            Strategy::Healing(_) | Strategy::Oracle => {
+                let margins = links.iter().map(|link| (*link, radio.margin(far(link), rng)));
                 let network = topology(PEERS, margins, now)?;
                 contacts
                     .observe(network.links().map(|(a, b, link)| (a, b, link.reliability())), now);
                 let pairs: Vec<Pair> = open.iter().map(|(_, pair)| *pair).collect();
-                let lasts = |a: &_, b: &_| {
-                    mode == HealingMode::Reactive
-                        || contacts.survival(a, b, FORESIGHT).get() >= LASTING
+                let future = &crowd.seconds[second..];
+                let future = &future[..future.len().min(FORESIGHT.as_secs() as usize + 1)];
+                let stays = |a: &PeerId, b: &PeerId| match strategy {
+                    Strategy::Healing(HealingMode::Forecast) => lasts(&contacts, a, b),
+                    Strategy::Oracle => {
+                        let ends = (number(a) as usize, number(b) as usize);
+                        future.iter().all(|at| distance(at[ends.0], at[ends.1]) <= range)
+                    }
+                    Strategy::Healing(HealingMode::Reactive)
+                    | Strategy::Random
+                    | Strategy::Nearest => true,
                 };
-                let view = View::of(&network, lasts, offers(&pairs));
+                let view = View::of(&network, stays, offers(&pairs));
                 let health = HealthMetrics { peers: PEERS.into(), ..HealthMetrics::default() };
                 let plans = plans_of(&view, &health, &config);
                 for (me, healer) in healers.iter_mut().enumerate() {

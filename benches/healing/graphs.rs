@@ -41,6 +41,8 @@ struct Hour {
     after: usize,
     /// The least that all feasible pairs together could leave.
     goal: usize,
+    /// Links that it takes at least to leave what was left.
+    least: usize,
 }
 
 pub(super) fn run(arguments: &Arguments, report: &mut Report) -> Result<(), Failure> {
@@ -90,7 +92,7 @@ pub(super) fn run(arguments: &Arguments, report: &mut Report) -> Result<(), Fail
     }
     balls(&meshes, arguments, &mut rng, report)?;
     let mut sum = (0, 0, 0, 0, 0);
-    let mut total = 0;
+    let (mut total, mut links) = (0, (0, 0));
     for (name, mesh) in &meshes {
         if mesh.peers > arguments.size(u32::MAX, 700) {
             report.progress(&format!("{name} is left out of a first look: {} peers", mesh.peers));
@@ -116,8 +118,20 @@ pub(super) fn run(arguments: &Arguments, report: &mut Report) -> Result<(), Fail
             sum.2 += usize::from(hour.after == 0);
             sum.3 += usize::from(hour.after <= hour.goal);
             sum.4 += usize::from(hour.goal == 0);
+            if hour.after <= hour.goal {
+                links = (links.0 + hour.added, links.1 + hour.least);
+            }
         }
     }
+    report.push(
+        Row::new(
+            "links added to all networks left as strong as candidates allow",
+            links.0 as f64,
+            "links",
+        )
+        .beside("what any links would need at least", links.1 as f64)
+        .ratio_at_most(1.15),
+    );
     report.push(
         Row::new("peers above their limit of neighbours", sum.0 as f64, "peers").at_most(0.0),
     );
@@ -287,6 +301,7 @@ fn healed(mut mesh: Mesh, cap: u32) -> Result<Hour, Failure> {
         before: weakness(&first),
         after: 0,
         goal,
+        least: 0,
     };
     let mut made: BTreeSet<Pair> = BTreeSet::new();
     let mut view = mesh.view()?;
@@ -329,6 +344,47 @@ fn healed(mut mesh: Mesh, cap: u32) -> Result<Hour, Failure> {
             hour.violations += above.count();
         }
     }
-    hour.after = weakness(&mesh.graph()?);
+    let last = mesh.graph()?;
+    hour.after = weakness(&last);
+    hour.least = at_least(&first, &last);
     Ok(hour)
+}
+
+/// Links that any plan needs that leaves a network as strong as `after`, which is as strong as the
+/// candidates allow: a link joins two parts, with a peer gone as with everybody there, and a peer with
+/// less than two links that was given some has to be given as many, up to two (as in Hsu and
+/// Ramachandran 1993). O(n (n + m)).
+fn at_least(before: &Graph, after: &Graph) -> usize {
+    let all = 0..before.peers() as u32;
+    let joined = |gone| parts(before, gone).saturating_sub(parts(after, gone));
+    let joined = all.clone().map(|peer| joined(Some(peer))).chain([joined(None)]).max();
+    let ends: u32 = all
+        .map(|peer| {
+            let had = before.degree(peer);
+            2_u32.saturating_sub(had).min(after.degree(peer).saturating_sub(had))
+        })
+        .sum();
+    joined.unwrap_or(0).max(ends.div_ceil(2) as usize)
+}
+
+/// Parts of a network in which a peer may be gone.
+fn parts(graph: &Graph, gone: Option<u32>) -> usize {
+    let mut seen = vec![false; graph.peers()];
+    let mut parts = 0;
+    for start in 0..graph.peers() as u32 {
+        if seen[start as usize] || Some(start) == gone {
+            continue;
+        }
+        parts += 1;
+        seen[start as usize] = true;
+        let mut open = vec![start];
+        while let Some(at) = open.pop() {
+            for next in graph.row(at) {
+                if Some(*next) != gone && !std::mem::replace(&mut seen[*next as usize], true) {
+                    open.push(*next);
+                }
+            }
+        }
+    }
+    parts
 }

@@ -8,8 +8,7 @@ use std::time::Duration;
 use bitcraps_coordinator::{CloseReason, Command, Standing};
 use bitcraps_linkstate::MAX_OFFERS;
 use bitcraps_monitor::{
-    Deed, FORESIGHT, Game, Healer, HealingConfig, HealingMode, LASTING, Monitor, Offer, View,
-    game_of,
+    Deed, Game, Healer, HealingConfig, HealingMode, Monitor, Offer, View, game_of, lasts,
 };
 use bitcraps_topology::{Topology, hop_distances};
 use bitcraps_types::{PeerId, Timestamp, TransportType};
@@ -55,9 +54,7 @@ impl Healing {
     ) {
         let Some(health) = monitor.health() else { return };
         let reactive = self.healer.config().mode == HealingMode::Reactive;
-        let lasts = |a: &PeerId, b: &PeerId| {
-            reactive || monitor.contacts().survival(a, b, FORESIGHT).get() >= LASTING
-        };
+        let lasts = |a: &PeerId, b: &PeerId| reactive || lasts(monitor.contacts(), a, b);
         self.looked = now;
         let me = network.me();
         let own = self.offered.iter().map(|(to, transport)| Offer {

@@ -56,6 +56,9 @@ const TRENDS: usize = 3;
 const STEADY: f64 = 0.002;
 /// Weight of the latest change of a margin.
 const LATEST: f64 = 0.5;
+/// What a second leaves of how a margin changed before: slow enough that a margin which is measured
+/// badly does not pass for one that falls.
+const SMOOTH: f64 = 0.75;
 /// How much is believed of all links about those of one margin, in losses.
 const KINDRED: f64 = 2.0;
 
@@ -67,6 +70,8 @@ struct Contact {
     /// What it had in hand then, and how that changed in a second.
     margin: f64,
     trend: f64,
+    /// The same over some seconds.
+    drift: f64,
     own: Frailty,
 }
 
@@ -138,8 +143,8 @@ impl Contacts {
             if self.pairs.len() >= MAX_PAIRS && !self.pairs.contains_key(&pair) {
                 continue;
             }
-            let fresh =
-                Contact { linked: false, at: now, margin, trend: 0.0, own: Frailty::default() };
+            let own = Frailty::default();
+            let fresh = Contact { linked: false, at: now, margin, trend: 0.0, drift: 0.0, own };
             let contact = self.pairs.entry(pair).or_insert(fresh);
             if contact.linked && contact.at < now {
                 let seconds = now.since(contact.at).as_secs_f64();
@@ -149,11 +154,12 @@ impl Contacts {
                 self.all.seconds += seconds;
                 let change = (margin - contact.margin) / seconds;
                 contact.trend += LATEST * (change - contact.trend);
+                contact.drift += (1.0 - SMOOTH.powf(seconds)) * (change - contact.drift);
                 contact.margin = margin;
             } else if contact.linked {
                 contact.margin = contact.margin.max(margin);
             } else {
-                (contact.margin, contact.trend) = (margin, 0.0);
+                (contact.margin, contact.trend, contact.drift) = (margin, 0.0, 0.0);
             }
             (contact.linked, contact.at) = (true, now);
         }
@@ -189,6 +195,15 @@ impl Contacts {
             self.bins[contact.bin()].hazard(all, KINDRED) * contact.own.factor()
         });
         Ratio::clamped((-rate * horizon.as_secs_f64()).exp())
+    }
+
+    /// Whether nothing is left of the margin of a pair's link after `time`, if it goes on as it did in the
+    /// last seconds.
+    pub fn is_ending(&self, a: &PeerId, b: &PeerId, time: Duration) -> bool {
+        let contact = self.pairs.get(&name(a, b));
+        contact.is_some_and(|contact| {
+            contact.margin + contact.drift * time.as_secs_f64() <= 0.0 && contact.drift < 0.0
+        })
     }
 
     /// The future of each link of a snapshot of `topology`, in the order of its link numbers.
@@ -263,6 +278,46 @@ mod tests {
         let stranger = contacts.survival(&peer(8), &peer(9), MINUTE).get();
         assert!(of(flapping) < stranger && stranger < of(steady));
         assert!(contacts.known_ahead() < MINUTE * 5);
+    }
+
+    #[test]
+    fn a_link_is_ending_when_its_margin_falls_so_that_nothing_will_be_left() {
+        let of = |falls: &[(u8, f64)], seconds: u64| {
+            let mut contacts = Contacts::default();
+            for second in 0..=seconds {
+                let links = falls.iter().map(|(number, fall)| {
+                    let margin = Ratio::clamped(0.6 - fall * second as f64);
+                    (peer(*number), peer(0), margin)
+                });
+                contacts.observe(links, at(second));
+            }
+            let ending = |(number, _): &(u8, f64)| {
+                contacts.is_ending(&peer(0), &peer(*number), Duration::from_secs(7))
+            };
+            falls.iter().map(ending).collect::<Vec<_>>()
+        };
+        // A twentieth in a second, of which (1 - 0.75 ^ n) is believed after n seconds, leaves nothing in
+        // seven seconds when 0.3 are left but for 0.012, and when 0.25 are left.
+        let falls = [(1, 0.05), (2, 0.0), (3, -0.05)];
+        assert_eq!(of(&falls, 6), [false; 3]);
+        assert_eq!(of(&falls, 7), [true, false, false]);
+        // What has nothing left and does not fall is there all the same.
+        let mut contacts = Contacts::default();
+        for second in 0..3 {
+            contacts.observe([(peer(0), peer(1), Ratio::ZERO)].into_iter(), at(second));
+        }
+        let week = Duration::from_secs(604_800);
+        assert!(!contacts.is_ending(&peer(0), &peer(1), week));
+        assert!(!contacts.is_ending(&peer(0), &peer(9), week), "a pair that nobody knows");
+        // What is seen seldom counts as what was seen each second meanwhile would.
+        for second in [4, 8] {
+            let fall = Ratio::clamped(0.6 - 0.05 * second as f64);
+            contacts.observe([(peer(0), peer(1), fall)].into_iter(), at(second));
+        }
+        let drift = contacts.pairs[&name(&peer(0), &peer(1))].drift;
+        let first = (1.0 - SMOOTH.powi(2)) * (0.4 / 2.0);
+        let then = first * SMOOTH.powi(4) - 0.05 * (1.0 - SMOOTH.powi(4));
+        assert!((drift - then).abs() < 1e-12, "{drift}");
     }
 
     #[test]

@@ -36,8 +36,8 @@ pub use facts::{Facts, LostPeer, Tally};
 pub use gate::{Betting, Gate, GateConfig};
 pub use heal::{
     ActiveRepair, Deed, FORESIGHT, Game, Healer, HealingConfig, HealingMode, HealingPolicy,
-    HealingReport, HealthIssue, LASTING, MAX_REPAIRS, NEWS_PER_HOP, Offer, Outcome, Plan,
-    PlanEpoch, PlannedLink, RepairId, RepairReport, View, game_of, plan_of, plans_of, weakness_of,
+    HealingReport, HealthIssue, MAX_REPAIRS, NEWS_PER_HOP, Offer, Outcome, Plan, PlanEpoch,
+    PlannedLink, RepairId, RepairReport, View, game_of, lasts, plan_of, plans_of, weakness_of,
 };
 pub use health::HealthMetrics;
 pub use history::{Grain, History, Range, Step};

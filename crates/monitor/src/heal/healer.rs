@@ -1,9 +1,11 @@
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use bitcraps_topology::Graph;
 use bitcraps_types::{PeerId, Timestamp, TransportType};
 
 use super::debts::Debts;
+use super::others::Others;
 use super::repair::{ActiveRepair, HealingReport, Outcome, RepairId};
 use super::{
     HealingConfig, HealthIssue, NEWS_PER_HOP, Plan, PlanEpoch, PlannedLink, View, plans_of,
@@ -27,6 +29,8 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(15);
 const BACKOFF: Duration = Duration::from_secs(30);
 /// How often it is looked whether a link is needed in the time that it is kept.
 const CHECKS: u32 = 16;
+/// Links that others made which are weighed before one is let go: as much work as this node's own.
+const MAX_WEIGHED: usize = MAX_REPAIRS;
 /// Doublings of a wait at most: half an hour, ten hours of keeping.
 pub(super) const MAX_DOUBLINGS: u32 = 6;
 /// Pairs with a past that are remembered.
@@ -98,8 +102,11 @@ pub struct Healer {
     remembered: BTreeMap<Pair, Past>,
     asked: VecDeque<Timestamp>,
     debts: Debts,
+    others: Others,
     next: u64,
     let_go: Option<Timestamp>,
+    /// When links were due to go, and none could.
+    refused: Option<Timestamp>,
     deeds: VecDeque<Deed>,
 }
 
@@ -117,8 +124,10 @@ impl Healer {
             remembered: BTreeMap::new(),
             asked: VecDeque::new(),
             debts: Debts::default(),
+            others: Others::default(),
             next: 1,
             let_go: None,
+            refused: None,
             deeds: VecDeque::new(),
         }
     }
@@ -194,6 +203,7 @@ impl Healer {
         self.follow(view, now);
         self.plans = plans;
         self.wish(now);
+        self.others.follow(&self.plans, &self.me, view, now);
         self.debts.dun(&self.plans, &self.me, self.settle, now);
         if self.config.acts {
             self.ask(now, self.settle);
@@ -357,43 +367,62 @@ impl Healer {
 
     /// Lets go of a link that has not been needed for long, one at a time.
     fn tidy(&mut self, view: &View, now: Timestamp) {
-        let mut spare: Option<(Timestamp, RepairId)> = None;
+        let mut due: Vec<(Timestamp, RepairId, Pair)> = Vec::new();
         let planned = !self.plans.is_empty();
         let again = self.config.keep / CHECKS;
         let mut measures = None;
+        let mut measured = || *measures.get_or_insert_with(|| measures_of(view.expected()));
         for repair in self.repairs.values_mut().filter(|r| r.outcome == Outcome::Linked) {
+            let pair = (repair.link.a, repair.link.b);
             // While something is amiss, nothing is spared.
             if planned {
                 repair.needed = now;
             } else if now >= repair.checked + again {
                 repair.checked = now;
-                let measures = measures.get_or_insert_with(|| {
-                    HealthIssue::ALL.map(|issue| weakness_of(issue, view.expected()))
-                });
-                if is_needed(&self.config, view, measures, &repair.link) {
+                if without(&self.config, view, view.expected(), &measured(), &pair).is_none() {
                     repair.needed = now;
                 }
             }
-            let pair = (repair.link.a, repair.link.b);
             let drops = self.remembered.get(&pair).map_or(0, |past| past.drops);
-            // Of two links that stand in for each other, one goes first, and the other is needed then.
             let keep = self.config.keep * (1 << drops.min(MAX_DOUBLINGS));
             let ends = repair.needed + keep + keep.mul_f64(spread(&pair) / 2.0);
             if now >= ends {
-                spare = Some(spare.map_or((ends, repair.id), |other| other.min((ends, repair.id))));
+                due.push((ends, repair.id, pair));
             }
         }
         let calm = self.let_go.is_none_or(|at| now >= at + self.settle * 4);
-        let Some((_, id)) = spare.filter(|_| calm) else { return };
-        let Some(repair) = self.repairs.get_mut(&id) else { return };
-        // What was dropped elsewhere meanwhile may have made it needed.
-        let measures = HealthIssue::ALL.map(|issue| weakness_of(issue, view.expected()));
-        if is_needed(&self.config, view, &measures, &repair.link) {
-            repair.needed = now;
-        } else {
-            self.let_go = Some(now);
-            self.end(id, Outcome::Dropped, now);
+        let asked = self.refused.is_some_and(|at| now < at + again);
+        if due.is_empty() || !calm || asked {
+            return;
         }
+        due.sort_unstable();
+        let spare = self.spare(view, &measured());
+        match due.into_iter().find(|(_, _, pair)| spare.contains(pair)) {
+            Some((_, id, _)) => {
+                self.let_go = Some(now);
+                self.end(id, Outcome::Dropped, now);
+            }
+            None => self.refused = Some(now),
+        }
+    }
+
+    /// The links that healing made, here and elsewhere, without all of which together the network is as
+    /// well off, `measures` being what it is like now: of those that stand in for each other, the first
+    /// ones. Nodes that know the same find the same, so that they do not drop at one time what must not
+    /// go together. O(links that healing made (n + m)).
+    fn spare(&self, view: &View, measures: &[f64; HealthIssue::COUNT]) -> BTreeSet<Pair> {
+        let own = self.repairs.values().filter(|repair| repair.outcome == Outcome::Linked);
+        let own = own.map(|repair| (repair.link.a, repair.link.b));
+        let made: BTreeSet<Pair> = own.chain(self.others.made().take(MAX_WEIGHED)).collect();
+        let mut graph = view.expected().clone();
+        let mut spare = BTreeSet::new();
+        for pair in made {
+            if let Some(rest) = without(&self.config, view, &graph, measures, &pair) {
+                graph = rest;
+                spare.insert(pair);
+            }
+        }
+        spare
     }
 }
 
@@ -405,22 +434,26 @@ fn spread(pair: &Pair) -> f64 {
     (mixed >> 11) as f64 / (1_u64 << 53) as f64
 }
 
-/// Whether the network would be worse off without a link than with it, as `measures` are. What is well
-/// within its threshold may get worse.
-fn is_needed(
+fn measures_of(graph: &Graph) -> [f64; HealthIssue::COUNT] {
+    HealthIssue::ALL.map(|issue| weakness_of(issue, graph))
+}
+
+/// What is left of a network without a link; `None` when it would be worse off than `measures` say. What
+/// is well within its threshold may get worse.
+fn without(
     config: &HealingConfig,
     view: &View,
+    graph: &Graph,
     measures: &[f64; HealthIssue::COUNT],
-    link: &PlannedLink,
-) -> bool {
+    (a, b): &Pair,
+) -> Option<Graph> {
     /// Share of a threshold that is well within it.
     const WITHIN: f64 = 0.8;
-    let Some((a, b)) = view.position(&link.a).zip(view.position(&link.b)) else { return false };
+    let Some((a, b)) = view.position(a).zip(view.position(b)) else { return Some(graph.clone()) };
     let rest: Vec<(u32, u32)> =
-        view.expected().link_list().filter(|pair| *pair != (a.min(b), a.max(b))).collect();
-    let without = bitcraps_topology::Graph::from_links(view.peers().len(), &rest);
-    let without = without.unwrap_or_default();
-    HealthIssue::ALL.into_iter().any(|issue| {
+        graph.link_list().filter(|pair| *pair != (a.min(b), a.max(b))).collect();
+    let without = Graph::from_links(view.peers().len(), &rest).unwrap_or_default();
+    let is_worse = HealthIssue::ALL.into_iter().any(|issue| {
         let policy = config.policies[issue.index()];
         if policy.links == 0 {
             return false;
@@ -433,7 +466,8 @@ fn is_needed(
             HealthIssue::BridgeNodeOverload => value <= policy.threshold * WITHIN,
         };
         !fine && value > measures[issue.index()]
-    })
+    });
+    (!is_worse).then_some(without)
 }
 
 #[cfg(test)]
