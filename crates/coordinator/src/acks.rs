@@ -36,7 +36,7 @@ impl Core {
         let reports: Vec<LinkId> = state
             .links
             .iter()
-            .filter(|l| l.arrivals.unreported > 0 && l.peer_tag.is_some())
+            .filter(|l| l.arrivals.is_due(now) && l.peer_tag.is_some())
             .map(|l| l.id())
             .collect();
         let best = self.best_for_acks(peer, now);
@@ -55,10 +55,13 @@ impl Core {
             }
             self.note_acked(peer, path, detour.is_none(), &blocks);
             self.send_ack(peer, path, Some((path, false)), blocks, now);
+            if let Some(link) = self.peers[peer as usize].link_mut(path) {
+                link.arrivals.reported();
+            }
         }
         for link in reports {
             if let Some(link) = self.peers[peer as usize].link_mut(link) {
-                link.arrivals.unreported = 0;
+                link.arrivals.reported();
             }
         }
     }

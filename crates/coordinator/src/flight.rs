@@ -231,17 +231,26 @@ impl Flights {
     }
 }
 
+/// Numbered frames of a link after which an ack leaves although more frames are there, or it could
+/// wait: what one hop ack's bitmap covers.
+const ACK_EVERY: u32 = 64;
+
 /// Which numbered frames of a link arrived here, for the hop acks that go back.
 #[derive(Debug, Default)]
 pub(crate) struct Arrivals {
     newest: Option<(u32, u64, Timestamp)>,
     /// Frames since the last ack left.
-    pub(crate) unreported: u32,
+    unreported: u32,
+    /// When the ack for them is to leave alone; `None` when there are none.
+    report_at: Option<Timestamp>,
 }
 
 impl Arrivals {
-    pub(crate) fn record(&mut self, seq: u32, now: Timestamp) {
+    /// A frame arrived whose ack may wait for as long as `hold` for a frame to travel with.
+    pub(crate) fn record(&mut self, seq: u32, hold: Duration, now: Timestamp) {
         self.unreported += 1;
+        let due = now + hold;
+        self.report_at = Some(self.report_at.map_or(due, |at| at.min(due)));
         self.newest = Some(match self.newest {
             None => (seq, 0, now),
             Some((largest, bitmap, at)) => {
@@ -258,6 +267,32 @@ impl Arrivals {
                 }
             }
         });
+    }
+
+    /// When the ack for what arrived is to leave alone, if anything did since the last.
+    pub(crate) fn report_at(&self) -> Option<Timestamp> {
+        self.report_at
+    }
+
+    /// Whether an ack has no room for more.
+    pub(crate) fn are_many(&self) -> bool {
+        self.unreported >= ACK_EVERY
+    }
+
+    /// Whether an ack is to leave now, even if it leaves alone.
+    pub(crate) fn is_due(&self, now: Timestamp) -> bool {
+        self.are_many() || self.report_at.is_some_and(|at| at <= now)
+    }
+
+    /// The frame that arrived last gets no ack of its own.
+    pub(crate) fn forgo(&mut self) {
+        self.unreported = self.unreported.saturating_sub(1);
+        self.report_at = self.report_at.filter(|_| self.unreported > 0);
+    }
+
+    /// An ack left that names everything that arrived.
+    pub(crate) fn reported(&mut self) {
+        (self.unreported, self.report_at) = (0, None);
     }
 
     /// The ack to send now, on the link itself (`tag` 0) or on another.
@@ -291,7 +326,7 @@ mod tests {
         let mut arrivals = Arrivals::default();
         for i in 0..4 {
             let seq = flights.push(100, None, false, at(i));
-            arrivals.record(seq, at(10 + i));
+            arrivals.record(seq, Duration::ZERO, at(10 + i));
         }
         assert_eq!(flights.next_seq(), 2);
         let ack = arrivals.ack(0, at(15)).unwrap();
@@ -337,14 +372,14 @@ mod tests {
     #[test]
     fn the_bitmap_covers_64_frames_before_the_newest() {
         let mut arrivals = Arrivals::default();
-        arrivals.record(100, at(0));
-        arrivals.record(164, at(0));
+        arrivals.record(100, Duration::ZERO, at(0));
+        arrivals.record(164, Duration::ZERO, at(0));
         assert_eq!(arrivals.ack(0, at(0)).unwrap().bitmap, 1 << 63);
-        arrivals.record(165, at(0));
+        arrivals.record(165, Duration::ZERO, at(0));
         assert_eq!(arrivals.ack(0, at(0)).unwrap().bitmap, 1);
-        arrivals.record(101, at(0));
+        arrivals.record(101, Duration::ZERO, at(0));
         assert_eq!(arrivals.ack(0, at(0)).unwrap().bitmap, 1 | 1 << 63);
-        arrivals.record(100, at(0));
+        arrivals.record(100, Duration::ZERO, at(0));
         assert_eq!(arrivals.ack(0, at(0)).unwrap().bitmap, 1 | 1 << 63);
     }
 

@@ -11,9 +11,10 @@ use crate::store::StoreState;
 use crate::window::Seen;
 use crate::{Command, Core, Delivery, SizeBucket};
 
-/// Numbered frames of a link after which an ack leaves although more frames are there: what one
-/// hop ack's bitmap covers.
-const ACK_EVERY: u32 = 64;
+/// Share of a transport's least timeout for which the hop ack of a frame for others may wait for a
+/// frame to travel with: 1.25 ms over Wi-Fi and the internet, 7.5 ms over Bluetooth. What it waited
+/// for is told with it and no part of the round trip.
+const RELAYED_ACK_HOLD: u32 = 8;
 
 impl Core {
     /// The application takes messages from now on: its inbox has room for `room` messages of each
@@ -90,9 +91,8 @@ impl Core {
                 Err(_) => self.counters.undecodable += 1,
             }
             let state = &self.peers[peer as usize];
-            let unreported =
-                state.links.iter().find(|l| l.id() == link).map(|l| l.arrivals.unreported);
-            if unreported.is_some_and(|count| count >= ACK_EVERY) {
+            let many = state.links.iter().find(|l| l.id() == link).map(|l| l.arrivals.are_many());
+            if many == Some(true) {
                 self.flush_acks(peer, now);
             }
         }
@@ -124,7 +124,16 @@ impl Core {
             return;
         }
         if let (Body::Relayed(_), Some(route)) = (&body, route) {
-            state.links[at].arrivals.record(header.link_seq, now);
+            let entry = &mut state.links[at];
+            // The answer, or the next frame for others, mostly comes back this way soon.
+            let hold = entry.facts.transport.timeout_floor() / RELAYED_ACK_HOLD;
+            entry.arrivals.record(header.link_seq, hold, now);
+            if entry.timer.is_none_or(|at| at > now + hold) {
+                self.arm_link(peer, link, now);
+            }
+            if let Some(ack) = hop_ack {
+                self.on_hop_ack(peer, link, ack, now);
+            }
             return self.on_passing(id, link, header, route, body, now);
         }
         if route.is_some_and(|r| {
@@ -143,12 +152,12 @@ impl Core {
             // What has a route went another way, above.
             Body::Empty | Body::Hello(_) | Body::Relayed(_) => {}
             Body::Data(data) => {
-                state.links[at].arrivals.record(header.link_seq, now);
+                state.links[at].arrivals.record(header.link_seq, Duration::ZERO, now);
                 self.on_data(peer, link, header.deadline_ms, data, now);
             }
             Body::EndAck(ack) => self.on_end_ack(peer, ack, now),
             Body::Probe(probe) => {
-                state.links[at].arrivals.record(header.link_seq, now);
+                state.links[at].arrivals.record(header.link_seq, Duration::ZERO, now);
                 self.on_probe(peer, link, probe, now);
             }
             Body::ProbeReply(reply) => self.on_probe_reply(peer, link, reply, now),

@@ -12,6 +12,7 @@ use crate::flight::{Arrivals, Flight, Flights};
 use crate::metrics::LinkCounters;
 use crate::policy::{Candidate, Tier};
 use bitcraps_types::{LinkCapabilities, LinkId, PeerId, Timestamp, TransportType};
+use bitcraps_wire::HopAck;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -444,6 +445,13 @@ impl Link {
     /// A message, or a part of one, was handed to the driver.
     pub(crate) fn carried(&mut self, now: Timestamp) {
         self.carried_at = Some(now);
+    }
+
+    /// The ack of what arrived and was not reported yet, to travel with another frame.
+    pub(crate) fn take_report(&mut self, now: Timestamp) -> Option<HopAck> {
+        self.arrivals.report_at()?;
+        self.arrivals.reported();
+        self.arrivals.ack(0, now)
     }
 
     pub(crate) fn last_answer(&self) -> Timestamp {

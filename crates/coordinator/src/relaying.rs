@@ -1,7 +1,7 @@
 //! Frames between others, and links whose frames others carry.
 
 use bitcraps_types::{LinkId, PeerId, Timestamp};
-use bitcraps_wire::Frame;
+use bitcraps_wire::{Frame, HopAck};
 
 use crate::policy::{self, FailoverPolicy, Tier};
 use crate::{Command, Core, SizeBucket, Standing};
@@ -95,6 +95,10 @@ impl Core {
         }
         let entry =
             self.peers[handle.0 as usize].link_mut(link).ok_or(ForwardError::NoLink(next))?;
+        if !entry.needs_detour() && len + HopAck::LEN <= entry.max_frame {
+            frame.hop_ack = entry.take_report(now);
+        }
+        let len = frame.encoded_len();
         let seq = entry.flights.push(len, None, true, now);
         entry.handed(len, Some(seq), now);
         let due = now + entry.timeout(SizeBucket::of(len));

@@ -26,6 +26,7 @@ impl Core {
         sooner(entry.greeting.resend_at);
         sooner((!entry.ready).then(|| entry.since + entry.connection_timeout()));
         sooner(entry.probe.map(|probe| entry.probe_due(&probe, now)));
+        sooner(entry.arrivals.report_at().filter(|at| *at > now));
         let oldest = entry.flights.oldest_outstanding();
         sooner(oldest.map(|(_, flight)| entry.look_at(&flight, now)));
         self.set_link_timer(peer, link, at);
@@ -45,6 +46,9 @@ impl Core {
         }
         if entry.greeting.resend_at.is_some_and(|at| at <= now) {
             self.send_hello(peer, link, now);
+        }
+        if self.peers[peer as usize].link_mut(link).is_some_and(|l| l.arrivals.is_due(now)) {
+            self.mark_dirty(peer);
         }
         self.contest_timer(peer, link, now);
         self.overdue_flights(peer, link, now);
@@ -168,16 +172,17 @@ impl Core {
         if !entry.replies.take(1.0, 0.0, now) {
             self.counters.stray_probes += 1;
             // No answer at all: it could be larger than the question.
-            entry.arrivals.unreported -= 1;
+            entry.arrivals.forgo();
             return;
         }
         // The hop ack rides along where the reply stays within the size of its request.
         let room = usize::from(probe.padding) >= usize::from(Probe::MIN_PADDING) + HopAck::LEN;
         let detours = entry.needs_detour();
         let hop_ack = entry.arrivals.ack(0, now).filter(|_| room);
-        entry.arrivals.unreported -= u32::from(!room);
-        if room && !detours {
-            entry.arrivals.unreported = 0;
+        if !room {
+            entry.arrivals.forgo();
+        } else if !detours {
+            entry.arrivals.reported();
         }
         let header = HopHeader { ttl: 1, deadline_ms: NO_DEADLINE, link_seq: 0, receiver_epoch };
         let body = Body::ProbeReply(ProbeReply { nonce: probe.nonce, dwell_us: 0 });

@@ -42,7 +42,7 @@ fn link() -> Link {
 /// A frame of this size was answered after `rtt`.
 fn answer(link: &mut Link, bytes: usize, rtt: Duration, now: Timestamp) -> Option<Change> {
     let seq = link.flights.push(bytes, None, true, now - rtt);
-    let ack = bitcraps_wire::HopAck { link_tag: 0, largest: seq, bitmap: 0, dwell_us: 0 };
+    let ack = HopAck { link_tag: 0, largest: seq, bitmap: 0, dwell_us: 0 };
     let mut acked = Vec::new();
     assert!(link.flights.acknowledge(&ack, now, |flight| acked.push(flight)));
     link.answered(acked[0], false, now)
@@ -461,7 +461,7 @@ fn acks_over_another_link_make_it_one_way_after_two_timeouts() {
     });
     let detour = |link: &mut Link, now: Timestamp| {
         let seq = link.flights.push(64, None, true, now - ms(5));
-        let ack = bitcraps_wire::HopAck { link_tag: 7, largest: seq, bitmap: 0, dwell_us: 0 };
+        let ack = HopAck { link_tag: 7, largest: seq, bitmap: 0, dwell_us: 0 };
         let mut acked = Vec::new();
         link.flights.acknowledge(&ack, now, |flight| acked.push(flight));
         link.answered(acked[0], true, now);

@@ -15,4 +15,5 @@ mod hostile;
 mod links;
 mod model;
 mod queues;
+mod relaying;
 mod standing;

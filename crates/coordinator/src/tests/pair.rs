@@ -424,7 +424,7 @@ impl Pair {
     }
 
     /// Does what `side` commands until it has no more to say.
-    fn obey(&mut self, side: usize) {
+    pub(super) fn obey(&mut self, side: usize) {
         while let Some(command) = self.nodes[side].core.poll_command() {
             let now = self.now;
             let node = &mut self.nodes[side];
