@@ -10,6 +10,7 @@ mod dialer;
 mod engine;
 mod healing;
 mod health;
+mod hierarchy;
 mod invitation;
 mod joining;
 mod loops;
@@ -28,6 +29,7 @@ pub use dialer::{Dialer, DialerConfig, TargetStatus};
 pub use engine::Engine;
 pub use healing::Healing;
 pub use health::{Health, HealthBrief, Judgement, Look};
+pub use hierarchy::Level;
 pub use invitation::{
     Grant, InvitationName, MAX_INVITATIONS, MAX_USES, Redemption, TooManyInvitations,
 };

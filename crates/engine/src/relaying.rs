@@ -6,10 +6,10 @@ use bitcraps_types::{Epoch, LinkId, Medium, PeerId, Timestamp};
 use bitcraps_wire::{Body, Frame, HopHeader, MAX_VIA, NO_DEADLINE, Relayed, RelayedKind, Route};
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::Engine;
 use crate::loops::Loops;
 use crate::tunnels::{End, Tunnel, WAYS};
 use crate::way::{capabilities, left_of, relayed_ways};
+use crate::{Engine, Level};
 
 /// Hops that a frame may travel.
 const TTL: u8 = 16;
@@ -39,7 +39,7 @@ fn deadline_of(frame: &[u8]) -> u32 {
 impl Engine {
     /// A message is to go to a peer that may be known from the network only: makes it known.
     pub(crate) fn seek(&mut self, peer: PeerId, now: Timestamp) {
-        if self.network.as_ref().is_some_and(|network| network.knows(&peer)) {
+        if self.level_of(&peer) == Level::Area {
             self.core.meet(peer, self.admission.standing(peer), now);
         }
     }
@@ -53,9 +53,13 @@ impl Engine {
 
     /// Opens ways to a peer for whom messages wait and to whom no link leads.
     pub(crate) fn open(&mut self, peer: PeerId, now: Timestamp) {
+        let level = self.level_of(&peer);
         let (Some(network), Some(tunnels)) = (&self.network, &mut self.tunnels) else { return };
-        if self.admission.standing(peer) != Standing::Admitted || self.core.is_neighbour(peer) {
+        if self.admission.standing(peer) != Standing::Admitted || level == Level::Local {
             return;
+        }
+        if level == Level::Beyond {
+            return tunnels.wait_for(peer);
         }
         // A session may be with an incarnation of which the network has not heard yet.
         let sealed_for = tunnels.sessions.epoch_of(&peer);

@@ -35,6 +35,8 @@
 mod bucket;
 mod command;
 mod error;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod handshake;
 mod identity;
 #[cfg(feature = "hybrid")]

@@ -4,12 +4,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bitcraps_coordinator::SendOptions;
-use bitcraps_engine::{AdmissionConfig, AdmissionMode};
+use bitcraps_engine::{AdmissionConfig, AdmissionMode, Level};
 use bitcraps_linkstate::Config;
 use bitcraps_sim::{
     Death, Fate, Fault, LinkModel, NodeId, NodeSetup, Return, SendId, SimLink, Simulation, Way,
 };
-use bitcraps_types::{DownReason, Epoch, TrafficClass};
+use bitcraps_types::{DownReason, Epoch, PeerId, TrafficClass};
 use bitcraps_wire::{Body, Frame};
 use bytes::Bytes;
 
@@ -47,6 +47,11 @@ fn bet(sim: &mut Simulation, from: NodeId, to: NodeId) -> SendId {
 fn a_message_crosses_four_hops_and_an_answer_comes_back() {
     let mut sim = Simulation::new(1);
     let (nodes, _) = row(&mut sim, 5);
+    let levels =
+        nodes[1..].iter().map(|node| sim.engine(nodes[0]).unwrap().level_of(&sim.peer_id(*node)));
+    assert_eq!(levels.collect::<Vec<_>>(), [Level::Local, Level::Area, Level::Area, Level::Area]);
+    let nobody = PeerId::from_bytes([9; 32]);
+    assert_eq!(sim.engine(nodes[0]).unwrap().level_of(&nobody), Level::Beyond);
     let first = bet(&mut sim, nodes[0], nodes[4]);
     assert!(sim.run_until_idle(5 * SECOND));
     assert!(sim.message(first).is_delivered(), "{:?}", sim.message(first));
