@@ -35,7 +35,7 @@ fn a_demo_passes_and_reports() {
         assert!(class["latency_ms"]["p99"].as_f64() > Some(0.0));
     }
     assert!(report["failover"]["events"].as_u64() >= Some(10));
-    assert!(report["failover"]["resume_ms"]["p99"].as_f64() <= Some(250.0));
+    assert!(report["failover"]["resume_ms"]["p99"].as_f64().is_some_and(|ms| ms <= 250.0));
     assert!(report["restarts"]["restarts"].as_u64() >= Some(1), "{report}");
     assert_eq!(report["transports"]["bluetooth"]["medium"], "emulated");
     assert_eq!(report["transports"]["wifi"]["medium"], "loopback");
@@ -55,7 +55,7 @@ fn a_demo_passes_and_reports() {
         (Some(1), Some(1))
     );
     assert_eq!(healing["split_after_kill"], false);
-    assert!(healing["repair_ms"].as_f64() <= Some(2_000.0), "{report}");
+    assert!(healing["repair_ms"].as_f64().is_some_and(|ms| ms <= 2_000.0), "{report}");
 }
 
 #[test]

@@ -3,14 +3,14 @@
 //! Ignored where nobody asks for it: `cargo xtask test-net` runs it, and tells when there is no bus.
 
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 use tokio::runtime::Runtime;
 use zbus::connection::Builder;
 use zbus::fdo::ObjectManager;
 
-use crate::process::{Home, Lines};
+use crate::process::{Home, Lines, Ward};
 
 /// Everybody may do everything, but for `denied`.
 fn policy(socket: &Path, denied: &str) -> String {
@@ -31,21 +31,10 @@ fn policy(socket: &Path, denied: &str) -> String {
     )
 }
 
-/// A process that is killed when dropped.
-struct Mortal(Child);
-
-impl Drop for Mortal {
-    fn drop(&mut self) {
-        // It may have ended already.
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
-}
-
 /// A bus, and the home of whoever asks on it.
 struct Bus {
+    _daemon: Ward,
     home: Home,
-    _daemon: Mortal,
     address: String,
 }
 
@@ -53,27 +42,33 @@ impl Bus {
     #[expect(clippy::unwrap_used, reason = "what fails here fails the test that calls it")]
     fn start(denied: &str) -> Self {
         let home = Home::new();
-        home.write("bitcraps.toml", "[lan]\nenabled = false\n[bluetooth]\nenabled = true\n");
         let socket = home.join("bus");
         let file = home.write("bus.conf", &policy(&socket, denied));
         let mut daemon = Command::new("dbus-daemon");
         daemon.arg("--nofork").arg("--print-address").arg("--config-file").arg(file);
         let daemon = daemon.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
-        let mut daemon = Mortal(daemon);
+        let mut daemon = Ward(daemon);
         Lines::of(daemon.0.stdout.take().unwrap()).until("unix:path=");
         let address = format!("unix:path={}", socket.display());
-        Self { home, _daemon: daemon, address }
+        Self { _daemon: daemon, home, address }
+    }
+
+    /// A command line of this program, which is to use an adapter: any where it has no name.
+    fn command(&self, adapter: &str, arguments: &[&str]) -> Command {
+        let text = format!(
+            "[lan]\nenabled = false\n[bluetooth]\nenabled = true\nadapter = \"{adapter}\"\n"
+        );
+        self.home.write("bitcraps.toml", &text);
+        let config = ["--config", "bitcraps.toml"];
+        let mut command = self.home.command(&[&config, arguments].concat());
+        command.env("DBUS_SYSTEM_BUS_ADDRESS", &self.address);
+        command
     }
 
     /// What `bitcraps doctor` says of Bluetooth.
     #[expect(clippy::unwrap_used, reason = "what fails here fails the test that calls it")]
     fn bluetooth(&self, adapter: &str) -> String {
-        let text = format!(
-            "[lan]\nenabled = false\n[bluetooth]\nenabled = true\nadapter = \"{adapter}\"\n"
-        );
-        self.home.write("bitcraps.toml", &text);
-        let mut doctor = self.home.command(&["--config", "bitcraps.toml", "doctor", "--json"]);
-        let output = doctor.env("DBUS_SYSTEM_BUS_ADDRESS", &self.address).output().unwrap();
+        let output = self.command(adapter, &["doctor", "--json"]).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stderr));
         let told: Value = serde_json::from_slice(&output.stdout).unwrap();
         let found = told["findings"].as_array().unwrap();
@@ -115,21 +110,26 @@ impl Advertising {
     }
 }
 
-/// What bluetoothd has, until the connection is dropped.
-async fn bluetoothd(
+/// bluetoothd with what it has, until the connection is dropped.
+#[expect(clippy::unwrap_used, reason = "what fails here fails the test that calls it")]
+fn bluetoothd(
+    runtime: &Runtime,
     bus: &Bus,
     adapter: Option<Adapter>,
     advertises: bool,
-) -> zbus::Result<zbus::Connection> {
+) -> zbus::Connection {
     const PATH: &str = "/org/bluez/hci0";
-    let mut builder = Builder::address(bus.address.as_str())?.serve_at("/", ObjectManager)?;
-    if let Some(adapter) = adapter {
-        builder = builder.serve_at(PATH, adapter)?;
-    }
-    if advertises {
-        builder = builder.serve_at(PATH, Advertising)?;
-    }
-    builder.name("org.bluez")?.build().await
+    let connection = async {
+        let mut builder = Builder::address(bus.address.as_str())?.serve_at("/", ObjectManager)?;
+        if let Some(adapter) = adapter {
+            builder = builder.serve_at(PATH, adapter)?;
+        }
+        if advertises {
+            builder = builder.serve_at(PATH, Advertising)?;
+        }
+        builder.name("org.bluez")?.build().await
+    };
+    runtime.block_on(connection).unwrap()
 }
 
 #[test]
@@ -141,8 +141,7 @@ fn what_is_missing_for_bluetooth_is_named_with_what_to_do() {
     assert!(says.ends_with("; `systemctl start bluetooth`"), "{says}");
 
     let runtime = Runtime::new().unwrap();
-    let with =
-        |adapter, advertises| runtime.block_on(bluetoothd(&bus, adapter, advertises)).unwrap();
+    let with = |adapter, advertises| bluetoothd(&runtime, &bus, adapter, advertises);
     let powered = || Some(Adapter { powered: true });
     let off = "Bluetooth adapter hci0 is switched off; `bluetoothctl power on`, and if that fails \
                `rfkill unblock bluetooth`, or its switch";
@@ -182,8 +181,7 @@ fn what_is_missing_for_bluetooth_is_named_with_what_to_do() {
 fn who_may_not_speak_to_bluetoothd_is_told_which_file_to_install() {
     let bus = Bus::start("<deny send_destination=\"org.bluez\"/>");
     let runtime = Runtime::new().unwrap();
-    let _daemon =
-        runtime.block_on(bluetoothd(&bus, Some(Adapter { powered: true }), true)).unwrap();
+    let _daemon = bluetoothd(&runtime, &bus, Some(Adapter { powered: true }), true);
     let says = bus.bluetooth("hci0");
     assert!(says.starts_with("not permitted to list the adapters: "), "{says}");
     assert!(says.ends_with("; install packaging/dbus/bitcraps-bluetooth.conf"), "{says}");
@@ -194,11 +192,9 @@ fn who_may_not_speak_to_bluetoothd_is_told_which_file_to_install() {
 fn a_node_says_what_is_missing_and_runs_without() {
     let bus = Bus::start("");
     let runtime = Runtime::new().unwrap();
-    let _daemon =
-        runtime.block_on(bluetoothd(&bus, Some(Adapter { powered: false }), true)).unwrap();
-    let mut command = bus.home.command(&["--config", "bitcraps.toml", "run"]);
-    command.env("DBUS_SYSTEM_BUS_ADDRESS", &bus.address).stderr(Stdio::piped());
-    let mut node = Mortal(command.spawn().unwrap());
+    let _daemon = bluetoothd(&runtime, &bus, Some(Adapter { powered: false }), true);
+    let mut command = bus.command("", &["run"]);
+    let mut node = Ward(command.stderr(Stdio::piped()).spawn().unwrap());
     let mut said = Lines::of(node.0.stderr.take().unwrap());
     said.until("Bluetooth adapter hci0 is switched off; `bluetoothctl power on`");
     bus.home.run(&["--config", "bitcraps.toml", "status"]).exits(1).prints("health  warning");

@@ -26,10 +26,18 @@ fn the_exit_code_is_the_worst_that_was_found() {
 fn a_node_that_runs_is_found_and_its_ports_are_not_taken_by_others() {
     let port = Port::claim();
     let home = Home::new();
-    home.configure(&port, "[dashboard]\nlisten = \"127.0.0.1:0\"\n");
+    // What claims the port listens at another address of loopback.
+    let shown = format!("127.0.0.2:{}", port.number);
+    home.configure(&port, &format!("[dashboard]\nlisten = \"{shown}\"\n"));
     let node = Running::start_in(home, &[]);
     let pid = node.ask(&["status", "--json"]).json()["pid"].to_string();
-    node.ask(&["doctor"])
-        .exits(0)
-        .prints(&format!("node           good    runs as process {pid}, "));
+    let found = node.ask(&["doctor"]).exits(0);
+    let found = found.prints(&format!("node           good    runs as process {pid}, "));
+    found.prints(&format!("dashboard      good    http://{shown}/metrics"));
+
+    // Another node would find it taken.
+    let other = Home::new();
+    other.configure(&port, &format!("[dashboard]\nlisten = \"{shown}\"\n"));
+    let broken = other.run(&["--config", "bitcraps.toml", "doctor"]).exits(2);
+    broken.prints(&format!("dashboard      BROKEN  dashboard.listen = \"{shown}\""));
 }

@@ -8,7 +8,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -17,7 +17,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use super::process::{Home, Port, now};
+use super::process::{Home, Port, Ward, until_within};
 
 /// How often a process is killed.
 const KILLS: usize = 14;
@@ -30,8 +30,9 @@ const SETTLING: Duration = Duration::from_secs(60);
 
 /// A node whose output goes to files that outlive it.
 pub(super) struct Mortal {
+    /// Before its home: it ends before that is removed.
+    child: Option<Ward>,
     pub(super) home: Home,
-    child: Option<Child>,
 }
 
 impl Mortal {
@@ -45,7 +46,7 @@ impl Mortal {
     pub(super) fn unborn(discovery: &Port, more: &str) -> Self {
         let home = Home::new();
         home.configure(discovery, more);
-        Self { home, child: None }
+        Self { child: None, home }
     }
 
     fn output(&self, name: &str) -> File {
@@ -68,21 +69,18 @@ impl Mortal {
             command = outside;
         }
         command.stdin(Stdio::null()).stdout(self.output("taken")).stderr(self.output("told"));
-        self.child = Some(command.spawn().unwrap());
+        self.child = Some(Ward(command.spawn().unwrap()));
     }
 
     pub(super) fn kill(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            child.kill().unwrap();
-            child.wait().unwrap();
-        }
+        self.child = None;
     }
 
     /// Tells it to stop, and waits until it has.
     pub(super) fn end(&mut self) {
         if let Some(mut child) = self.child.take() {
-            kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
-            assert!(child.wait().unwrap().success());
+            kill_process(Pid::from_child(&child.0), Signal::TERM).unwrap();
+            assert!(child.0.wait().unwrap().success());
         }
     }
 
@@ -96,9 +94,7 @@ impl Mortal {
         let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
         whole.lines().map(ToOwned::to_owned).collect()
     }
-}
 
-impl Mortal {
     /// How often it printed each text.
     pub(super) fn taken(&self) -> BTreeMap<String, u32> {
         let texts = self.lines("taken").into_iter().map(|line| {
@@ -125,12 +121,6 @@ impl Mortal {
     }
 }
 
-impl Drop for Mortal {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
-
 /// Asks a node that may die meanwhile.
 pub(super) fn ask(socket: &Path, request: &Value) -> Option<Value> {
     ask_over(UnixStream::connect(socket).ok()?, request)
@@ -144,15 +134,9 @@ fn ask_over(mut stream: UnixStream, request: &Value) -> Option<Value> {
     serde_json::from_str(&line).ok()
 }
 
-pub(super) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let start = now();
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(now() - start < SETTLING, "{what}");
-        thread::sleep(Duration::from_millis(20));
-    }
+#[track_caller]
+pub(super) fn until<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    until_within(SETTLING, what, look)
 }
 
 /// What the senders' files say of each text: how it ended, as far as anybody was told.

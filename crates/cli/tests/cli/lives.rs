@@ -5,11 +5,13 @@ use std::fs;
 use rustix::process::Signal;
 
 use crate::network::{Row, links};
-use crate::process::{Port, Running};
+use crate::process::{Home, Port, Running};
 
 #[test]
 fn a_node_restored_from_a_backup_begins_a_life_that_its_peers_take() {
+    // What claims the port listens at another address of loopback.
     let dashboard = Port::claim();
+    let shown = format!("[dashboard]\nlisten = \"127.0.0.2:{}\"\n", dashboard.number);
     let Row { ends: [near, mut far], middle, ports } = Row::new();
     near.ask_until(&["topology", "--json"], |report| links(report) == 2);
     far.ask_until(&["topology", "--json"], |report| links(report) == 2);
@@ -18,14 +20,13 @@ fn a_node_restored_from_a_backup_begins_a_life_that_its_peers_take() {
     assert_eq!(code, Some(0));
     let data = home.join(".local/share/bitcraps");
     // As if many lives had passed since the copy: they are told of by the others only.
-    let start = |home, epoch: &str, more: &str| {
+    let start = |home: Home, epoch: &str, discovery: &Port, more: &str| {
         fs::write(data.join("epoch"), epoch).unwrap();
         fs::remove_file(data.join("store.redb")).unwrap();
-        let home: crate::process::Home = home;
-        home.configure(&ports[usize::from(epoch == "6\n")], more);
+        home.configure(discovery, more);
         Running::start_in(home, &["--print-messages"])
     };
-    let near = start(home, "40\n", "");
+    let near = start(home, "40\n", &ports[0], "");
     near.ask_until(&["topology", "--json"], |report| links(report) == 2);
     near.ask(&["send", &far.id[..8], "from the forty-first life"]).exits(0);
     far.out.until("from the forty-first life");
@@ -35,9 +36,7 @@ fn a_node_restored_from_a_backup_begins_a_life_that_its_peers_take() {
     assert_eq!(code, Some(0));
 
     // It meets one who knows its former life from what the network says, and never met it.
-    let shown = format!("[dashboard]\nlisten = \"127.0.0.1:{}\"\n", dashboard.number);
-    drop(dashboard);
-    let mut near = start(home, "6\n", &shown);
+    let mut near = start(home, "6\n", &ports[1], &shown);
     assert!(near.err.seen().iter().any(|line| line.ends_with("runs, epoch 7")));
     near.err.until("this node's key was seen in epoch 41: it begins anew");
     near.err.until("runs, epoch 43");

@@ -19,14 +19,17 @@ impl Row {
     pub(crate) fn new() -> Self {
         let ports = [Port::claim(), Port::claim()];
         let ends = [Running::start(&ports[0], ""), Running::start(&ports[1], "")];
-        let status = ends[1].ask(&["status", "--json"]).json();
-        let listening = status["listening"].as_array().unwrap();
-        let lan = listening.iter().find(|place| place["transport"] == "wifi").unwrap();
-        let peer =
-            format!("[[peers]]\nid = \"{}\"\naddresses = [{}]\n", ends[1].id, lan["address"]);
-        let middle = Running::start(&ports[0], &peer);
+        let middle = Running::start(&ports[0], &table(&ends[1]));
         Self { ends, middle, ports }
     }
+}
+
+/// How a configuration names a node as a peer.
+fn table(node: &Running) -> String {
+    let status = node.ask(&["status", "--json"]).json();
+    let listening = status["listening"].as_array().unwrap();
+    let lan = listening.iter().find(|place| place["transport"] == "wifi").unwrap();
+    format!("[[peers]]\nid = \"{}\"\naddresses = [{}]\n", node.id, lan["address"])
 }
 
 pub(crate) fn links(report: &Value) -> usize {
@@ -163,11 +166,7 @@ fn the_loss_of_what_joins_two_parts_is_told_within_a_second() {
     let ports = [Port::claim(), Port::claim()];
     let [near, _beside] = [0; 2].map(|_| Running::start(&ports[0], ""));
     let [far, _beyond] = [0; 2].map(|_| Running::start(&ports[1], ""));
-    let status = far.ask(&["status", "--json"]).json();
-    let listening = status["listening"].as_array().unwrap();
-    let lan = listening.iter().find(|place| place["transport"] == "wifi").unwrap();
-    let peer = format!("[[peers]]\nid = \"{}\"\naddresses = [{}]\n", far.id, lan["address"]);
-    let middle = Running::start(&ports[0], &peer);
+    let middle = Running::start(&ports[0], &table(&far));
     near.ask_until(&["health", "--json"], |report| {
         let health = &report["network_topology"];
         (&health["peers"], &health["components"]) == (&json!(5), &json!(1))
@@ -200,13 +199,7 @@ fn a_node_tells_what_would_heal_the_network_and_does_it_when_told_to() {
         partition_risk_alert_threshold = 0.01\n";
     let port = Port::claim();
     let [near, far] = [0, 1].map(|_| Running::start(&port, TIMID));
-    let peer = |end: &Running| {
-        let status = end.ask(&["status", "--json"]).json();
-        let listening = status["listening"].as_array().unwrap();
-        let lan = listening.iter().find(|place| place["transport"] == "wifi").unwrap();
-        format!("[[peers]]\nid = \"{}\"\naddresses = [{}]\n", end.id, lan["address"])
-    };
-    let middle = Running::start(&port, &format!("{}{}{TIMID}", peer(&near), peer(&far)));
+    let middle = Running::start(&port, &format!("{}{}{TIMID}", table(&near), table(&far)));
     let planned = |report: &Value| report["plans"].as_array().is_some_and(|p| !p.is_empty());
     let report = near.ask_until(&["heal", "--plan", "--json"], planned);
     let link = &report["plans"][0]["links"][0];

@@ -198,10 +198,39 @@ impl Lines {
     }
 }
 
+/// A process that does not outlive its test: killed when dropped.
+pub(crate) struct Ward(pub(crate) Child);
+
+impl Drop for Ward {
+    fn drop(&mut self) {
+        // It may have ended already.
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// Looks until something is found, for as long as `limit`.
+#[track_caller]
+pub(crate) fn until_within<T>(
+    limit: Duration,
+    what: &str,
+    mut look: impl FnMut() -> Option<T>,
+) -> T {
+    let start = now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(now() - start < limit, "{what}");
+        thread::sleep(LOOK);
+    }
+}
+
 /// A running node; killed when dropped.
 pub(crate) struct Running {
+    /// Before its home: it ends before that is removed.
+    child: Ward,
     pub(crate) home: Home,
-    child: Child,
     pub(crate) out: Lines,
     pub(crate) err: Lines,
     pub(crate) id: String,
@@ -225,13 +254,13 @@ impl Running {
     /// Starts `command`, which runs a node of `home`, and waits until it answers.
     pub(crate) fn started(home: Home, mut command: Command) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let out = Lines::of(child.stdout.take().unwrap());
-        let mut err = Lines::of(child.stderr.take().unwrap());
+        let mut child = Ward(command.spawn().unwrap());
+        let out = Lines::of(child.0.stdout.take().unwrap());
+        let mut err = Lines::of(child.0.stderr.take().unwrap());
         let line = err.until(" runs, epoch ");
         let id = line.split(' ').nth(1).unwrap().to_owned();
         err.until("admin socket");
-        Self { home, child, out, err, id }
+        Self { child, home, out, err, id }
     }
 
     /// Asks this node.
@@ -274,30 +303,14 @@ impl Running {
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
+        kill_process(Pid::from_child(&self.child.0), signal).unwrap();
     }
 
     /// Waits for the process to end; its exit code, and its home for another.
     #[track_caller]
     pub(crate) fn ends(mut self) -> (Option<i32>, Home) {
-        let start = now();
-        let status = loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                break status;
-            }
-            assert!(now() - start < SOON, "it does not end");
-            thread::sleep(LOOK);
-        };
-        let home = std::mem::replace(&mut self.home, Home::new());
-        (status.code(), home)
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It may have ended already.
-        drop(self.child.kill());
-        drop(self.child.wait());
+        let status = until_within(SOON, "it does not end", || self.child.0.try_wait().unwrap());
+        (status.code(), self.home)
     }
 }
 

@@ -4,23 +4,11 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::kills::until;
-use crate::process::{Home, Lines, Port, Running};
-
-/// A running Prometheus; killed when dropped.
-struct Prometheus(Child);
-
-impl Drop for Prometheus {
-    fn drop(&mut self) {
-        // It may have ended already.
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
-}
+use crate::process::{Home, Lines, Port, Running, SOON, Ward, until_within};
 
 /// The body of what is answered to a GET.
 #[expect(clippy::unwrap_used, reason = "what fails here fails the test that calls it")]
@@ -103,7 +91,7 @@ fn promtool_has_nothing_to_say_and_prometheus_finds_the_node_up() {
     command.arg("--config.file").arg(file).arg("--storage.tsdb.path").arg(near.home.join("tsdb"));
     command.arg(format!("--web.listen-address={web}"));
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut prometheus = Prometheus(command.spawn().unwrap());
+    let mut prometheus = Ward(command.spawn().unwrap());
     let mut log = Lines::of(prometheus.0.stderr.take().unwrap());
     log.until("Server is ready to receive web requests");
     let value = |query: &str| -> Option<String> {
@@ -112,7 +100,8 @@ fn promtool_has_nothing_to_say_and_prometheus_finds_the_node_up() {
         assert_eq!(answer["status"], "success", "{answer}");
         answer["data"]["result"][0]["value"][1].as_str().map(str::to_owned)
     };
-    until("the node is not up", || (value("up").as_deref() == Some("1")).then_some(()));
+    let is_up = || (value("up").as_deref() == Some("1")).then_some(());
+    until_within(SOON, "the node is not up", is_up);
     assert_eq!(value("coordination_network_peers").as_deref(), Some("2"));
     let count = value("coordination_transport_latency_seconds_count%7Btransport=%22wifi%22%7D");
     assert_eq!(count.as_deref(), Some("1"));

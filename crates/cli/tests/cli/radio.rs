@@ -5,11 +5,10 @@
 
 #![expect(clippy::print_stdout, reason = "figures are for whoever runs this")]
 
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::kills::until;
-use crate::process::{Home, Running, now};
+use crate::process::{Home, Running, Ward, now, until_within};
 
 /// Larger than anything here takes on a machine that emulates its processor.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -50,12 +49,13 @@ fn power(adapter: &str, on: bool) {
 
 /// Kills bluetoothd as a crash would, and starts another.
 #[expect(clippy::unwrap_used, reason = "what fails here fails the test that calls it")]
-fn restart_bluetoothd() -> Child {
+fn restart_bluetoothd() -> Ward {
     let killed = Command::new("pkill").args(["-KILL", "-x", "bluetoothd"]).status().unwrap();
     assert!(killed.success());
     let mut daemon = Command::new(std::env::var_os("BLUETOOTHD").unwrap());
     let daemon = daemon.arg("-n").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    until("bluetoothd does not come back", || {
+    let daemon = Ward(daemon);
+    until_within(PATIENCE, "bluetoothd does not come back", || {
         let mut asked = Command::new("dbus-send");
         asked.args(["--system", "--print-reply", "--dest=org.bluez", "/"]);
         let told =
@@ -96,13 +96,11 @@ fn nodes_meet_talk_and_come_back_over_bluetooth_alone() {
     far.out.until("kept over the gap");
     deliver(&near, &mut far, "critical", "after the gap");
 
-    let mut daemon = restart_bluetoothd();
+    let _daemon = restart_bluetoothd();
     until_reachable(&near, true);
     deliver(&near, &mut far, "critical", "with another bluetoothd");
     let printed = far.out.seen();
     let kept = printed.iter().filter(|line| line.contains("kept over the gap")).count();
     assert_eq!((kept, printed.len()), (1, 7), "{printed:?}");
     println!("RADIO program.survives_bluetoothd 1");
-    drop(daemon.kill());
-    drop(daemon.wait());
 }
