@@ -54,7 +54,7 @@ pub fn run(arguments: &Arguments, report: &mut Report) -> Result<(), Failure> {
     }
     // Minutes, and gigabytes: not for a first look, unless they are asked for by name.
     let crowds: [(&str, Crowd); 2] =
-        [("thousand engines", engines::thousand), ("ten thousand engines", engines::ten_thousand)];
+        [("1,000 engines", engines::thousand), ("10,000 engines", engines::ten_thousand)];
     for (name, crowd) in crowds {
         if arguments.wants(name) && (!arguments.quick || arguments.names_a_group()) {
             report.progress(name);
@@ -164,7 +164,7 @@ fn area(arguments: &Arguments, report: &mut Report) {
         )
         .at_most(20.0),
     );
-    let nodes = arguments.size(100, 36);
+    let nodes = arguments.size(1_024, 36);
     let mut net = bluetooth(arguments.seed + 3, nodes);
     let links = net.links.len() as f64;
     let truth = net.truth();

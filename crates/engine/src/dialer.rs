@@ -15,6 +15,11 @@ const MAX_DIALS: usize = 16;
 /// First wait after a failed dial; doubles up to [`BACKOFF_MAX`].
 const BACKOFF: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
+/// A link that did not last this long was no use: whoever dialled it waits twice as long before the
+/// next one, from a quarter of [`BACKOFF`] up to [`BRIEF_MAX`]. A peer that is paused, or that closes
+/// what it takes, would be dialled several times a second otherwise.
+const BRIEF: Duration = Duration::from_secs(2);
+const BRIEF_MAX: Duration = Duration::from_secs(16);
 /// A hint not from the config is forgotten when nobody repeated it for so long.
 const HINT_LIFE: Duration = Duration::from_secs(600);
 /// How often old hints are looked for.
@@ -53,6 +58,8 @@ struct Target {
     dialling: bool,
     link: Option<LinkId>,
     failures: u32,
+    /// Links in a row that did not last.
+    brief: u32,
     /// Failures since it was heard of.
     unheard: u32,
     /// To be forgotten when the dial under way has ended.
@@ -88,7 +95,8 @@ pub struct Dialer {
     targets: BTreeMap<Key, Target>,
     /// Targets to dial, by time.
     waiting: BTreeSet<(Timestamp, Key)>,
-    links: BTreeMap<LinkId, Key>,
+    /// Links that are up, and since when.
+    links: BTreeMap<LinkId, (Key, Timestamp)>,
     /// What healing asks for, beside what is dialled anyway.
     asked: BTreeSet<(PeerId, TransportType)>,
     /// Links that are up and dials under way, to each peer over each transport.
@@ -137,7 +145,7 @@ impl Dialer {
             }
             let first = self.local < hint.target.peer;
             let due = if first { now } else { now + self.config.grace };
-            let link = self.links.iter().find(|(_, l)| **l == key).map(|(id, _)| *id);
+            let link = self.links.iter().find(|(_, (l, _))| *l == key).map(|(id, _)| *id);
             let target = Target {
                 hint,
                 heard: now,
@@ -146,6 +154,7 @@ impl Dialer {
                 dialling: false,
                 link,
                 failures: 0,
+                brief: 0,
                 unheard: 0,
                 withdrawn: false,
             };
@@ -211,11 +220,13 @@ impl Dialer {
         transport: TransportType,
         peer: PeerId,
         remote: Address,
+        now: Timestamp,
     ) {
         let key = (peer, transport, remote);
-        if self.links.insert(link, key.clone()).is_some() {
+        if self.links.contains_key(&link) {
             return;
         }
+        self.links.insert(link, (key.clone(), now));
         *self.busy.entry((peer, transport)).or_default() += 1;
         if let Some(target) = self.targets.get_mut(&key) {
             target.link = Some(link);
@@ -226,18 +237,21 @@ impl Dialer {
 
     /// A link is gone; its address is dialled again, by the smaller key first.
     pub fn link_down(&mut self, link: LinkId, now: Timestamp) {
-        let Some((peer, transport, _)) = self.links.remove(&link) else {
+        let Some(((peer, transport, _), up)) = self.links.remove(&link) else {
             return;
         };
         self.release(peer, transport);
-        let wait = self.jittered(BACKOFF / 4);
+        let share = self.jittered(BACKOFF / 4);
         let grace = if self.local < peer { Duration::ZERO } else { self.config.grace };
+        let lasted = now.since(up) >= BRIEF;
         for key in self.keys_to(peer, transport) {
             if let Some(target) = self.targets.get_mut(&key)
                 && target.link == Some(link)
             {
                 target.link = None;
-                target.due = now + grace + wait;
+                target.brief = if lasted { 0 } else { target.brief.saturating_add(1) };
+                let doublings = target.brief.saturating_sub(1).min(6);
+                target.due = now + grace + (share * (1 << doublings)).min(BRIEF_MAX);
             }
         }
         self.queue_all(peer, transport);
@@ -267,7 +281,8 @@ impl Dialer {
         }
         let wait = self.jittered((BACKOFF * (1 << doublings)).min(BACKOFF_MAX));
         if let Some(known) = self.targets.get_mut(&key) {
-            known.due = now + wait;
+            // A link that has come and gone by now has said when to dial again.
+            known.due = (now + wait).max(known.due);
         }
         self.dials = self.dials.saturating_sub(1);
         self.release(target.peer, target.transport);
@@ -408,14 +423,14 @@ impl Dialer {
     pub fn let_go(&mut self, peer: PeerId, transport: TransportType) -> Vec<LinkId> {
         self.asked.remove(&(peer, transport));
         self.queue_all(peer, transport);
-        let own = self.links.iter().filter(|(_, (p, t, _))| (*p, *t) == (peer, transport));
+        let own = self.links.iter().filter(|(_, ((p, t, _), _))| (*p, *t) == (peer, transport));
         own.map(|(link, _)| *link).collect()
     }
 
     /// Peers that were heard of, are neither linked nor dialled by themselves, and could be, with the
     /// transport. O((targets + links) log links).
     pub fn prospects(&self, now: Timestamp) -> BTreeSet<(PeerId, TransportType)> {
-        let up: BTreeSet<PeerId> = self.links.values().map(|(peer, ..)| *peer).collect();
+        let up: BTreeSet<PeerId> = self.links.values().map(|((peer, ..), _)| *peer).collect();
         let idle = |((peer, ..), target): &(&Key, &Target)| {
             let dialled = target.is_fixed() || self.config.dial_discovered;
             let may = target.unheard < UNHEARD_FAILURES && !is_old(target, now);

@@ -359,7 +359,7 @@ impl Machine for Engine {
             Welcome::Refused(why) => return close(link, why),
         }
         self.core.meet(peer, self.admission.standing(peer), now);
-        self.dialer.link_up(link, transport, peer, remote);
+        self.dialer.link_up(link, transport, peer, remote, now);
         self.core.link_up(facts, now);
     }
 

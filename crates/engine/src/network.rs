@@ -105,7 +105,7 @@ impl Network {
     }
 
     /// Every link that counts, ascending.
-    pub fn links(&self) -> impl Iterator<Item = &Link> {
+    pub fn links(&self) -> impl Iterator<Item = Link> {
         self.database.links()
     }
 

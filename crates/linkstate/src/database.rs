@@ -2,6 +2,7 @@ mod intake;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bitcraps_types::{PeerId, Timestamp, TransportType};
@@ -11,12 +12,12 @@ use bytes::Bytes;
 use crate::graph::{Duty, Graph, Hops};
 use crate::identity::{Privacy, Publisher, Verified, peer_of};
 use crate::neighbour::{Held, Neighbour, PageKey};
-use crate::own::Own;
+use crate::own::{Links, Own};
 use crate::reconcile::{self, EVERYTHING};
 use crate::roots::Roots;
-use crate::table::{Claims, Origin, Table};
-use crate::{BodyError, Change, Command, Config, Link, LinkFacts, Metrics, alias_of};
-use view::LinkKey;
+use crate::shown::Shown;
+use crate::table::{Origin, Table};
+use crate::{BodyError, Change, Command, Config, LinkFacts, Metrics, alias_of};
 
 /// Origins that are remembered, with a completed session or without: about 1 kB each.
 pub const MAX_ORIGINS: usize = 16_384;
@@ -35,7 +36,7 @@ const ACK_AFTER: Duration = Duration::from_millis(8);
 /// How often the table is searched for what is too old.
 const AGEING: Duration = Duration::from_secs(5);
 /// How old the count of hops may be; it decides nothing but what waits for what.
-const HOPS: Duration = Duration::from_millis(100);
+const HOPS: Duration = Duration::from_millis(500);
 /// Hops within which a narrow link passes changes of quality on at once.
 const NEAR: u16 = 2;
 /// How long changes of quality wait that are as far as that again; twice as long at each doubling.
@@ -51,7 +52,7 @@ pub struct LinkDatabase {
     publisher: Publisher,
     own: Own,
     /// What this node has to say of its links.
-    own_links: Claims,
+    own_links: Links,
     /// Links that this node could make.
     own_offers: BTreeSet<(PeerId, TransportType)>,
     table: Table,
@@ -65,7 +66,7 @@ pub struct LinkDatabase {
     hops_at: Timestamp,
     neighbours: BTreeMap<PeerId, Neighbour>,
     by_alias: BTreeMap<Alias, PeerId>,
-    shown: BTreeMap<LinkKey, Link>,
+    shown: Shown,
     ageing_at: Timestamp,
     commands: VecDeque<Command>,
     metrics: Metrics,
@@ -82,7 +83,7 @@ impl LinkDatabase {
             me,
             config,
             own: Own::new(config.refresh),
-            own_links: Claims::new(),
+            own_links: Links::new(),
             own_offers: BTreeSet::new(),
             table: Table::new(publisher.hash),
             roots: Roots::default(),
@@ -94,7 +95,7 @@ impl LinkDatabase {
             hops_at: now,
             neighbours: BTreeMap::new(),
             by_alias: BTreeMap::new(),
-            shown: BTreeMap::new(),
+            shown: Shown::default(),
             ageing_at: now + AGEING,
             commands: VecDeque::new(),
             metrics: Metrics::default(),
@@ -294,8 +295,8 @@ impl LinkDatabase {
         self.publish_links(now);
     }
 
-    fn links_to_publish(&self) -> Claims {
-        let mut links = Claims::new();
+    fn links_to_publish(&self) -> Links {
+        let mut links = Links::new();
         if self.config.privacy == Privacy::Nothing {
             return links;
         }
@@ -333,12 +334,18 @@ impl LinkDatabase {
                 self.commands
                     .push_back(Command::Changed(Change::Peer(self.publisher.introduction.key)));
             }
-            self.store(record, None, now, now);
+            self.store(Arc::new(record), None, now, now);
         }
     }
 
     /// Puts a record that was checked into the table, and sends it on.
-    fn store(&mut self, record: Record, from: Option<&PeerId>, born: Timestamp, now: Timestamp) {
+    fn store(
+        &mut self,
+        record: Arc<Record>,
+        from: Option<&PeerId>,
+        born: Timestamp,
+        now: Timestamp,
+    ) {
         let (alias, page) = (record.version.alias, record.version.page);
         let first = self.table.get(alias).is_some_and(|origin| origin.pages.is_empty());
         if self.table.put(record, born).is_none() {
@@ -425,6 +432,7 @@ impl LinkDatabase {
                 listed: self.config.privacy != Privacy::Nothing,
             },
             root: self.table.root(),
+            crowded: self.roots.are_many(now),
         };
         for (peer, neighbour) in &mut self.neighbours {
             for body in neighbour.flush(&held, now) {
@@ -464,8 +472,8 @@ impl LinkDatabase {
 
     fn forget(&mut self, alias: Alias) {
         let Some(origin) = self.table.get_mut(alias) else { return };
-        let claims: Vec<_> = std::mem::take(&mut origin.claims).into_keys().collect();
-        for (neighbour, transport) in claims {
+        let claims = std::mem::take(&mut origin.claims);
+        for (neighbour, transport) in claims.keys().copied() {
             self.pair_changed(alias, neighbour, transport);
         }
         if let Some(origin) = self.table.remove(alias) {

@@ -69,7 +69,8 @@ impl Graph {
         }
     }
 
-    /// Distances from `origin`, as if `ends` were next to it, until all that are `watched` have theirs.
+    /// Distances from `origin`, as if `ends` were next to it, until all that are `watched` have theirs,
+    /// and all that are no farther than they are.
     fn measure(
         &self,
         origin: Alias,
@@ -84,9 +85,13 @@ impl Graph {
             search.reach(*start, 1);
         }
         let mut head = 0;
-        while let Some(&slot) = search.order.get(head).filter(|_| search.left > 0) {
+        while let Some(&slot) = search.order.get(head) {
+            let distance = search.distances[usize::from(slot)];
+            if search.left == 0 && distance >= search.farthest {
+                break;
+            }
             head += 1;
-            let next = (search.distances[usize::from(slot)] + 1).min(WATCHED - 1);
+            let next = (distance + 1).min(WATCHED - 1);
             for &other in &self.rows[usize::from(slot)] {
                 search.reach(other, next);
             }
@@ -118,9 +123,8 @@ impl Graph {
         me: Alias,
         neighbours: impl Iterator<Item = Alias>,
     ) -> Tree<'a> {
-        let slots = neighbours.filter_map(|alias| self.slots.get(&alias).copied());
-        let rows = slots.map(|slot| (slot, &self.rows[usize::from(slot)]));
-        let watched = rows.flat_map(|(slot, row)| row.iter().copied().chain([slot]));
+        // Beyond the farthest of them all that matters is that it is farther.
+        let watched = neighbours.filter_map(|alias| self.slots.get(&alias).copied());
         let distances = self.measure(origin, ends, watched);
         Tree { graph: self, origin, me, distances, starts: ends }
     }
@@ -144,6 +148,8 @@ struct Search {
     order: Vec<u16>,
     /// How many of the watched have no distance yet.
     left: usize,
+    /// Distance of the one that was reached last.
+    farthest: u16,
 }
 
 impl Search {
@@ -153,13 +159,16 @@ impl Search {
             let before = std::mem::replace(&mut distances[usize::from(slot)], WATCHED);
             left += usize::from(before == FAR);
         }
-        Self { distances, order: Vec::with_capacity(slots), left }
+        Self { distances, order: Vec::with_capacity(slots), left, farthest: 0 }
     }
 
     fn reach(&mut self, slot: u16, distance: u16) {
         let known = &mut self.distances[usize::from(slot)];
         if *known >= WATCHED {
-            self.left -= usize::from(*known == WATCHED);
+            if *known == WATCHED {
+                self.left -= 1;
+                self.farthest = distance;
+            }
             *known = distance;
             self.order.push(slot);
         }

@@ -38,6 +38,8 @@ pub mod net;
 mod own;
 mod reconcile;
 mod roots;
+mod shown;
+mod sorted;
 mod table;
 
 pub use change::{Change, Command, Flag, Link};

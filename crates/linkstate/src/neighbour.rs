@@ -36,6 +36,9 @@ const NARROW_WINDOW: usize = 3;
 /// Time between bodies with records that are passed on: what comes meanwhile goes together. The first
 /// record waits for nothing, and hops take longer.
 const PACE: Duration = Duration::from_millis(5);
+/// Time between any two bodies while everybody hears of everybody: each costs a frame, and what a
+/// neighbour has by then from somebody else need not go at all.
+const REST: Duration = Duration::from_millis(25);
 /// How much longer than for one neighbour's answer the next one waits to be asked for the same.
 const ASK_ANOTHER: Duration = Duration::from_millis(50);
 /// Records, wishes and ranges queued for one neighbour beyond which they are left to the next
@@ -88,6 +91,8 @@ pub(crate) struct Neighbour {
     earliest: Timestamp,
     /// Records that are passed on do not go before.
     paced: Timestamp,
+    /// Nothing goes before.
+    rests: Timestamp,
     budget: Bucket,
     rate: u32,
     forgeries: Bucket,
@@ -102,6 +107,8 @@ pub(crate) struct Held<'a> {
     pub(crate) hops: &'a Hops,
     pub(crate) presence: Presence,
     pub(crate) root: u64,
+    /// So much changes that records come in crowds.
+    pub(crate) crowded: bool,
 }
 
 impl Neighbour {
@@ -121,6 +128,7 @@ impl Neighbour {
             ranges: VecDeque::new(),
             earliest: Timestamp::ZERO,
             paced: Timestamp::ZERO,
+            rests: Timestamp::ZERO,
             budget: Bucket::new(Duration::from_secs(1)),
             rate: 1,
             forgeries: Bucket::new(FORGERY_INTERVAL * FORGERIES),
@@ -375,7 +383,7 @@ impl Neighbour {
         if !self.is_up() || self.earliest == Timestamp::MAX {
             return Timestamp::MAX;
         }
-        self.earliest.max(self.budget.ready_at(self.cost(self.room())))
+        self.earliest.max(self.rests).max(self.budget.ready_at(self.cost(self.room())))
     }
 
     /// What is due first in the queues.

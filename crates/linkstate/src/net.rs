@@ -359,7 +359,7 @@ impl Net {
         assert_eq!(self.unread, 0, "a body was not read");
         for node in self.alive() {
             let links =
-                node.db.links().map(|link| ((link.a, link.b, link.quality.transport()), *link));
+                node.db.links().map(|link| ((link.a, link.b, link.quality.transport()), link));
             assert_eq!(node.view, links.collect(), "changes add up");
             assert_eq!(node.seen, sum(node.view.keys()), "and so do their hashes");
         }

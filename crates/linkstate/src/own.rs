@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bitcraps_types::{Timestamp, TransportType};
@@ -8,7 +8,6 @@ use bitcraps_wire::{
 
 use crate::bucket::Bucket;
 use crate::identity::Publisher;
-use crate::table::Claims;
 
 /// Changes of quality and of what is offered that are published at once, and how long until one more
 /// is. A link that goes is published at once always: it had to be published to be there.
@@ -30,13 +29,16 @@ const OTHER_RATE: f64 = 6.0;
 /// news: with a thousand nodes there is always one somewhere.
 const OTHER_SHARE: f64 = 0.15;
 
+/// The links of a node.
+pub(crate) type Links = BTreeMap<(Alias, TransportType), Quality>;
+
 #[derive(Debug, Default)]
 struct OwnPage {
     /// What the latest full record says, and its number.
-    base: Claims,
+    base: Links,
     base_sequence: u32,
     /// What is published.
-    claims: Claims,
+    claims: Links,
     published: Option<Timestamp>,
     /// Something else is about under this node's key, and has to be replaced.
     contested: bool,
@@ -78,7 +80,7 @@ impl Own {
     }
 
     /// What has to be in the bucket for what is worth telling and not published, if anything is.
-    fn news(&self, links: &Claims) -> Option<Duration> {
+    fn news(&self, links: &Links) -> Option<Duration> {
         let told =
             |key: &(Alias, TransportType)| self.pages.iter().find_map(|page| page.claims.get(key));
         let came = |(key, quality): (&(Alias, TransportType), &Quality)| {
@@ -114,7 +116,7 @@ impl Own {
     /// The records that make `links` known.
     pub(crate) fn publish(
         &mut self,
-        links: &Claims,
+        links: &Links,
         publisher: &Publisher,
         now: Timestamp,
     ) -> Vec<Record> {

@@ -43,3 +43,65 @@ pub(crate) fn answers(table: &Table, summary: &Summary) -> Vec<Part> {
     }
     answers
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bitcraps_types::{Epoch, PeerId, Timestamp};
+    use bitcraps_wire::{Introduction, Record};
+
+    use super::*;
+    use crate::table::Origin;
+
+    /// Origins spread over all aliases, each with one page; `newer` has changed it.
+    fn table(origins: u64, newer: Option<u64>) -> Table {
+        let mut table = Table::new(7);
+        for number in 0..origins {
+            let alias = Alias(number.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+            let introduction = Introduction { key: PeerId::from_bytes([1; 32]), epoch: Epoch(1) };
+            table.insert(alias, Origin::new(introduction, true));
+            let sequence = 1 + u32::from(newer == Some(number));
+            let version = Version { alias, epoch: 1, page: 0, sequence };
+            let record = Record { version, base: 0, links: Vec::new(), signature: [0; 64] };
+            table.put(Arc::new(record), Timestamp::ZERO).unwrap();
+        }
+        table
+    }
+
+    #[test]
+    fn little_is_listed_and_much_is_summed_up() {
+        let most = MAX_LISTING as u64;
+        let listed = opening(&table(most, None), EVERYTHING);
+        assert!(matches!(&listed, Part::Listing(all) if all.versions.len() == MAX_LISTING));
+        let summed = opening(&table(most + 1, None), EVERYTHING);
+        assert!(matches!(&summed, Part::Summary(all) if all.ranges.len() == MAX_SUMMARY));
+    }
+
+    #[test]
+    fn one_difference_among_thousands_is_found_in_a_few_hundred_bytes() {
+        for origins in [1_000, 1_001, 4_000, 16_000] {
+            for changed in [0, origins / 2, origins - 1] {
+                let tables = [table(origins, None), table(origins, Some(changed))];
+                let mut said = opening(&tables[0], EVERYTHING);
+                let (mut bytes, mut turn) = (said.encoded_len(), 0);
+                while let Part::Summary(summary) = &said {
+                    turn += 1;
+                    let mut answers = answers(&tables[turn % 2], summary);
+                    assert_eq!(answers.len(), 1, "one range of several differs");
+                    said = answers.remove(0);
+                    bytes += said.encoded_len();
+                }
+                let Part::Listing(listing) = said else { panic!("{said:?}") };
+                let differs = |version: &&Version| {
+                    let other = tables[(turn + 1) % 2].get(version.alias);
+                    other.and_then(|origin| origin.version(version.alias, 0)) != Some(**version)
+                };
+                let found: Vec<_> = listing.versions.iter().filter(differs).collect();
+                let alias = Alias(changed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+                assert_eq!(found.iter().map(|v| v.alias).collect::<Vec<_>>(), [alias]);
+                assert!(bytes <= 900, "{origins} origins: {bytes} bytes in {turn} turns");
+            }
+        }
+    }
+}

@@ -1,14 +1,16 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bitcraps_types::{Epoch, Timestamp, TransportType};
-use bitcraps_wire::{Alias, Introduction, Quality, Record, Version};
+use bitcraps_wire::{Alias, Introduction, LinkClaim, Quality, Record, Version};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use sha2::{Digest, Sha256};
 
 use crate::bucket::Bucket;
+use crate::sorted::Sorted;
 
 /// Changes of one origin that are taken at once, and how long until one more is. An honest origin
 /// makes six at once and one in ten seconds, and as many again when links go.
@@ -16,14 +18,14 @@ const CHANGES: u32 = 24;
 pub(crate) const CHANGE_INTERVAL: Duration = Duration::from_secs(4);
 
 /// What an origin says of its links.
-pub(crate) type Claims = BTreeMap<(Alias, TransportType), Quality>;
+pub(crate) type Claims = Sorted<(Alias, TransportType), Quality>;
 
 /// A part of an origin's links, in its latest state.
 #[derive(Debug)]
 pub(crate) struct Page {
-    pub(crate) full: Record,
+    pub(crate) full: Arc<Record>,
     /// What has changed since.
-    pub(crate) delta: Option<Record>,
+    pub(crate) delta: Option<Arc<Record>>,
     /// When the origin made the latest of both, at the latest.
     pub(crate) born: Timestamp,
     hash: u128,
@@ -34,18 +36,16 @@ impl Page {
         self.delta.as_ref().unwrap_or(&self.full).version.sequence
     }
 
-    pub(crate) fn claims(&self) -> Claims {
-        let key = |link: &bitcraps_wire::LinkClaim| (link.neighbour, link.quality.transport());
-        let mut claims: Claims =
-            self.full.links.iter().map(|link| (key(link), link.quality)).collect();
-        for link in self.delta.iter().flat_map(|delta| &delta.links) {
-            if link.quality.is_gone() {
-                claims.remove(&key(link));
-            } else {
-                claims.insert(key(link), link.quality);
-            }
-        }
-        claims
+    /// What it says, links that went left out.
+    pub(crate) fn claims(&self) -> impl Iterator<Item = ((Alias, TransportType), Quality)> {
+        let key = |link: &LinkClaim| (link.neighbour, link.quality.transport());
+        let delta = self.delta.as_ref().map_or(&[][..], |delta| &delta.links);
+        // Links of records are ascending.
+        let changed =
+            move |claimed: &LinkClaim| delta.binary_search_by_key(&key(claimed), key).is_ok();
+        let left = self.full.links.iter().filter(move |link| !changed(link));
+        let came = delta.iter().filter(|link| !link.quality.is_gone());
+        left.chain(came).map(move |link| (key(link), link.quality))
     }
 }
 
@@ -53,7 +53,7 @@ impl Page {
 #[derive(Debug)]
 pub(crate) struct Origin {
     pub(crate) introduction: Introduction,
-    pub(crate) pages: BTreeMap<u8, Page>,
+    pub(crate) pages: Sorted<u8, Page>,
     pub(crate) claims: Claims,
     /// Links that it could make and has not.
     pub(crate) offers: BTreeSet<(Alias, TransportType)>,
@@ -66,7 +66,7 @@ pub(crate) struct Origin {
 impl Origin {
     pub(crate) fn new(introduction: Introduction, verified: bool) -> Self {
         let changes = Bucket::new(CHANGE_INTERVAL * CHANGES);
-        let (pages, claims, offers) = (BTreeMap::new(), Claims::new(), BTreeSet::new());
+        let (pages, claims, offers) = (Sorted::default(), Claims::default(), BTreeSet::new());
         Self { introduction, pages, claims, offers, verified, changes, flags: 0 }
     }
 
@@ -172,7 +172,7 @@ impl Table {
 
     /// Puts a record in the place of what its page was. `None` when it changes a full record that is
     /// not here.
-    pub(crate) fn put(&mut self, record: Record, born: Timestamp) -> Option<()> {
+    pub(crate) fn put(&mut self, record: Arc<Record>, born: Timestamp) -> Option<()> {
         let Version { alias, page, sequence, .. } = record.version;
         let origin = self.origins.get_mut(&alias)?;
         let hash = hash(alias, origin.introduction.epoch, page, sequence);

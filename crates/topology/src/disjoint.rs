@@ -1,8 +1,8 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use crate::Graph;
 use crate::path::Path;
-use crate::{Graph, LinkIndex};
 
 /// What several ways may not share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +60,10 @@ struct Flow {
     arcs: Vec<Arc>,
     /// From here on four arcs are a link: one way with its way back, then the other.
     first_link: usize,
-    rows: Vec<Vec<u32>>,
+    /// Numbers of the arcs out of each place, ascending, one row after the other.
+    rows: Vec<u32>,
+    /// Where the row of each place begins, and where the last one ends.
+    starts: Vec<u32>,
     potentials: Vec<i64>,
 }
 
@@ -72,9 +75,10 @@ const MAX_COST: u64 = 1 << 31;
 impl Flow {
     fn new(graph: &Graph, costs: &[Option<u64>], from: u32, to: u32, disjoint: Disjoint) -> Self {
         let mut flow = Self {
-            arcs: Vec::new(),
+            arcs: Vec::with_capacity(2 * graph.peers() + 4 * graph.links()),
             first_link: 0,
-            rows: vec![Vec::new(); 2 * graph.peers()],
+            rows: Vec::new(),
+            starts: vec![0; 2 * graph.peers() + 1],
             potentials: vec![0; 2 * graph.peers()],
         };
         for peer in 0..graph.peers() as u32 {
@@ -87,37 +91,56 @@ impl Flow {
             (0..times).for_each(|_| flow.add(entry(peer), entry(peer) + 1, 0));
         }
         flow.first_link = flow.arcs.len();
-        let index = LinkIndex::new(graph);
-        for (a, b) in graph.link_list() {
-            let number = index.find(graph, a, b);
-            let cost = number.and_then(|number| costs.get(number as usize).copied().flatten());
-            let Some(cost) = cost else { continue };
+        for ((a, b), cost) in graph.link_list().zip(costs) {
+            let Some(cost) = *cost else { continue };
             let cost = cost.min(MAX_COST) as i64;
             flow.add(entry(a) + 1, entry(b), cost);
             flow.add(entry(b) + 1, entry(a), cost);
         }
+        flow.sort();
         flow
     }
 
+    /// Puts the numbers of arcs into rows.
+    fn sort(&mut self) {
+        let mut sum = 0;
+        for start in &mut self.starts {
+            sum += std::mem::replace(start, sum);
+        }
+        self.rows = vec![0; self.arcs.len()];
+        let mut next = self.starts.clone();
+        for number in 0..self.arcs.len() {
+            let from = self.arcs[number ^ 1].to as usize;
+            self.rows[next[from] as usize] = number as u32;
+            next[from] += 1;
+        }
+    }
+
+    fn row(&self, at: u32) -> &[u32] {
+        &self.rows[self.starts[at as usize] as usize..self.starts[at as usize + 1] as usize]
+    }
+
     fn add(&mut self, from: u32, to: u32, cost: i64) {
-        let number = self.arcs.len() as u32;
         self.arcs.push(Arc { to, cost, free: true });
         self.arcs.push(Arc { to: from, cost: -cost, free: false });
-        self.rows[from as usize].push(number);
-        self.rows[to as usize].push(number + 1);
+        self.starts[from as usize] += 1;
+        self.starts[to as usize] += 1;
     }
 
     /// Sends one more unit over the cheapest way that is left. Whether there was one.
     fn augment(&mut self, from: u32, to: u32) -> bool {
-        let mut best = vec![FAR; self.rows.len()];
-        let mut by = vec![u32::MAX; self.rows.len()];
+        let mut best = vec![FAR; self.potentials.len()];
+        let mut by = vec![u32::MAX; self.potentials.len()];
         let mut open = BinaryHeap::from([Reverse((0_i64, from))]);
         best[from as usize] = 0;
         while let Some(Reverse((cost, at))) = open.pop() {
+            if at == to {
+                break;
+            }
             if cost > best[at as usize] {
                 continue;
             }
-            for &number in &self.rows[at as usize] {
+            for &number in self.row(at) {
                 let arc = self.arcs[number as usize];
                 // Reduced costs are never below zero.
                 let step =
@@ -169,7 +192,7 @@ impl Flow {
         while at != entry(to) {
             let used =
                 |number: &&u32| number.is_multiple_of(2) && !self.arcs[**number as usize].free;
-            let number = *self.rows[at as usize].iter().find(used)?;
+            let number = *self.row(at).iter().find(used)?;
             self.arcs[number as usize].free = true;
             let arc = self.arcs[number as usize];
             path.cost += arc.cost as u64;

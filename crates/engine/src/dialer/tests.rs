@@ -68,7 +68,7 @@ fn the_smaller_key_dials_at_once_and_the_larger_after_its_grace() {
 fn a_link_that_the_other_dialled_within_the_grace_is_enough() {
     let mut dialer = dialer();
     dialer.discovered(beacon(1, "there"), at(0));
-    dialer.link_up(LinkId(1), WIFI, peer(1), address("there"));
+    dialer.link_up(LinkId(1), WIFI, peer(1), address("there"), at(0));
     assert_eq!(dialer.next_deadline(), None);
     dialer.on_timer(at(10_000));
     assert_eq!(dialled(&mut dialer), [] as [&str; 0]);
@@ -78,7 +78,7 @@ fn a_link_that_the_other_dialled_within_the_grace_is_enough() {
 #[test]
 fn a_link_over_the_address_satisfies_a_target_heard_of_later() {
     let mut dialer = dialer();
-    dialer.link_up(LinkId(1), WIFI, peer(9), address("there"));
+    dialer.link_up(LinkId(1), WIFI, peer(9), address("there"), at(0));
     dialer.discovered(beacon(9, "there"), at(0));
     assert_eq!(dialled(&mut dialer), [] as [&str; 0]);
     dialer.discovered(beacon(9, "elsewhere"), at(0));
@@ -119,7 +119,7 @@ fn success_forgets_failures() {
     let due = dialer.next_deadline().unwrap();
     dialer.on_timer(due);
     let target = dialer.poll_connect().unwrap();
-    dialer.link_up(LinkId(1), WIFI, peer(9), address("there"));
+    dialer.link_up(LinkId(1), WIFI, peer(9), address("there"), at(0));
     dialer.connected(&target, Some(LinkId(1)), due);
     let status = &dialer.targets(due)[0];
     assert_eq!((status.failures, status.linked, status.next_dial), (0, true, None));
@@ -133,7 +133,7 @@ fn an_address_whose_link_went_is_dialled_again_soon_by_the_smaller_key() {
         dialer.discovered(beacon(n, "there"), at(0));
         dialer.on_timer(at(3_000));
         let target = dialer.poll_connect().unwrap();
-        dialer.link_up(LinkId(1), WIFI, peer(n), address("there"));
+        dialer.link_up(LinkId(1), WIFI, peer(n), address("there"), at(0));
         dialer.connected(&target, Some(LinkId(1)), at(3_000));
         dialer.link_down(LinkId(1), at(10_000));
         let wait = dialer.next_deadline().unwrap().since(at(10_000)).as_millis();
@@ -144,11 +144,36 @@ fn an_address_whose_link_went_is_dialled_again_soon_by_the_smaller_key() {
 }
 
 #[test]
+fn who_drops_every_link_is_dialled_ever_more_rarely_until_one_lasts() {
+    let mut dialer = dialer();
+    dialer.discovered(hint(9, "there", HintSource::Static), at(0));
+    let (mut now, mut gaps) = (at(0), Vec::new());
+    for id in 0..100 {
+        let target = dialer.poll_connect().unwrap();
+        dialer.link_up(LinkId(id), WIFI, peer(9), address("there"), now);
+        dialer.connected(&target, Some(LinkId(id)), now);
+        // The last but one lasts.
+        let life = Duration::from_millis(if id == 98 { 2_000 } else { 1_999 });
+        dialer.link_down(LinkId(id), now + life);
+        let due = dialer.next_deadline().unwrap();
+        gaps.push(due.since(now + life).as_millis());
+        now = due;
+        dialer.on_timer(now);
+    }
+    let expected = [250, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 16_000];
+    for (gap, expected) in gaps.iter().zip(expected) {
+        assert!((expected * 3 / 4..=expected * 5 / 4).contains(gap), "{gaps:?}");
+    }
+    assert!(gaps[6..98].iter().all(|gap| (12_000..=16_000).contains(gap)), "{gaps:?}");
+    assert!(gaps[98..].iter().all(|gap| *gap <= 313), "{gaps:?}");
+}
+
+#[test]
 fn a_link_that_came_and_went_before_its_dial_was_reported_is_dialled_again() {
     let mut dialer = dialer();
     dialer.discovered(beacon(9, "there"), at(0));
     let target = dialer.poll_connect().unwrap();
-    dialer.link_up(LinkId(1), WIFI, peer(9), address("there"));
+    dialer.link_up(LinkId(1), WIFI, peer(9), address("there"), at(0));
     dialer.link_down(LinkId(1), at(5));
     assert_eq!(dialer.next_deadline(), None, "not twice at once");
     dialer.connected(&target, Some(LinkId(1)), at(6));
@@ -161,7 +186,7 @@ fn a_link_whose_other_end_shows_another_address_satisfies_its_dial() {
     let mut dialer = dialer();
     dialer.discovered(beacon(9, "name"), at(0));
     let target = dialer.poll_connect().unwrap();
-    dialer.link_up(LinkId(1), WIFI, peer(9), address("number"));
+    dialer.link_up(LinkId(1), WIFI, peer(9), address("number"), at(0));
     dialer.connected(&target, Some(LinkId(1)), at(6));
     assert_eq!(dialer.next_deadline(), None);
     dialer.link_down(LinkId(1), at(10_000));
@@ -196,7 +221,7 @@ fn a_peer_has_three_links_on_a_transport_at_most() {
     dialer.connected(&dial("a"), None, at(0));
     assert_eq!(dialled(&mut dialer), ["d"], "a failed dial makes room");
     for (id, place) in [(1, "b"), (2, "c"), (3, "d")] {
-        dialer.link_up(LinkId(id), WIFI, peer(9), address(place));
+        dialer.link_up(LinkId(id), WIFI, peer(9), address(place), at(0));
         dialer.connected(&dial(place), Some(LinkId(id)), at(0));
     }
     dialer.on_timer(at(100_000));
@@ -256,7 +281,7 @@ fn what_was_only_heard_of_is_dialled_when_it_is_asked_for_and_no_longer() {
     dialer.connected(&beacon(3, "place").target, None, at(20));
     dialer.on_timer(at(10_000));
     assert_eq!(dialled(&mut dialer), ["place"], "what is asked for is tried again");
-    dialer.link_up(LinkId(7), WIFI, peer(3), address("place"));
+    dialer.link_up(LinkId(7), WIFI, peer(3), address("place"), at(0));
     dialer.connected(&beacon(3, "place").target, Some(LinkId(7)), at(10_020));
     assert_eq!(dialer.prospects(at(10_020)), BTreeSet::new());
     assert_eq!(dialer.let_go(peer(3), WIFI), [LinkId(7)]);
@@ -279,7 +304,7 @@ fn a_peer_is_busy_while_a_dial_is_under_way_or_a_link_is_up() {
     assert!(!dialer.is_busy_with(peer(9), TransportType::Internet));
     dialer.connected(&beacon(9, "two").target, None, at(2));
     assert!(!dialer.is_busy_with(peer(9), WIFI));
-    dialer.link_up(LinkId(7), WIFI, peer(9), address("three"));
+    dialer.link_up(LinkId(7), WIFI, peer(9), address("three"), at(0));
     assert!(dialer.is_busy_with(peer(9), WIFI));
 }
 
@@ -290,7 +315,7 @@ fn a_hint_that_nobody_repeats_is_forgotten_and_the_config_is_not() {
     dialer.discovered(beacon(9, "repeated"), at(0));
     dialer.discovered(hint(9, "written", HintSource::Static), at(0));
     dialer.discovered(beacon(8, "linked"), at(0));
-    dialer.link_up(LinkId(1), WIFI, peer(8), address("linked"));
+    dialer.link_up(LinkId(1), WIFI, peer(8), address("linked"), at(0));
     for target in std::iter::from_fn(|| dialer.poll_connect()).collect::<Vec<_>>() {
         dialer.connected(&target, (target.peer == peer(8)).then_some(LinkId(1)), at(0));
     }
@@ -349,7 +374,7 @@ fn targets_are_bounded_and_the_one_heard_of_longest_ago_gives_way() {
     let config = DialerConfig { grace: HINT_LIFE, ..DialerConfig::default() };
     let mut dialer = Dialer::new(peer(5), 1, config);
     dialer.discovered(hint(9, "written", HintSource::Static), at(0));
-    dialer.link_up(LinkId(1), WIFI, peer(8), address("linked"));
+    dialer.link_up(LinkId(1), WIFI, peer(8), address("linked"), at(0));
     dialer.discovered(beacon(8, "linked"), at(0));
     for i in 2..MAX_TARGETS as u64 {
         dialer.discovered(beacon(1, &format!("{i:04}")), at(i));
@@ -402,7 +427,7 @@ fn random_events_keep_the_books() {
         match rng.u8(0..6) {
             0 => dialer.discovered(beacon(n, &place), now),
             1 => {
-                dialer.link_up(LinkId(id), WIFI, peer(n), address(&place));
+                dialer.link_up(LinkId(id), WIFI, peer(n), address(&place), now);
                 links.push((LinkId(id), n, place));
             }
             2 if !links.is_empty() => {
@@ -413,7 +438,7 @@ fn random_events_keep_the_books() {
                 let target = dials.swap_remove(rng.usize(..dials.len()));
                 let link = rng.bool().then(|| {
                     let place = target.address.as_str().to_owned();
-                    dialer.link_up(LinkId(id), WIFI, target.peer, target.address.clone());
+                    dialer.link_up(LinkId(id), WIFI, target.peer, target.address.clone(), now);
                     links.push((LinkId(id), target.peer.as_bytes()[0], place));
                     LinkId(id)
                 });

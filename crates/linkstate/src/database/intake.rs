@@ -8,7 +8,7 @@ use bitcraps_wire::{Alias, Carried, Introduction, Listing, Version};
 
 use super::{ACK_AFTER, GRACE, LinkDatabase, MAX_ORIGINS};
 use crate::graph::FAR;
-use crate::identity::is_signed;
+use crate::identity::signed;
 use crate::neighbour::PageKey;
 use crate::table::{CHANGE_INTERVAL, Origin, Standing};
 use crate::{Change, Command, Flag, alias_of};
@@ -135,7 +135,7 @@ impl LinkDatabase {
             }
         }
         if alias == self.publisher.alias {
-            self.on_own(from, &record, &origin, now);
+            self.on_own(from, record, &origin, now);
             return;
         }
         let born = now - Duration::from_secs(u64::from(age));
@@ -161,10 +161,10 @@ impl LinkDatabase {
             self.metrics.limited += 1;
             return;
         }
-        if !is_signed(&record, &origin, self.shared.as_ref()) {
+        let Some(record) = signed(record, &origin, self.shared.as_ref()) else {
             self.forged(from, now);
             return;
-        }
+        };
         if known.is_none() && !self.make_room(&origin.key) {
             self.metrics.refused += 1;
             neighbour_got(self, from, key);
@@ -221,16 +221,16 @@ impl LinkDatabase {
     fn on_own(
         &mut self,
         from: &PeerId,
-        record: &bitcraps_wire::Record,
+        record: bitcraps_wire::Record,
         origin: &Introduction,
         now: Timestamp,
     ) {
-        if origin.key != self.publisher.introduction.key
-            || !is_signed(record, origin, self.shared.as_ref())
-        {
+        let is_own = origin.key == self.publisher.introduction.key;
+        let signed = is_own.then(|| signed(record, origin, self.shared.as_ref())).flatten();
+        let Some(record) = signed else {
             self.forged(from, now);
             return;
-        }
+        };
         if origin.epoch > self.config.epoch {
             self.commands.push_back(Command::RaiseEpoch { above: origin.epoch });
             return;
@@ -279,7 +279,7 @@ impl LinkDatabase {
             flags.push((alias, Flag::TooManyLinks));
         }
         let neighbour = self.by_alias.get(&alias).and_then(|peer| self.neighbours.get(peer));
-        for ((end, transport), quality) in &origin.claims {
+        for ((end, transport), quality) in origin.claims.iter() {
             let had =
                 |neighbour: &crate::neighbour::Neighbour| neighbour.had(*transport, GRACE, now);
             if *end == own && !neighbour.is_some_and(had) {
@@ -312,9 +312,10 @@ impl LinkDatabase {
 }
 
 fn neighbour_got(database: &mut LinkDatabase, from: &PeerId, key: (Alias, u8)) {
+    let is_here = database.table.get(key.0).is_some();
     for (peer, neighbour) in &mut database.neighbours {
         // Wanted of one, it may have come from another.
-        if peer == from || database.table.get(key.0).is_some() {
+        if peer == from || is_here {
             neighbour.got(key);
         }
     }

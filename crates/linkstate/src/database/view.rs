@@ -7,11 +7,9 @@ use bitcraps_types::{PeerId, TransportType};
 use bitcraps_wire::{Alias, Quality};
 
 use super::LinkDatabase;
-use crate::table::{Claims, Page};
+use crate::shown::{LinkKey, Look};
+use crate::table::{Claims, Origin, Page};
 use crate::{Change, Command, Flag, Link};
-
-/// What names a link: the lower end, the other one, what carries it.
-pub(super) type LinkKey = (PeerId, PeerId, TransportType);
 
 /// A round trip this much longer than the links of the shortest path say has another path.
 const TOO_LONG: u32 = 4;
@@ -21,8 +19,8 @@ const SLACK: Duration = Duration::from_millis(250);
 impl LinkDatabase {
     /// Every link that counts, ascending. What this node measures of its own links is shown whatever
     /// others say of them.
-    pub fn links(&self) -> impl Iterator<Item = &Link> {
-        self.shown.values()
+    pub fn links(&self) -> impl Iterator<Item = Link> {
+        self.shown.links()
     }
 
     /// Links that could be made: who says so, with whom, over what. Ends that are not known by name are
@@ -84,7 +82,7 @@ impl LinkDatabase {
         None
     }
 
-    fn links_of(&self, peer: &PeerId) -> impl Iterator<Item = &Link> {
+    fn links_of(&self, peer: &PeerId) -> impl Iterator<Item = Link> {
         let alias = match *peer == self.me {
             true => self.publisher.alias,
             false => self.alias_of_shown(peer),
@@ -115,12 +113,19 @@ impl LinkDatabase {
         neighbour.or_else(|| Some(self.table.get(alias)?.introduction.key))
     }
 
+    /// The same for an origin that was looked up, if it is known.
+    fn name_of(&self, alias: Alias, origin: Option<&Origin>) -> Option<PeerId> {
+        let neighbour = self.by_alias.get(&alias).copied();
+        neighbour.or_else(|| Some(origin?.introduction.key))
+    }
+
     /// Takes over what the pages of an origin say now; whether links came or went.
     pub(super) fn refresh_claims(&mut self, alias: Alias) -> bool {
         let Some(origin) = self.table.get_mut(alias) else { return false };
         let said = origin.pages.values().flat_map(Page::claims);
-        let (offers, after): (Claims, Claims) = said.partition(|(_, quality)| quality.is_offer());
-        origin.offers = offers.into_keys().collect();
+        let (offers, after): (Vec<_>, Vec<_>) = said.partition(|(_, quality)| quality.is_offer());
+        origin.offers = offers.into_iter().map(|(key, _)| key).collect();
+        let after: Claims = after.into_iter().collect();
         let before = std::mem::replace(&mut origin.claims, after);
         let after = &origin.claims;
         let structural = !before.keys().eq(after.keys());
@@ -138,8 +143,12 @@ impl LinkDatabase {
 
     /// What one end says of a pair has changed.
     pub(super) fn pair_changed(&mut self, a: Alias, b: Alias, transport: TransportType) {
-        let linked = TransportType::ALL.into_iter().any(|t| self.confirmed(a, b, t).is_some());
-        if linked {
+        let ends = self.table.get(a).zip(self.table.get(b));
+        let linked = |(here, there): (&Origin, &Origin)| {
+            let by = |t| confirmed((a, here), (b, there), t).is_some();
+            TransportType::ALL.into_iter().any(by)
+        };
+        if ends.is_some_and(linked) {
             self.graph.insert(a, b);
         } else {
             self.graph.remove(a, b);
@@ -148,24 +157,20 @@ impl LinkDatabase {
         self.show(a, b, transport);
     }
 
-    /// The worse of what both ends say.
-    fn confirmed(&self, a: Alias, b: Alias, transport: TransportType) -> Option<Quality> {
-        let here = self.table.get(a)?.claims.get(&(b, transport))?;
-        let there = self.table.get(b)?.claims.get(&(a, transport))?;
-        Some(here.worse(*there))
-    }
-
     /// Shows a link of others as it is now.
     pub(super) fn show(&mut self, a: Alias, b: Alias, transport: TransportType) {
         let own = self.publisher.alias;
-        let names = self.shown_name(a).zip(self.shown_name(b));
-        let Some((from, to)) = names.filter(|_| a != own && b != own) else { return };
-        let verified = |alias| self.table.get(alias).is_some_and(|origin| origin.verified);
-        let link = self.confirmed(a, b, transport).map(|quality| {
-            let (a_end, b_end, _) = key(from, to, transport);
-            Link { a: a_end, b: b_end, quality, verified: verified(a) && verified(b) }
+        if a == own || b == own {
+            return;
+        }
+        let (here, there) = (self.table.get(a), self.table.get(b));
+        let names = self.name_of(a, here).zip(self.name_of(b, there));
+        let Some((from, to)) = names else { return };
+        let look = here.zip(there).and_then(|(here, there)| {
+            let quality = confirmed((a, here), (b, there), transport)?;
+            Some((quality, here.verified && there.verified))
         });
-        self.set_shown(key(from, to, transport), link);
+        self.set_shown(key(from, to, transport), look);
     }
 
     /// Shows every link of an alias again, whose name has changed.
@@ -195,23 +200,32 @@ impl LinkDatabase {
         for transport in TransportType::ALL {
             let quality = qualities.iter().find(|quality| quality.transport() == transport);
             let (a, b, _) = key(self.me, *peer, transport);
-            let link = quality.map(|quality| Link { a, b, quality: *quality, verified: true });
-            self.set_shown((a, b, transport), link);
+            self.set_shown((a, b, transport), quality.map(|quality| (*quality, true)));
         }
         self.hops_stale = true;
     }
 
-    fn set_shown(&mut self, key: LinkKey, link: Option<Link>) {
-        let before = match link {
-            Some(link) => self.shown.insert(key, link),
-            None => self.shown.remove(&key),
-        };
-        if before != link {
+    fn set_shown(&mut self, key: LinkKey, look: Option<Look>) {
+        if self.shown.set(key, look) {
             let (a, b, transport) = key;
-            let gone = Change::LinkGone { a, b, transport };
-            self.commands.push_back(Command::Changed(link.map_or(gone, Change::Link)));
+            let change = match look {
+                Some((quality, verified)) => Change::Link(Link { a, b, quality, verified }),
+                None => Change::LinkGone { a, b, transport },
+            };
+            self.commands.push_back(Command::Changed(change));
         }
     }
+}
+
+/// The worse of what both ends say of a link.
+fn confirmed(
+    (a, here): (Alias, &Origin),
+    (b, there): (Alias, &Origin),
+    transport: TransportType,
+) -> Option<Quality> {
+    let here = here.claims.get(&(b, transport))?;
+    let there = there.claims.get(&(a, transport))?;
+    Some(here.worse(*there))
 }
 
 fn key(a: PeerId, b: PeerId, transport: TransportType) -> LinkKey {

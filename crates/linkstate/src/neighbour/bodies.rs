@@ -1,10 +1,12 @@
 //! What is said to a neighbour: which parts go into which body.
 
+use std::time::Duration;
+
 use bitcraps_types::Timestamp;
 use bitcraps_wire::{Carried, Digest, LinkState, Part, Want};
 use bytes::Bytes;
 
-use super::{EARLY, Held, Neighbour, Outgoing, PACE, TRIES, Wanted};
+use super::{EARLY, Held, Neighbour, Outgoing, PACE, REST, TRIES, Wanted};
 use crate::table::{Origin, Page};
 
 impl Neighbour {
@@ -32,6 +34,9 @@ impl Neighbour {
                 let body = LinkState { parts }.encode();
                 self.budget.take(self.cost(body.len()), now);
                 bodies.push(body);
+            }
+            if held.crowded && !bodies.is_empty() {
+                self.rests = now + REST;
             }
         }
         self.earliest = self.first_due();
@@ -61,7 +66,7 @@ impl Neighbour {
                 parts.push(part);
             }
         }
-        let wait = self.wait();
+        let wait = self.wait() + if held.crowded { REST * 2 } else { Duration::ZERO };
         while let Some(key) = self.wants.first(now) {
             let Some((_, wanted)) = self.wants.get(&key).copied() else { break };
             if wanted.tries >= TRIES {
@@ -148,9 +153,9 @@ fn carried(out: &Outgoing, origin: &Origin, page: &Page, now: Timestamp) -> Vec<
     let full = (out.full || page.delta.is_none()).then_some(&page.full);
     let records = full.into_iter().chain(&page.delta);
     let mut introduction = out.introduce.then_some(origin.introduction);
-    let part = |record: &bitcraps_wire::Record| {
+    let part = |record: &std::sync::Arc<bitcraps_wire::Record>| {
         let introduction = introduction.take();
-        Part::Record(Carried { age, introduction, record: record.clone() })
+        Part::Record(Carried { age, introduction, record: bitcraps_wire::Record::clone(record) })
     };
     records.map(part).collect()
 }

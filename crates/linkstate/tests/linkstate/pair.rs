@@ -1,5 +1,6 @@
 //! Two databases face to face, and bodies made by hand.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bitcraps_linkstate::{BodyError, Command, Config, LinkDatabase};
@@ -135,15 +136,44 @@ fn strangers_and_noise_are_refused() {
 fn own_measurements_outrank_claims() {
     let neighbour = Forger::new(1, 1);
     let mut db = met(&neighbour);
-    let own = db.links().next().copied().unwrap();
+    let own = db.links().next().unwrap();
     assert_eq!(own.quality.latency(), quality(Duration::from_millis(1)).latency());
     let me = PeerId::from_bytes(SigningKey::from_bytes(&seed(1_000)).verifying_key().to_bytes());
     let perfect = neighbour.record(1, 0, &[(me, quality(Duration::ZERO))]);
     db.on_body(&neighbour.id(), body(vec![neighbour.carried(perfect)]), NOW).unwrap();
-    assert_eq!(db.links().copied().collect::<Vec<_>>(), [own]);
+    assert_eq!(db.links().collect::<Vec<_>>(), [own]);
     let nothing = neighbour.record(2, 0, &[]);
     db.on_body(&neighbour.id(), body(vec![neighbour.carried(nothing)]), NOW).unwrap();
-    assert_eq!(db.links().copied().collect::<Vec<_>>(), [own], "the link works, whoever says what");
+    assert_eq!(db.links().collect::<Vec<_>>(), [own], "the link works, whoever says what");
     db.on_link_down(&neighbour.id(), TransportType::WiFiDirect, NOW);
     assert_eq!(db.links().count(), 0);
+}
+
+/// When it says something, while it hears of one more origin in each millisecond.
+fn said_while_hearing_of(origins: usize) -> Vec<u64> {
+    let neighbour = Forger::new(1, 1);
+    let mut db = met(&neighbour);
+    let mut said = Vec::new();
+    for number in 0..origins {
+        let now = NOW + Duration::from_millis(number as u64);
+        let far = Forger::new(2_000 + number, 1);
+        let part = far.carried(far.record(1, 0, &[]));
+        db.on_body(&neighbour.id(), body(vec![part]), now).unwrap();
+        db.on_timer(now);
+        if !sent(&mut db).is_empty() {
+            said.push(number as u64);
+        }
+    }
+    said
+}
+
+#[test]
+fn while_much_changes_what_is_to_be_said_goes_together() {
+    let gaps = |said: &[u64]| said.windows(2).map(|two| two[1] - two[0]).collect::<BTreeSet<_>>();
+    let few = said_while_hearing_of(64);
+    assert_eq!(gaps(&few), BTreeSet::from([9]), "an acknowledgement waits for eight milliseconds");
+    let many = said_while_hearing_of(264);
+    assert_eq!(many[..few.len()], few);
+    let crowded: Vec<u64> = many.into_iter().filter(|at| *at > 64).collect();
+    assert_eq!(gaps(&crowded), BTreeSet::from([25]));
 }
