@@ -6,6 +6,7 @@ mod barbell;
 mod forwarder;
 mod ledger;
 mod pulse;
+mod rehearsal;
 mod report;
 mod script;
 mod table;
@@ -25,6 +26,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use ledger::Ledger;
 use pulse::Pulse;
+use rehearsal::Scene;
 use report::{HopReport, Report, TransportReport, Verdict};
 use table::Table;
 use traffic::Sender;
@@ -58,6 +60,12 @@ pub(crate) struct DemoArgs {
     /// Switch a part off, to see that the verdict notices
     #[arg(long, value_name = "PART")]
     without: Vec<Part>,
+    /// Play one scene alone
+    #[arg(long, conflicts_with_all = ["nodes", "seconds", "without"])]
+    scene: Option<Scene>,
+    /// How often it is played, 1 to 100: with this seed, and the next ones
+    #[arg(long, requires = "scene", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=100))]
+    runs: u64,
 }
 
 /// A part that the demo can do without, and its verdict cannot.
@@ -114,16 +122,19 @@ enum DemoError {
 
 /// Runs the demo; the exit code is 0 when its verdict is pass, 2 when it is not.
 pub(crate) async fn run(args: DemoArgs) -> ExitCode {
-    let mut view = View::new(args.json, args.seconds);
-    match play(&args, &mut view).await {
-        Ok(report) => {
-            let text = if args.json {
-                serde_json::to_string(&report).unwrap_or_default()
-            } else {
-                format!("\n{}", report.text())
-            };
+    let told = match args.scene {
+        Some(scene) => rehearsal::play(scene, args.seed, args.runs).await.map(|rehearsal| {
+            (rehearsal.verdict(), told(args.json, &rehearsal, || rehearsal.text()))
+        }),
+        None => play(&args, &mut View::new(args.json, args.seconds)).await.map(|report| {
+            let text = || format!("\n{}", report.text());
+            (report.verdict(), told(args.json, &report, text))
+        }),
+    };
+    match told {
+        Ok((verdict, text)) => {
             view::print(&format!("{}\n", text.trim_end_matches('\n')));
-            match report.verdict() {
+            match verdict {
                 Verdict::Pass => ExitCode::SUCCESS,
                 Verdict::Fail => ExitCode::from(2),
             }
@@ -133,6 +144,10 @@ pub(crate) async fn run(args: DemoArgs) -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+fn told<R: serde::Serialize>(json: bool, report: &R, text: impl Fn() -> String) -> String {
+    if json { serde_json::to_string(report).unwrap_or_default() } else { text() }
 }
 
 #[expect(

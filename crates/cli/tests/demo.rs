@@ -79,7 +79,15 @@ fn the_verdict_notices_what_is_not_sent_again() {
 
 #[test]
 fn impossible_arguments_are_usage_errors() {
-    for arguments in [["--nodes", "1"], ["--seconds", "4"], ["--without", "luck"]] {
+    for arguments in [
+        ["--nodes", "1"],
+        ["--seconds", "4"],
+        ["--without", "luck"],
+        ["--scene", "luck"],
+        ["--runs", "2"],
+        ["--scene=healing", "--nodes=8"],
+        ["--scene=healing", "--runs=101"],
+    ] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_bitcraps"));
         let output = command.arg("demo").args(arguments).output().unwrap();
         assert_eq!(output.status.code(), Some(64), "{arguments:?}");

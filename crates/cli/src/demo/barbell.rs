@@ -57,6 +57,17 @@ pub(super) struct HealingReport {
 }
 
 impl HealingReport {
+    /// In a line, for people.
+    pub(super) fn text(&self) -> String {
+        let Self { links_added, links_optimum, split_after_kill, repair_ms, .. } = self;
+        let took = repair_ms.map_or("-".to_owned(), |ms| format!("{ms:.1} ms"));
+        let end = if *split_after_kill { "split" } else { "nothing split" };
+        format!(
+            "{links_added} of {links_optimum} links made round a single relay, {took} after the alert; {end} \
+             when it was killed"
+        )
+    }
+
     /// Every broken promise.
     pub(super) fn failures(&self) -> Vec<String> {
         let mut failures = Vec::new();

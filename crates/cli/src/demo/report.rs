@@ -172,17 +172,7 @@ impl Report {
                 format!("hops         {relayed} frames of and for node {behind} carried by others");
             line(&mut out, text);
         }
-        let HealingReport { links_added, links_optimum, split_after_kill, repair_ms, .. } =
-            &self.healing;
-        line(
-            &mut out,
-            format!(
-                "healing      {links_added} of {links_optimum} links made round a single relay, {} after \
-                 the alert; {} when it was killed",
-                ms(*repair_ms),
-                if *split_after_kill { "split" } else { "nothing split" }
-            ),
-        );
+        line(&mut out, format!("healing      {}", self.healing.text()));
         line(
             &mut out,
             format!(
