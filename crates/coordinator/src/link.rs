@@ -105,7 +105,7 @@ pub(crate) struct Bucket {
 impl Bucket {
     /// Wait between probes of a size that is suspect; grows while none is answered.
     fn probe_interval(&self) -> Duration {
-        let doublings = u32::from((self.lost_probes + 1).saturating_sub(SILENT_PROBES)).min(6);
+        let doublings = u32::from(self.lost_probes.saturating_sub(SILENT_PROBES - 1)).min(6);
         (PROBE_FAST * (1 << doublings)).min(PROBE_DOWN_MAX)
     }
 }

@@ -235,6 +235,11 @@ fn probes_come_every_tenth_of_a_second_and_back_off_after_the_sixth() {
     }
     let expected = [100, 100, 100, 100, 100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000];
     assert_eq!(waits, expected);
+    // However many were lost: a link that is gone for hours costs no more than one for a minute.
+    for _ in 0..1_000 {
+        link.probe_lost(SizeBucket::Small, NOW);
+        assert_eq!(link.buckets[0].probe_interval(), PROBE_DOWN_MAX);
+    }
     good(&mut link, NOW);
     assert_eq!(link.buckets[0].probe_interval(), PROBE_FAST);
 }
