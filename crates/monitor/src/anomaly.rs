@@ -9,12 +9,14 @@ mod change;
 mod panel;
 mod record;
 mod season;
+mod share;
 
 use std::collections::VecDeque;
 
 use bitcraps_types::Timestamp;
 pub use panel::Panel;
 use season::Season;
+pub(crate) use share::Share;
 
 /// Values that say what is usual: a week of five-minute means, 2.8 hours of ticks.
 const RECENT: usize = 2_016;

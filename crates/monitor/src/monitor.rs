@@ -2,10 +2,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bitcraps_topology::{PartitionRisk, RiskOptions, Topology, TopologyReport};
-use bitcraps_types::Timestamp;
+use bitcraps_types::{Timestamp, TrafficClass, TransportType};
 
 use crate::alert::{AlertKey, AlertKind, Alerts, Level, Signal, Subject};
-use crate::anomaly::{Panel, Verdict};
+use crate::anomaly::{Panel, Share, Verdict};
 use crate::calibration::Calibration;
 use crate::condition::{bridge_loads, signals};
 use crate::contacts::Contacts;
@@ -37,6 +37,9 @@ pub struct Monitor {
     pub tables: Tables,
     relay: RelayMeter,
     panel: Panel,
+    /// Shares that the panel judges, by class and by transport.
+    delivery: [Share; TrafficClass::COUNT],
+    transports: [Share; TransportType::COUNT],
     /// When it saw the last values: it wants even steps.
     detected: Option<Timestamp>,
     ticked: Timestamp,
@@ -59,6 +62,8 @@ impl Monitor {
             tables: Tables::default(),
             relay: RelayMeter::default(),
             panel: Panel::default(),
+            delivery: Default::default(),
+            transports: Default::default(),
             detected: None,
             ticked: now,
             tick_at: now,
@@ -103,7 +108,7 @@ impl Monitor {
         health.bridge_load_basis = loads.first().map(|load| load.basis);
         self.history.push(&health, now);
         let mut signals = signals(&self.config, &health, report, &facts, &loads);
-        signals.extend(self.anomalies(&health, now));
+        signals.extend(self.anomalies(&health, &facts, now));
         self.alerts.evaluate(signals, now);
         self.alerts.signal(absent(Level::Clear, Duration::ZERO), now);
         (self.health, self.facts) = (Some(health), Some(facts));
@@ -206,18 +211,28 @@ impl Monitor {
     }
 
     /// What is unusual. A look before the time says nothing of that: an anomaly that lasts lasts on.
-    fn anomalies(&mut self, health: &HealthMetrics, now: Timestamp) -> Vec<Signal> {
+    fn anomalies(&mut self, health: &HealthMetrics, facts: &Facts, now: Timestamp) -> Vec<Signal> {
         let interval = self.config.health_check_interval;
-        let values = Measure::ALL.map(|measure| health.value(measure));
-        let told = |measure: Measure, verdict| {
-            values[measure.index()].map(|value| unusual(measure, value, verdict))
-        };
+        let mut values = Measure::ALL.map(|measure| health.value(measure));
         if self.detected.is_some_and(|before| now < before + interval) {
-            return self.panel.lasting().filter_map(|measure| told(measure, None)).collect();
+            let lasting = self.panel.lasting();
+            return lasting.filter_map(|measure| told(&values, measure, None)).collect();
         }
         self.detected = Some(now);
+        for class in TrafficClass::ALL {
+            let share = self.delivery[class.index()].observe(facts.delivery[class.index()]);
+            values[Measure::delivery(class).index()] = share;
+        }
+        for transport in TransportType::ALL {
+            let share =
+                self.transports[transport.index()].observe(facts.transports[transport.index()]);
+            values[Measure::success(transport).index()] = share;
+        }
         let found = self.panel.observe(&values, now, self.config.anomaly_threshold_multiplier);
-        found.into_iter().filter_map(|(measure, verdict)| told(measure, Some(verdict))).collect()
+        found
+            .into_iter()
+            .filter_map(|(measure, verdict)| told(&values, measure, Some(verdict)))
+            .collect()
     }
 
     /// Whether the next look is due.
@@ -281,6 +296,14 @@ impl Monitor {
     pub const fn alerts_mut(&mut self) -> &mut Alerts {
         &mut self.alerts
     }
+}
+
+fn told(
+    values: &[Option<f64>; Measure::COUNT],
+    measure: Measure,
+    verdict: Option<Verdict>,
+) -> Option<Signal> {
+    values[measure.index()].map(|value| unusual(measure, value, verdict))
 }
 
 fn unusual(measure: Measure, value: f64, verdict: Option<Verdict>) -> Signal {

@@ -407,3 +407,22 @@ fn a_report_says_what_is_wrong_and_what_to_do() {
         report.recent_alerts.iter().map(|p| (p.key.kind, p.lasted_ms, p.ago_ms)).collect();
     assert_eq!(past, [(AlertKind::NetworkPartitioned, 15_000, 1_000)]);
 }
+
+#[test]
+fn a_few_of_few_messages_that_fail_are_no_anomaly_and_all_of_many_are() {
+    let network = topology(6, &ring(6));
+    let mut monitor = Monitor::new(MonitorConfig::default(), at(0));
+    let mut facts = Facts::default();
+    let mut look_after = |monitor: &mut Monitor, messages, delivered: bool, tick: u64| {
+        facts.delivery[0].all += messages;
+        facts.delivery[0].good += if delivered { messages } else { 0 };
+        look(monitor, &network, &facts, tick * 5);
+        let unusual = Subject::Measure(Measure::DeliveryRealtime);
+        fired(monitor).iter().any(|key| key.subject == unusual)
+    };
+    // Three in a row of each hundred are lost: by itself such a look is a share of 0.
+    let few = (0..1_000).filter(|tick| look_after(&mut monitor, 1, tick % 100 < 97, *tick));
+    assert_eq!(few.count(), 0);
+    let many = (1_000..1_010).position(|tick| look_after(&mut monitor, 10, false, tick));
+    assert!(matches!(many, Some(1..=4)), "{many:?}");
+}
