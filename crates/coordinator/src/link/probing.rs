@@ -56,8 +56,11 @@ impl Link {
     /// Sets the next probe after one was sent or an answer made it needless. `jitter` lies within
     /// -1/4 to 1/4 of the interval, so that no flap can stay in step with the probes.
     pub(crate) fn schedule_probe(&mut self, jitter: f64, now: Timestamp) {
+        let small = &self.buckets[SizeBucket::Small.index()];
         let interval = match self.suspect_since {
             Some(_) => self.buckets[self.probe_bucket(now).index()].probe_interval(),
+            // Chance, or the first sign of its end: which of them is worth a probe.
+            None if small.lost_probes > 0 => small.probe_interval(),
             None => self.standby_interval_at(now).unwrap_or(PROBE_BATTERY),
         };
         self.probe_wait = interval.mul_f64(1.0 + jitter.clamp(-0.25, 0.25));

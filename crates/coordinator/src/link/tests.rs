@@ -479,3 +479,22 @@ fn acks_over_another_link_make_it_one_way_after_two_timeouts() {
     assert_eq!(link.tier(SizeBucket::Small), Tier::Good);
     assert_eq!(detour(&mut link, NOW + ms(30)), Tier::Good, "counted anew");
 }
+
+#[test]
+fn the_probe_after_a_lost_one_comes_soon() {
+    let mut link = link();
+    link.schedule_probe(0.0, NOW);
+    assert_eq!(link.next_probe(NOW), None, "not greeted");
+    link.ready = true;
+    let waits = |link: &mut Link, now| {
+        link.schedule_probe(0.0, now);
+        link.next_probe(now).unwrap().since(now)
+    };
+    let standby = link.standby_interval();
+    assert!(standby > PROBE_FAST);
+    assert_eq!(waits(&mut link, NOW), standby);
+    assert_eq!(link.probe_lost(SizeBucket::Small, NOW), None);
+    assert_eq!(waits(&mut link, NOW), PROBE_FAST);
+    good(&mut link, NOW);
+    assert_eq!(waits(&mut link, NOW), standby);
+}
