@@ -79,6 +79,9 @@ impl Engine {
                     // What is told of offers changes with it.
                     (healing.offered, healing.offers_at) = (BTreeSet::new(), now);
                     healing.tell_at = now;
+                    if let Some(network) = &mut self.network {
+                        network.offer(BTreeSet::new(), &mut self.core, now);
+                    }
                 }
                 healing.healer.configure(config);
             }
@@ -112,14 +115,26 @@ impl Engine {
     pub fn optimize_for_gaming(&mut self, host: &PeerId, now: Timestamp) -> Option<Game> {
         let network = self.network.as_ref()?;
         let me = self.core.config().local;
-        let view =
-            View::of(&linked_peers(network.topology().clone(), me), |_, _| true, network.offers());
-        let mut game = game_of(&view, host)?;
+        let mut prospects = self.dialer.prospects(now);
+        prospects.retain(|(peer, _)| self.may_relay(*peer, now));
+        // A node that does not heal offers nothing to others, and may be asked all the same.
+        let offer =
+            |(to, transport): &(PeerId, _)| Offer { from: me, to: *to, transport: *transport };
+        let offers = network.offers().chain(prospects.iter().map(offer));
+        let topology = linked_peers(network.topology().clone(), me);
+        let mut game = game_of(&View::of(&topology, |_, _| true, offers), host)?;
         let wanted: Vec<(PeerId, PeerId)> =
             game.star.iter().chain(&game.shortcuts).copied().collect();
-        for (peer, transport) in self.dialer.prospects(now) {
-            let pair = (me.min(peer), me.max(peer));
-            if wanted.contains(&pair) && self.may_relay(peer, now) {
+        let most = self.healing.as_ref().map(|healing| healing.healer.config().max_neighbours);
+        let mut room = most.unwrap_or(HealingConfig::default().max_neighbours);
+        for (_, _, link) in topology.links().filter(|(a, b, _)| *a == me || *b == me) {
+            let room = &mut room[link.transport().index()];
+            *room = room.saturating_sub(1);
+        }
+        for (peer, transport) in prospects {
+            let room = &mut room[transport.index()];
+            if *room > 0 && wanted.contains(&(me.min(peer), me.max(peer))) {
+                *room -= 1;
                 self.dialer.ask(peer, transport, now);
                 game.asked += 1;
             }

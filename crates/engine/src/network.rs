@@ -44,9 +44,10 @@ pub struct Network {
     /// What the database was told of own links.
     told: BTreeMap<(PeerId, TransportType), LinkFacts>,
     look_at: Timestamp,
-    /// Neighbours with links that were not measured yet, and when they are looked at again.
-    unmeasured: BTreeSet<PeerId>,
-    unmeasured_at: Timestamp,
+    /// Neighbours with links that were not measured yet or may be silent, and when they are looked at
+    /// again.
+    soon: BTreeSet<PeerId>,
+    soon_at: Timestamp,
     /// Neighbours with links that the network is told no more of, because they are silent.
     silent: BTreeSet<PeerId>,
     /// Links have come or gone since somebody looked at ways.
@@ -73,8 +74,8 @@ impl Network {
             origins: BTreeSet::new(),
             told: BTreeMap::new(),
             look_at: now + LOOK,
-            unmeasured: BTreeSet::new(),
-            unmeasured_at: Timestamp::MAX,
+            soon: BTreeSet::new(),
+            soon_at: Timestamp::MAX,
             silent: BTreeSet::new(),
             changed: false,
             reshaped: false,
@@ -274,6 +275,11 @@ impl Network {
         }
     }
 
+    fn look_soon(&mut self, peer: PeerId, at: Timestamp) {
+        self.soon.insert(peer);
+        self.soon_at = self.soon_at.min(at);
+    }
+
     /// Tells the database what is measured of the links with a peer now; whether a radio that a
     /// frame would wake is all there is.
     fn measure(&mut self, peer: PeerId, core: &Core, now: Timestamp) -> bool {
@@ -281,7 +287,7 @@ impl Network {
         let links = may.then(|| core.measures(peer, now)).into_iter().flatten();
         let mut found: BTreeMap<TransportType, LinkFacts> = BTreeMap::new();
         let mut awake = false;
-        self.unmeasured.remove(&peer);
+        self.soon.remove(&peer);
         self.silent.remove(&peer);
         for link in links {
             match link.silence {
@@ -291,15 +297,12 @@ impl Network {
                     self.silent.insert(peer);
                     continue;
                 }
-                Some(Silence { lost_probes: 1.., .. }) => {
-                    self.look_at = self.look_at.min(now + DOUBT);
-                }
+                Some(Silence { lost_probes: 1.., .. }) => self.look_soon(peer, now + DOUBT),
                 _ => {}
             }
             awake |= link.awake;
             let Some(round_trip) = link.round_trip else {
-                self.unmeasured.insert(peer);
-                self.unmeasured_at = self.unmeasured_at.min(now + UNMEASURED);
+                self.look_soon(peer, now + UNMEASURED);
                 continue;
             };
             let facts = facts(&link, round_trip);
@@ -341,7 +344,7 @@ impl Network {
 
     pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
         let database = self.database.next_deadline().filter(|at| *at != Timestamp::MAX);
-        database.into_iter().chain([self.look_at, self.unmeasured_at]).min()
+        database.into_iter().chain([self.look_at, self.soon_at]).min()
     }
 
     /// Serves what is due; whether links were measured anew.
@@ -357,9 +360,9 @@ impl Network {
                 }
             }
         }
-        if self.unmeasured_at <= now {
-            self.unmeasured_at = Timestamp::MAX;
-            for peer in std::mem::take(&mut self.unmeasured) {
+        if self.soon_at <= now {
+            self.soon_at = Timestamp::MAX;
+            for peer in std::mem::take(&mut self.soon) {
                 self.measure(peer, core, now);
             }
         }

@@ -308,6 +308,12 @@ impl Engine {
     fn deliver(&mut self, source: PeerId, from: PeerId, inner: &Bytes, now: Timestamp) {
         let Some((number, _)) = inner.split_first() else { return };
         let (number, frame) = (usize::from(*number), inner.slice(1..));
+        if number >= WAYS {
+            if let Some(tunnels) = &mut self.tunnels {
+                tunnels.counters.unopened += 1;
+            }
+            return;
+        }
         let link = |engine: &Self| {
             let end = engine.tunnels.as_ref().and_then(|tunnels| tunnels.ends.get(&source));
             end.map(|end| end.links.get(number).copied().flatten())

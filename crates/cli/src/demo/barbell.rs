@@ -17,7 +17,7 @@ use bitcraps_topology::{Constraints, Graph, two_vertex_connected};
 use bitcraps_types::{Epoch, Ratio, TransportType};
 use serde::Serialize;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, interval, sleep, timeout};
+use tokio::time::{Instant, interval, timeout};
 
 use super::forwarder::Forwarder;
 use super::{DemoError, GATHER, clock};
@@ -253,7 +253,6 @@ pub(super) async fn play(seed: u64) -> Result<HealingReport, DemoError> {
     }
     // Nobody hears it go.
     seats[RELAY].leave().await;
-    sleep(LOOK).await;
     let mut receipts = Vec::new();
     for near in &seats[..3] {
         for far in &seats[3..RELAY] {

@@ -228,3 +228,26 @@ fn after_a_partition_healing_makes_nothing_worse() {
         barbell.sim.check_settled().unwrap();
     }
 }
+
+#[test]
+fn a_game_needs_no_healing_and_keeps_within_the_limits_of_the_radio() {
+    let game = |max_neighbours: Option<[u32; 3]>| {
+        let mut barbell = barbell(2, None);
+        let (asked, host) = (barbell.nodes[4], barbell.sim.peer_id(barbell.nodes[0]));
+        barbell.sim.run_for(5 * SECOND);
+        let game = barbell.sim.with_engine(asked, |engine, now| {
+            if let Some(max_neighbours) = max_neighbours {
+                let config =
+                    HealingConfig { acts: false, max_neighbours, ..healing(HealingMode::Forecast) };
+                engine.heal(config, now);
+            }
+            engine.optimize_for_gaming(&host, now)
+        });
+        barbell.sim.run_for(5 * SECOND);
+        (game.unwrap().unwrap().asked, barbell.made())
+    };
+    assert_eq!(game(None), (1, 1));
+    // Two links are there.
+    assert_eq!(game(Some([3; 3])), (1, 1));
+    assert_eq!(game(Some([2; 3])), (0, 0));
+}
