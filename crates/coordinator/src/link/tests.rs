@@ -483,9 +483,6 @@ fn acks_over_another_link_make_it_one_way_after_two_timeouts() {
 #[test]
 fn the_probe_after_a_lost_one_comes_soon() {
     let mut link = link();
-    link.schedule_probe(0.0, NOW);
-    assert_eq!(link.next_probe(NOW), None, "not greeted");
-    link.ready = true;
     let waits = |link: &mut Link, now| {
         link.schedule_probe(0.0, now);
         link.next_probe(now).unwrap().since(now)
