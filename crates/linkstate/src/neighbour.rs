@@ -37,7 +37,8 @@ const NARROW_WINDOW: usize = 3;
 /// record waits for nothing, and hops take longer.
 const PACE: Duration = Duration::from_millis(5);
 /// Time between any two bodies while everybody hears of everybody: each costs a frame, and what a
-/// neighbour has by then from somebody else need not go at all.
+/// neighbour has by then from somebody else need not go at all. A narrow link's budget makes them wait
+/// anyway.
 const REST: Duration = Duration::from_millis(25);
 /// How much longer than for one neighbour's answer the next one waits to be asked for the same.
 const ASK_ANOTHER: Duration = Duration::from_millis(50);
@@ -107,6 +108,7 @@ pub(crate) struct Held<'a> {
     pub(crate) hops: &'a Hops,
     pub(crate) presence: Presence,
     pub(crate) root: u64,
+    pub(crate) config: &'a Config,
     /// So much changes that records come in crowds.
     pub(crate) crowded: bool,
 }

@@ -35,12 +35,16 @@ impl Neighbour {
                 self.budget.take(self.cost(body.len()), now);
                 bodies.push(body);
             }
-            if held.crowded && !bodies.is_empty() {
+            if self.rests_in(held) && !bodies.is_empty() {
                 self.rests = now + REST;
             }
         }
         self.earliest = self.first_due();
         bodies
+    }
+
+    fn rests_in(&self, held: &Held<'_>) -> bool {
+        held.crowded && !self.is_narrow(held.config)
     }
 
     /// What goes into the next body: first what is short and urgent.
@@ -66,7 +70,7 @@ impl Neighbour {
                 parts.push(part);
             }
         }
-        let wait = self.wait() + if held.crowded { REST * 2 } else { Duration::ZERO };
+        let wait = self.wait() + if self.rests_in(held) { REST * 2 } else { Duration::ZERO };
         while let Some(key) = self.wants.first(now) {
             let Some((_, wanted)) = self.wants.get(&key).copied() else { break };
             if wanted.tries >= TRIES {
