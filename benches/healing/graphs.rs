@@ -129,8 +129,7 @@ pub(super) fn run(arguments: &Arguments, report: &mut Report) -> Result<(), Fail
             links.0 as f64,
             "links",
         )
-        .beside("what any links would need at least", links.1 as f64)
-        .ratio_at_most(1.15),
+        .beside("a bound of any plan, that knows nothing of who can link", links.1 as f64),
     );
     report.push(
         Row::new("peers above their limit of neighbours", sum.0 as f64, "peers").at_most(0.0),
