@@ -11,8 +11,9 @@ use crate::tunnels::{End, Tunnel, WAYS};
 use crate::way::{capabilities, left_of, relayed_ways};
 use crate::{Engine, Level};
 
-/// Hops that a frame may travel.
-const TTL: u8 = 16;
+/// Hops that a frame may travel: the recommended default of the internet protocol (RFC 1700), more than
+/// a thousand nodes in one area are apart.
+const TTL: u8 = 64;
 /// Where a frame says what it is, and its deadline.
 const KIND_AT: usize = 2;
 const DATA: u8 = 1;

@@ -73,6 +73,15 @@ fn a_message_crosses_four_hops_and_an_answer_comes_back() {
 }
 
 #[test]
+fn a_message_crosses_thirty_hops() {
+    let mut sim = Simulation::new(6);
+    let (nodes, _) = row(&mut sim, 31);
+    let message = bet(&mut sim, nodes[0], nodes[30]);
+    assert!(sim.run_until_idle(10 * SECOND));
+    assert!(sim.message(message).is_delivered(), "{:?}", sim.message(message));
+}
+
+#[test]
 fn a_relay_that_dies_in_the_stream_loses_nothing_critical() {
     let mut sim = Simulation::new(2);
     let [from, left, right, to] = diamond(&mut sim);
