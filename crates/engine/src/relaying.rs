@@ -354,24 +354,36 @@ impl Engine {
         };
         // The destination, if it is a neighbour; the relay that was named, if it is one that answers;
         // or the next one on this node's own way there.
+        // One that does not answer is better than none: what the view shows as a link may be suspect
+        // to its own ends for long.
         let named = relayed.via.first().and_then(|alias| network.neighbour_of(*alias));
-        let named = named.filter(|next| self.core.is_answering(*next));
+        let answering = named.filter(|next| self.core.is_answering(*next));
+        let onward = |next: &PeerId| *next != from && *next != route.source;
         let next = if self.core.is_neighbour(route.destination) {
             relayed.via.clear();
             Some(route.destination)
-        } else if let Some(next) = named {
+        } else if let Some(next) = answering.filter(onward) {
             relayed.via.remove(0);
             Some(next)
         } else {
-            relayed.via.clear();
-            *tunnels.next_hops.entry(route.destination).or_insert_with(|| {
+            let own = tunnels.next_hops.entry(route.destination).or_insert_with(|| {
                 let answers = |hop: &PeerId| self.core.is_answering(*hop);
                 let first = |ways: Vec<Vec<PeerId>>| ways.first()?.get(1).copied();
                 first(network.ways_by(&route.destination, 1, answers))
                     .or_else(|| first(network.ways(&route.destination, 1)))
-            })
+            });
+            match (own.filter(onward), named.filter(onward)) {
+                (Some(next), _) => {
+                    relayed.via.clear();
+                    Some(next)
+                }
+                (None, Some(next)) => {
+                    relayed.via.remove(0);
+                    Some(next)
+                }
+                (None, None) => None,
+            }
         };
-        let next = next.filter(|next| *next != from && *next != route.source);
         let Some(next) = next else {
             tunnels.counters.no_way += 1;
             return;

@@ -73,6 +73,32 @@ fn a_message_crosses_four_hops_and_an_answer_comes_back() {
 }
 
 #[test]
+fn a_relay_that_is_named_and_does_not_answer_is_better_than_the_way_back() {
+    let mut sim = Simulation::new(7);
+    let nodes: Vec<_> = (0..5).map(|_| sim.add_node_with(relays)).collect();
+    let pairs = [(0, 1), (1, 2), (2, 3), (0, 4), (4, 3)];
+    let links = pairs.map(|(a, b)| sim.add_link(nodes[a], nodes[b], LinkModel::wifi()));
+    sim.run_for(3 * SECOND);
+    // Large frames do not pass between the two relays, small ones do.
+    sim.fault(links[1], Way::Both, Fault::DropLarger(Some(400)));
+    for from in [1, 2] {
+        let options = SendOptions::new(TrafficClass::Critical).deadline(SECOND);
+        sim.send(nodes[from], nodes[3 - from], 1_000, options, None);
+    }
+    sim.run_for(500 * MS);
+    let relay = sim.core(nodes[1]).unwrap();
+    assert!(
+        relay.is_neighbour(sim.peer_id(nodes[2])) && !relay.is_answering(sim.peer_id(nodes[2]))
+    );
+    for _ in 0..40 {
+        bet(&mut sim, nodes[0], nodes[3]);
+        sim.run_for(5 * MS);
+    }
+    let counters = sim.engine(nodes[1]).unwrap().relay_counters().unwrap();
+    assert!(counters.relayed > 0 && counters.no_way == 0, "{counters:?}");
+}
+
+#[test]
 fn a_message_crosses_thirty_hops() {
     let mut sim = Simulation::new(6);
     let (nodes, _) = row(&mut sim, 31);
