@@ -52,16 +52,23 @@ const ALARMS: [AlertKind; 6] = [
 /// [`Failure`] when a series or the labels cannot be read.
 pub fn run(directory: &str, arguments: &Arguments, report: &mut Report) -> Result<(), Failure> {
     let directory = Path::new(directory);
-    if directory.join("labels.json").is_file() {
+    let labelled = directory.join("labels.json").is_file();
+    if labelled && arguments.wants("series") {
         judge(&series::read(directory)?, arguments, report);
-    } else {
+    } else if !labelled {
         let missing = directory.display();
         report.progress(&format!("SKIPPED: {missing} has no labels.json, no series was judged"));
         report.push(Row::new("series judged (skipped: no labels.json)", 0.0, ""));
     }
-    clean(arguments, report);
-    clean_mesh(arguments, report);
-    ailing_mesh(arguments, report);
+    if arguments.wants("noise") {
+        clean(arguments, report);
+    }
+    if arguments.wants("networks") {
+        clean_mesh(arguments, report);
+    }
+    if arguments.wants("faults") {
+        ailing_mesh(arguments, report);
+    }
     Ok(())
 }
 
@@ -124,29 +131,73 @@ fn clean(arguments: &Arguments, report: &mut Report) {
 
 /// Networks that nothing befalls: what their peers tell all the same.
 fn clean_mesh(arguments: &Arguments, report: &mut Report) {
-    let (networks, ticks) = (arguments.size(4, 1), arguments.size(TICKS / 4, TICKS / 24));
-    let (mut anomalies, mut others) = (0, 0);
-    for number in 0..networks as u64 {
+    let (networks, ticks) = (arguments.size(10, 1), arguments.size(TICKS / 4, TICKS / 24));
+    let watched = at_once(networks, |number| {
         let mut mesh = Mesh::new(arguments.seed.wrapping_mul(1_000).wrapping_add(number));
         (0..SETTLES).for_each(|_| mesh.tick());
         mesh.fired();
+        let mut alarms = Vec::new();
         for tick in 0..ticks {
             mesh.tick();
-            for kind in mesh.fired().into_iter().filter(|kind| ALARMS.contains(kind)) {
-                report.progress(&format!("network {number}, tick {tick}: {kind}"));
-                match kind {
-                    AlertKind::AnomalyDetected => anomalies += 1,
-                    _ => others += 1,
-                }
-            }
+            let fired = mesh.fired().into_iter().filter(|(kind, _)| ALARMS.contains(kind));
+            alarms.extend(fired.map(|(kind, what)| (number, tick, kind, what)));
         }
+        alarms
+    });
+    let alarms: Vec<_> = watched.into_iter().flatten().collect();
+    for (number, tick, kind, what) in &alarms {
+        report.progress(&format!("network {number}, tick {tick}: {kind}: {what}"));
     }
     let days = (networks * ticks * PEERS) as f64 / TICKS as f64;
     report.push(Row::new("clean simulated networks, node-days", days, ""));
+    let anomalies = alarms.iter().filter(|alarm| alarm.2 == AlertKind::AnomalyDetected).count();
+    let others = alarms.len() - anomalies;
     for (name, count) in [("anomalies", anomalies), ("other alarms", others)] {
-        let name = format!("clean simulated networks, false {name} a node-day");
-        report.push(Row::new(name, f64::from(count) / days, "").at_most(0.1));
+        let name = format!("clean simulated networks, false {name}");
+        report.push(Row::new(format!("{name} a node-day"), count as f64 / days, "").at_most(0.1));
+        // What was seen of so few may be luck.
+        let most = most_expected(count) / days;
+        let name = format!("{name} a node-day, at most with 95 % confidence");
+        report.push(Row::new(name, most, "").at_most(0.1));
     }
+}
+
+/// The mean above which so few events, or fewer, have a probability of 5 % (Garwood 1936).
+fn most_expected(events: usize) -> f64 {
+    let so_few = |mean: f64| {
+        let mut term = (-mean).exp();
+        let mut sum = term;
+        for number in 1..=events {
+            term *= mean / number as f64;
+            sum += term;
+        }
+        sum
+    };
+    let (mut below, mut above) = (0.0, 10.0 + 3.0 * events as f64);
+    for _ in 0..60 {
+        let middle = f64::midpoint(below, above);
+        if so_few(middle) > 0.05 { below = middle } else { above = middle }
+    }
+    below
+}
+
+/// Networks one for each core at a time, in the order of their numbers.
+fn at_once<T: Send>(networks: usize, watch: impl Fn(u64) -> T + Sync) -> Vec<T> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let numbers: Vec<u64> = (0..networks as u64).collect();
+    let mut seen = Vec::with_capacity(networks);
+    for some in numbers.chunks(cores) {
+        seen.extend(std::thread::scope(|scope| {
+            let threads: Vec<_> =
+                some.iter().map(|number| scope.spawn(|| watch(*number))).collect();
+            let ended = threads.into_iter().map(|thread| match thread.join() {
+                Ok(seen) => seen,
+                Err(panic) => std::panic::resume_unwind(panic),
+            });
+            ended.collect::<Vec<T>>()
+        }));
+    }
+    seen
 }
 
 /// What befalls networks, and how much of it is told by anybody within three ticks.
@@ -164,26 +215,33 @@ impl Finds {
 }
 
 fn ailing_mesh(arguments: &Arguments, report: &mut Report) {
-    let mut finds = [[Finds::default(); Ailment::SEVERITIES]; Ailment::ALL.len()];
-    for number in 0..arguments.size(6, 2) as u64 {
+    let watched = at_once(arguments.size(6, 2), |number| {
+        let mut told = Vec::new();
         let seed = arguments.seed.wrapping_mul(1_000).wrapping_add(500 + number);
         let mut mesh = Mesh::new(seed);
         (0..SETTLES).for_each(|_| mesh.tick());
         for severity in 1..=Ailment::SEVERITIES {
-            for (ailment, finds) in Ailment::ALL.into_iter().zip(&mut finds) {
+            for (place, ailment) in Ailment::ALL.into_iter().enumerate() {
                 mesh.fired();
                 mesh.strike(ailment, severity);
                 (0..SOON).for_each(|_| mesh.tick());
                 let fired = mesh.fired();
-                let finds = &mut finds[severity - 1];
-                finds.all += 1;
-                finds.alarmed += u32::from(fired.iter().any(|kind| ALARMS.contains(kind)));
-                finds.as_anomaly += u32::from(fired.contains(&AlertKind::AnomalyDetected));
+                let alarmed = fired.iter().any(|(kind, _)| ALARMS.contains(kind));
+                let as_anomaly = fired.iter().any(|(kind, _)| *kind == AlertKind::AnomalyDetected);
+                told.push((place, severity, alarmed, as_anomaly));
                 (SOON..LASTS).for_each(|_| mesh.tick());
                 mesh.recover(ailment);
                 (0..APART).for_each(|_| mesh.tick());
             }
         }
+        told
+    });
+    let mut finds = [[Finds::default(); Ailment::SEVERITIES]; Ailment::ALL.len()];
+    for (place, severity, alarmed, as_anomaly) in watched.into_iter().flatten() {
+        let finds = &mut finds[place][severity - 1];
+        finds.all += 1;
+        finds.alarmed += u32::from(alarmed);
+        finds.as_anomaly += u32::from(as_anomaly);
     }
     for (ailment, by_severity) in Ailment::ALL.into_iter().zip(&finds) {
         for (severity, finds) in (1..).zip(by_severity) {
@@ -202,4 +260,22 @@ fn ailing_mesh(arguments: &Arguments, report: &mut Report) {
         "%",
     );
     report.push(row.at_least(90.0));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_are_those_of_the_chi_squared_distribution() {
+        // Half of its 95 % quantile with 2 (events + 1) degrees of freedom.
+        for (events, bound) in [(0, 2.995_7), (1, 4.743_9), (3, 7.753_7), (20, 29.062)] {
+            assert!((most_expected(events) - bound).abs() < 1e-3, "{events}");
+        }
+    }
+
+    #[test]
+    fn networks_are_watched_once_each_and_kept_in_order() {
+        assert_eq!(at_once(7, |number| number * number), [0, 1, 4, 9, 16, 25, 36]);
+    }
 }

@@ -7,7 +7,7 @@ usage: bench select|peers|topology|health [--json] [--quick] [--seed N] [--event
        eval forecast [--json] [--quick] [--seed N] [--only WORD] [--walks DIR]
        eval graphs DIR
        eval healing [--json] [--quick] [--seed N] [--only WORD] [--graphs DIR]
-       eval anomaly DIR [--json] [--quick] [--seed N]
+       eval anomaly DIR [--json] [--quick] [--seed N] [--only WORD]
        eval linkstate [--json] [--quick] [--seed N] [--only WORD]
        eval risk [--json] [--quick] [--seed N] [--only WORD] [--walks DIR]
   --json      print one JSON object and nothing else

@@ -151,8 +151,8 @@ impl Mesh {
         self.sim.run_for(TICK);
     }
 
-    /// Alerts that began to fire at any peer since this was asked before.
-    pub(super) fn fired(&mut self) -> Vec<AlertKind> {
+    /// Alerts that began to fire at any peer since this was asked before, with what they are about.
+    pub(super) fn fired(&mut self) -> Vec<(AlertKind, String)> {
         let mut fired = Vec::new();
         for node in &self.nodes {
             if self.sim.engine(*node).is_none() {
@@ -162,7 +162,9 @@ impl Mesh {
                 let Some(health) = engine.health_mut() else { return };
                 let alerts = health.monitor_mut().alerts_mut();
                 while let Some(change) = alerts.poll_transition() {
-                    fired.extend((change.change == Change::Fired).then_some(change.key.kind));
+                    if change.change == Change::Fired {
+                        fired.push((change.key.kind, change.what));
+                    }
                 }
             });
         }

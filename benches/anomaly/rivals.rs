@@ -4,8 +4,12 @@ use std::collections::VecDeque;
 
 use bitcraps_types::Timestamp;
 use fastrand::Rng;
+use krcf::{RandomCutForest, RandomCutForestOptions};
 
 use super::cuts::Forest;
+
+/// Values that random cuts look at together.
+const SHINGLE: usize = 4;
 
 type Values = [(Timestamp, f64)];
 /// Name, scores of a series, and the thresholds that are tried.
@@ -17,12 +21,14 @@ pub(super) fn all(seed: u64) -> Vec<Rival> {
     };
     let deviations = steps(1.0, 0.25, 60);
     let cuts = Box::new(move |values: &Values| forest(values, &mut Rng::with_seed(seed)));
+    let published = Box::new(move |values: &Values| krcf(values, seed));
     vec![
         ("2-sigma, window 60", Box::new(|values: &Values| sigma(values, 60)), vec![2.0]),
         ("sigma, window 60", Box::new(|values: &Values| sigma(values, 60)), deviations.clone()),
         ("EWMA 0.05", Box::new(ewma), deviations.clone()),
         ("windowed Gaussian", Box::new(gaussian), deviations),
         ("random cuts of 4 values", cuts, steps(0.4, 0.005, 100)),
+        ("krcf 0.4, random cut forest", published, steps(0.5, 0.05, 100)),
     ]
 }
 
@@ -97,7 +103,6 @@ fn gaussian(values: &Values) -> Vec<f64> {
 
 /// How easily random cuts tell the last four values from those before.
 fn forest(values: &Values, rng: &mut Rng) -> Vec<f64> {
-    const SHINGLE: usize = 4;
     const EVERY: usize = 64;
     let shingles: Vec<[f64; SHINGLE]> = (0..values.len())
         .map(|at| std::array::from_fn(|back| values[at.saturating_sub(back)].1))
@@ -110,6 +115,28 @@ fn forest(values: &Values, rng: &mut Rng) -> Vec<f64> {
         forest.as_ref().map_or(0.0, |forest| forest.score(shingle))
     };
     shingles.iter().enumerate().map(score).collect()
+}
+
+/// The published forest, as it comes: shingles of 4 values, 50 trees of 256. A score is of the value
+/// before it is learned; 0 before the forest is ready.
+fn krcf(values: &Values, seed: u64) -> Vec<f64> {
+    let options = RandomCutForestOptions {
+        dimensions: 1,
+        shingle_size: SHINGLE,
+        num_trees: Some(50),
+        sample_size: Some(256),
+        output_after: Some(256),
+        random_seed: Some(seed),
+        internal_shingling: Some(true),
+        ..RandomCutForestOptions::default()
+    };
+    let Ok(mut forest) = RandomCutForest::new(options) else { return vec![f64::NAN; values.len()] };
+    let score = |(_, value): &(Timestamp, f64)| {
+        let point = [*value as f32];
+        let score = forest.score(&point).unwrap_or(f64::NAN);
+        forest.update(&point).map_or(f64::NAN, |()| score)
+    };
+    values.iter().map(score).collect()
 }
 
 #[cfg(test)]
