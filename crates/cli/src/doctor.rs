@@ -29,10 +29,8 @@ pub(crate) async fn run(doctor: &Doctor, context: &Context) -> Result<Exit, Fail
     let (config, source) = context.load()?;
     let socket = context.socket.clone().unwrap_or_else(|| config.admin().socket.clone());
     let findings = examine(&config, &socket).await;
-    // What is not used is as good as what works.
-    let conditions = findings.iter().map(|finding| finding.condition);
-    let worst = conditions.filter(|condition| *condition != Condition::Unused).max();
-    let condition = worst.unwrap_or(Condition::Good);
+    let condition = findings.iter().map(|finding| finding.condition).max();
+    let condition = condition.unwrap_or(Condition::Good);
     let text = if doctor.json {
         let config = source.file().map(|file| file.display().to_string());
         as_json(Told { config, condition, findings: &findings })?

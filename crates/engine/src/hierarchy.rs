@@ -9,7 +9,7 @@ use crate::Engine;
 /// There is one area, in which everybody knows every link, and nothing is known beyond it. Summaries
 /// of other areas, for networks of more than some hundred mobile nodes, would be asked where
 /// [`Level::Beyond`] is answered now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
     /// A link of this node's own leads there.
     Local,

@@ -353,9 +353,8 @@ impl Engine {
             return;
         };
         // The destination, if it is a neighbour; the relay that was named, if it is one that answers;
-        // or the next one on this node's own way there.
-        // One that does not answer is better than none: what the view shows as a link may be suspect
-        // to its own ends for long.
+        // the next one on this node's own way there; or the one that was named all the same, because
+        // what the view shows as a link may be suspect to its own ends for long.
         let named = relayed.via.first().and_then(|alias| network.neighbour_of(*alias));
         let answering = named.filter(|next| self.core.is_answering(*next));
         let onward = |next: &PeerId| *next != from && *next != route.source;

@@ -142,11 +142,6 @@ impl Detector {
         self.verdict(score, multiplier, expected)
     }
 
-    /// Whether an anomaly that began has not ended yet.
-    pub const fn lasts(&self) -> bool {
-        self.lasts
-    }
-
     fn score(&mut self, strangeness: f64) -> f64 {
         self.strange.push(strangeness);
         let mean = self.strange.mean();

@@ -55,7 +55,7 @@ impl MonitorConfig {
 }
 
 /// As people write it: 0.56, not 0.5599999999999999.
-fn four_digits(value: f64) -> f64 {
+pub(crate) fn four_digits(value: f64) -> f64 {
     (value * 1e4).round() / 1e4
 }
 

@@ -3,6 +3,8 @@ use std::time::Duration;
 use bitcraps_types::{Ratio, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::config::four_digits;
+
 /// When bets are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GateConfig {
@@ -17,8 +19,7 @@ pub struct GateConfig {
 impl GateConfig {
     /// The risk at which bets go on that pause above `pause`, unless it is said: three quarters of it.
     pub fn resume_of(pause: Ratio) -> Ratio {
-        let share = (pause.get() * 0.75 * 1e4).round() / 1e4;
-        Ratio::clamped(share.min(pause.get()))
+        Ratio::clamped(four_digits(pause.get() * 0.75).min(pause.get()))
     }
 }
 

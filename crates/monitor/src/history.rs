@@ -152,10 +152,10 @@ impl History {
                     ring.push_back(Step { grain, number, ranges: [None; Measure::COUNT] });
                 }
             }
-            let Some(bucket) = ring.back_mut() else { continue };
+            let Some(step) = ring.back_mut() else { continue };
             for measure in Measure::ALL {
                 let Some(value) = health.value(measure) else { continue };
-                match &mut bucket.ranges[measure.index()] {
+                match &mut step.ranges[measure.index()] {
                     Some(range) => range.add(value as f32),
                     empty => *empty = Some(Range::of(value as f32)),
                 }

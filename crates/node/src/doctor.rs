@@ -26,10 +26,10 @@ use crate::{Config, Identity, IdentityError};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Condition {
-    /// It will work.
-    Good,
     /// The configuration does not ask for it.
     Unused,
+    /// It will work.
+    Good,
     /// The node will run, but not as the configuration asks, or not for long.
     Poor,
     /// The node will not start, or go without this part.

@@ -1,9 +1,10 @@
 //! What is said to a neighbour: which parts go into which body.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bitcraps_types::Timestamp;
-use bitcraps_wire::{Carried, Digest, LinkState, Part, Want};
+use bitcraps_wire::{Carried, Digest, LinkState, Part, Record, Want};
 use bytes::Bytes;
 
 use super::{EARLY, Held, Neighbour, Outgoing, PACE, REST, TRIES, Wanted};
@@ -157,9 +158,9 @@ fn carried(out: &Outgoing, origin: &Origin, page: &Page, now: Timestamp) -> Vec<
     let full = (out.full || page.delta.is_none()).then_some(&page.full);
     let records = full.into_iter().chain(&page.delta);
     let mut introduction = out.introduce.then_some(origin.introduction);
-    let part = |record: &std::sync::Arc<bitcraps_wire::Record>| {
+    let part = |record: &Arc<Record>| {
         let introduction = introduction.take();
-        Part::Record(Carried { age, introduction, record: bitcraps_wire::Record::clone(record) })
+        Part::Record(Carried { age, introduction, record: Record::clone(record) })
     };
     records.map(part).collect()
 }
