@@ -32,11 +32,9 @@ impl Course<'_> {
             engine.heal(rules, now);
         });
         for at in self.joints_of[node].clone() {
-            let (link, ends) = (self.joints[at].link, self.joints[at].ends);
             if self.joints[at].spare {
-                for end in ends.into_iter().filter(|end| self.is_alive(*end)).collect::<Vec<_>>() {
-                    self.sim.discover(link, self.nodes[end], HintSource::Beacon);
-                }
+                // The other end knows of it by itself, if it heals too; or it would link at once.
+                self.sim.discover(self.joints[at].link, self.nodes[node], HintSource::Beacon);
             }
         }
     }

@@ -148,3 +148,10 @@ fn a_crowd_of_more_pairs_than_there_is_room_for_is_refused() {
     let crowded = CourseError::Crowded { radio, seconds: 0.0, most: MAX_PAIRS };
     assert_eq!(refused, Err(crowded), "2,001 nodes are 2,001,000 pairs");
 }
+
+#[test]
+fn a_spare_link_waits_for_healing_though_one_end_does_not_heal() {
+    let (verdict, _) = run("[[nodes]]\nname = \"c\"\nheals_above = 1.0\n[[nodes]]\nname = \"d\"\n\
+         [[links]]\nbetween = [\"c\", \"d\"]\nradio = \"lan\"\nspare = true\n");
+    assert_eq!(verdict.figures.healed, 0);
+}
