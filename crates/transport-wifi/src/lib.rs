@@ -17,6 +17,7 @@ mod beacon;
 mod config;
 mod connection;
 mod dial;
+mod direct;
 mod discovery;
 mod endpoint;
 mod hearing;
@@ -33,6 +34,10 @@ pub use config::{
     BEACON_GROUP, BEACON_PORT, BeaconConfig, ConfigError, DEFAULT_RATE, DEFAULT_TIMEOUT,
     MAX_DESTINATIONS, MAX_LISTEN, MAX_STATICS, MIN_BEACON_INTERVAL, MdnsConfig, StaticPeer,
     WifiConfig,
+};
+pub use direct::{
+    ALONE, Command, Company, Device, EAGER, FIND, FIND_EVERY_CALM, FIND_EVERY_EAGER, FORMING, Fact,
+    Formation, MAX_DEVICES, MAX_KEPT, Role, Tag,
 };
 pub use identity::Identity;
 pub use transport::WifiTransport;

@@ -1,0 +1,489 @@
+//! With whom to form a Wi-Fi Direct group, when, and when to leave it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use bitcraps_types::Timestamp;
+
+use super::device::Device;
+use super::intent::intent;
+use super::service::Tag;
+
+/// Devices remembered: a full hall within reach of one radio. One that is away gives way first, then
+/// the one heard of longest ago.
+pub const MAX_DEVICES: usize = 64;
+/// Stored groups remembered, as many as a supplicant sensibly keeps; the lowest number gives way.
+pub const MAX_KEPT: usize = 32;
+
+/// How long one look for devices takes: discovery was seen to take 4.6 to 7.3 s.
+pub const FIND: Duration = Duration::from_secs(10);
+/// From one look to the next while something was just lost or begun. The pause serves the station's
+/// own network, whose channel the radio leaves to look.
+pub const FIND_EVERY_EAGER: Duration = Duration::from_secs(12);
+/// From one look to the next otherwise.
+pub const FIND_EVERY_CALM: Duration = Duration::from_secs(90);
+/// How long a node looks eagerly after its start, and after it lost a group.
+pub const EAGER: Duration = Duration::from_secs(120);
+
+/// First wait before a device that has not said who it is is asked again, doubled each time.
+pub const FIRST_ASK: Duration = Duration::from_secs(5);
+/// How long the lesser tag waits for the greater to begin: the other end may not see it.
+pub const YIELD: Duration = Duration::from_secs(8);
+/// How long forming a group may take; a negotiation that waits for the other end's consent takes
+/// most of it, and a supplicant gives formation itself 15 s.
+pub const FORMING: Duration = Duration::from_secs(45);
+/// How long a group without any link of this program stands: addresses, discovery and a dial take
+/// three to six seconds.
+pub const ALONE: Duration = Duration::from_secs(30);
+/// How long a device that called, or knocked, before it was known is answered once it is.
+pub const CALL: Duration = Duration::from_secs(20);
+/// First wait after a failure, doubled by each further one.
+pub const FIRST_RETRY: Duration = Duration::from_secs(4);
+/// Longest wait after a failure, and between two questions.
+pub const MAX_RETRY: Duration = Duration::from_secs(300);
+
+/// With whom a group may be formed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Company {
+    /// Every node of this program.
+    Anybody,
+    /// These.
+    Only(BTreeSet<Tag>),
+}
+
+impl Company {
+    fn wants(&self, tag: Tag) -> bool {
+        match self {
+            Self::Anybody => true,
+            Self::Only(tags) => tags.contains(&tag),
+        }
+    }
+}
+
+/// What this device is in a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// It made the group, and others join.
+    Owner,
+    /// It joined.
+    Client,
+}
+
+/// What happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fact {
+    /// A device is there; `owner` when it owns a group.
+    Found {
+        /// Which.
+        device: Device,
+        /// Whether it owns a group that can be joined.
+        owner: bool,
+    },
+    /// A device is not there any more.
+    Gone(Device),
+    /// A device said who it is.
+    Named(Device, Tag),
+    /// A device wants to form a group.
+    Called(Device),
+    /// A device wants to join the group that this one owns.
+    Knocked(Device),
+    /// The supplicant has stored a group, by its number; with whom when that is known.
+    Kept(u32, Option<Device>),
+    /// The group that was being formed will not be.
+    Failed,
+    /// There is a group.
+    Started(Role),
+    /// There is none any more.
+    Finished,
+    /// How many links run over the group, whether there is mains power, how many links there are at all.
+    Standing {
+        /// Links over the group.
+        over: usize,
+        /// Links of this transport.
+        degree: usize,
+        /// Whether the machine runs on mains power.
+        mains: bool,
+    },
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command {
+    /// Look for devices, for [`FIND`].
+    Find,
+    /// Ask a device who it is.
+    Ask(Device),
+    /// Form a group by negotiation, or join the one that `device` owns.
+    Connect {
+        /// With whom.
+        device: Device,
+        /// How much this device wants to own it.
+        intent: u8,
+        /// Whether it joins.
+        join: bool,
+        /// Of a pair with one secret number the one that enters it; the other one shows it.
+        enters: bool,
+    },
+    /// Form a stored group again.
+    Invite(Device, u32),
+    /// Let a device into the group that this one owns.
+    Admit(Device),
+    /// Give up what is being formed.
+    Cancel,
+    /// Leave the group; as its owner, end it.
+    Leave,
+}
+
+#[derive(Debug, Clone)]
+struct Seen {
+    here: bool,
+    owner: bool,
+    /// When it was last heard of.
+    heard: Timestamp,
+    tag: Option<Tag>,
+    /// When it could first have begun, being here and known.
+    known_since: Timestamp,
+    asks: u32,
+    ask_at: Timestamp,
+    /// When it called or knocked.
+    called: Option<Timestamp>,
+    knocked: Option<Timestamp>,
+    failures: u32,
+    retry_at: Timestamp,
+}
+
+impl Seen {
+    fn new(now: Timestamp) -> Self {
+        Self {
+            here: true,
+            owner: false,
+            heard: now,
+            tag: None,
+            known_since: now,
+            asks: 0,
+            ask_at: now,
+            called: None,
+            knocked: None,
+            failures: 0,
+            retry_at: now,
+        }
+    }
+
+    fn failed(&mut self, now: Timestamp) {
+        self.retry_at = now + doubled(FIRST_RETRY, self.failures);
+        self.failures = self.failures.saturating_add(1);
+        self.called = None;
+    }
+}
+
+fn doubled(first: Duration, times: u32) -> Duration {
+    (first * 2_u32.saturating_pow(times.min(16))).min(MAX_RETRY)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Idle,
+    Forming {
+        with: Device,
+        /// The stored group, when one is being formed again.
+        kept: Option<u32>,
+        since: Timestamp,
+    },
+    Grouped {
+        with: Option<Device>,
+        role: Role,
+        /// Since when no link has run over it.
+        alone_since: Timestamp,
+        proved: bool,
+        /// Whether it was told to end; told again until it has.
+        leaving: bool,
+    },
+}
+
+/// The machine. Pure: it reads no clock and does nothing. A machine is in one group at a time; as its
+/// owner it lets others join. Every method is O(n) in the devices at most.
+#[derive(Debug, Clone)]
+pub struct Formation {
+    own: Tag,
+    company: Company,
+    devices: BTreeMap<Device, Seen>,
+    /// Numbers of stored groups by the device at the other end.
+    kept: BTreeMap<Device, u32>,
+    phase: Phase,
+    eager_since: Timestamp,
+    find_at: Timestamp,
+    mains: bool,
+    degree: usize,
+}
+
+impl Formation {
+    /// The node `own` at its start, with no group.
+    pub fn new(own: Tag, company: Company, now: Timestamp) -> Self {
+        Self {
+            own,
+            company,
+            devices: BTreeMap::new(),
+            kept: BTreeMap::new(),
+            phase: Phase::Idle,
+            eager_since: now,
+            find_at: now,
+            mains: false,
+            degree: 0,
+        }
+    }
+
+    /// Takes a fact; [`Self::advance`] says what follows from it.
+    pub fn learn(&mut self, fact: Fact, now: Timestamp) {
+        match fact {
+            Fact::Found { device, owner } => {
+                let seen = self.seen(device, now);
+                if !seen.here {
+                    (seen.here, seen.known_since) = (true, now);
+                    (seen.asks, seen.ask_at) = (0, now);
+                }
+                seen.owner = owner;
+            }
+            Fact::Gone(device) => {
+                if let Some(seen) = self.devices.get_mut(&device) {
+                    (seen.here, seen.owner, seen.called, seen.knocked) = (false, false, None, None);
+                }
+            }
+            Fact::Named(device, tag) => {
+                let seen = self.seen(device, now);
+                if seen.tag != Some(tag) {
+                    (seen.tag, seen.known_since) = (Some(tag), now);
+                }
+            }
+            Fact::Called(device) => {
+                let seen = self.seen(device, now);
+                (seen.here, seen.called) = (true, Some(now));
+            }
+            Fact::Knocked(device) => {
+                let seen = self.seen(device, now);
+                (seen.here, seen.knocked) = (true, Some(now));
+            }
+            Fact::Kept(group, with) => self.keep(group, with),
+            Fact::Failed => self.failed(now),
+            Fact::Started(role) => {
+                let with = match self.phase {
+                    Phase::Forming { with, .. } => Some(with),
+                    Phase::Idle | Phase::Grouped { .. } => None,
+                };
+                let (alone_since, proved, leaving) = (now, false, false);
+                self.phase = Phase::Grouped { with, role, alone_since, proved, leaving };
+            }
+            Fact::Finished => self.finished(now),
+            Fact::Standing { over, degree, mains } => {
+                (self.degree, self.mains) = (degree, mains);
+                self.standing(over, now);
+            }
+        }
+    }
+
+    /// What is to be done now; to be asked after every fact and at [`Self::deadline`].
+    pub fn advance(&mut self, now: Timestamp) -> Vec<Command> {
+        let mut commands = Vec::new();
+        match self.phase {
+            Phase::Forming { since, .. } if now.since(since) >= FORMING => {
+                commands.push(Command::Cancel);
+                self.failed(now);
+            }
+            Phase::Grouped { with, role, alone_since, proved, leaving }
+                if now.since(alone_since) >= ALONE =>
+            {
+                commands.push(Command::Leave);
+                let unproved = with.filter(|_| !proved && !leaving);
+                if let Some(seen) = unproved.and_then(|with| self.devices.get_mut(&with)) {
+                    seen.failed(now);
+                }
+                let (alone_since, leaving) = (now, true);
+                self.phase = Phase::Grouped { with, role, alone_since, proved, leaving };
+            }
+            Phase::Idle | Phase::Forming { .. } | Phase::Grouped { .. } => {}
+        }
+        self.ask(now, &mut commands);
+        match self.phase {
+            Phase::Idle => {
+                if let Some(device) = self.next(now) {
+                    commands.push(self.begin(device, now));
+                } else if now >= self.find_at {
+                    self.find_at = now + self.find_every(now);
+                    commands.push(Command::Find);
+                }
+            }
+            Phase::Grouped { role: Role::Owner, leaving: false, .. } => {
+                self.admit(&mut commands);
+            }
+            Phase::Forming { .. } | Phase::Grouped { .. } => {}
+        }
+        commands
+    }
+
+    /// When [`Self::advance`] may have something to do, if nothing happens before; later than `now`
+    /// once it was asked at `now`.
+    pub fn deadline(&self, now: Timestamp) -> Option<Timestamp> {
+        let asks = self.devices.values().filter_map(|seen| self.ask_due(seen));
+        let phase = match self.phase {
+            Phase::Idle => {
+                let due = self.devices.values().filter_map(|seen| self.due(seen));
+                due.chain([self.find_at]).min()
+            }
+            Phase::Forming { since, .. } => Some(since + FORMING),
+            Phase::Grouped { alone_since, .. } => Some(alone_since + ALONE),
+        };
+        asks.chain(phase).filter(|at| *at > now).min()
+    }
+
+    /// Whether there is a group now.
+    pub fn is_grouped(&self) -> bool {
+        matches!(self.phase, Phase::Grouped { .. })
+    }
+
+    fn seen(&mut self, device: Device, now: Timestamp) -> &mut Seen {
+        if !self.devices.contains_key(&device) && self.devices.len() >= MAX_DEVICES {
+            let busy = match self.phase {
+                Phase::Forming { with, .. } => Some(with),
+                Phase::Grouped { with, .. } => with,
+                Phase::Idle => None,
+            };
+            let spare = self.devices.iter().filter(|(device, _)| Some(**device) != busy);
+            let oldest = spare.min_by_key(|(_, seen)| (seen.here, seen.heard));
+            if let Some(oldest) = oldest.map(|(device, _)| *device) {
+                self.devices.remove(&oldest);
+            }
+        }
+        let seen = self.devices.entry(device).or_insert_with(|| Seen::new(now));
+        seen.heard = now;
+        seen
+    }
+
+    fn keep(&mut self, group: u32, with: Option<Device>) {
+        let with = with.or(match self.phase {
+            Phase::Forming { with, .. } => Some(with),
+            Phase::Grouped { with, .. } => with,
+            Phase::Idle => None,
+        });
+        let Some(with) = with else { return };
+        self.kept.insert(with, group);
+        if self.kept.len() > MAX_KEPT {
+            let lowest = self.kept.iter().min_by_key(|(_, group)| **group);
+            if let Some(lowest) = lowest.map(|(device, _)| *device) {
+                self.kept.remove(&lowest);
+            }
+        }
+    }
+
+    /// What was being formed is not. A stored group that does not come again is forgotten, and its
+    /// device tried afresh without a wait.
+    fn failed(&mut self, now: Timestamp) {
+        let Phase::Forming { with, kept, .. } = self.phase else { return };
+        self.phase = Phase::Idle;
+        if kept.is_some() {
+            self.kept.remove(&with);
+        } else if let Some(seen) = self.devices.get_mut(&with) {
+            seen.failed(now);
+        }
+    }
+
+    fn finished(&mut self, now: Timestamp) {
+        let Phase::Grouped { with, proved, leaving, .. } = self.phase else { return };
+        self.phase = Phase::Idle;
+        (self.eager_since, self.find_at) = (now, now);
+        if let Some(seen) = with.and_then(|with| self.devices.get_mut(&with)) {
+            if proved {
+                (seen.failures, seen.retry_at, seen.known_since) = (0, now, now);
+            } else if !leaving {
+                seen.failed(now);
+            }
+        }
+    }
+
+    fn standing(&mut self, over: usize, now: Timestamp) {
+        if let Phase::Grouped { alone_since, proved, .. } = &mut self.phase
+            && over > 0
+        {
+            (*alone_since, *proved) = (now, true);
+        }
+    }
+
+    fn wants(&self, seen: &Seen) -> bool {
+        seen.tag.is_some_and(|tag| tag != self.own && self.company.wants(tag))
+    }
+
+    /// When a group with the device may be begun, if it may.
+    fn due(&self, seen: &Seen) -> Option<Timestamp> {
+        let tag = seen.tag.filter(|_| seen.here && self.wants(seen))?;
+        let turn = match seen.called {
+            Some(at) => at,
+            None if self.own > tag || seen.owner => seen.known_since,
+            None => seen.known_since + YIELD,
+        };
+        Some(turn.max(seen.retry_at))
+    }
+
+    /// Whom to begin with now: who called, then who has a stored group with this one, then the one
+    /// that has been due for longest.
+    fn next(&self, now: Timestamp) -> Option<Device> {
+        let due = self.devices.iter().filter_map(|(device, seen)| {
+            let due = self.due(seen).filter(|due| *due <= now)?;
+            Some((seen.called.is_none(), !self.kept.contains_key(device), due, *device))
+        });
+        due.min().map(|(_, _, _, device)| device)
+    }
+
+    fn begin(&mut self, with: Device, now: Timestamp) -> Command {
+        let called = self.devices.get_mut(&with).and_then(|seen| seen.called.take()).is_some();
+        let seen = self.devices.get(&with);
+        // Who calls has no stored group, or it would have invited.
+        let kept = self.kept.get(&with).copied().filter(|_| !called);
+        self.phase = Phase::Forming { with, kept, since: now };
+        match kept {
+            Some(group) => Command::Invite(with, group),
+            None => Command::Connect {
+                device: with,
+                intent: intent(self.mains, self.degree),
+                join: seen.is_some_and(|seen| seen.owner),
+                enters: seen.and_then(|seen| seen.tag).is_some_and(|tag| self.own > tag),
+            },
+        }
+    }
+
+    fn ask_due(&self, seen: &Seen) -> Option<Timestamp> {
+        (seen.here && seen.tag.is_none()).then_some(seen.ask_at)
+    }
+
+    fn ask(&mut self, now: Timestamp, commands: &mut Vec<Command>) {
+        for (device, seen) in &mut self.devices {
+            let lapsed = |at: &mut Timestamp| now.since(*at) >= CALL;
+            seen.called.take_if(lapsed);
+            seen.knocked.take_if(lapsed);
+            if seen.here && seen.tag.is_none() && seen.ask_at <= now {
+                seen.ask_at = now + doubled(FIRST_ASK, seen.asks);
+                seen.asks = seen.asks.saturating_add(1);
+                commands.push(Command::Ask(*device));
+            }
+        }
+    }
+
+    fn admit(&mut self, commands: &mut Vec<Command>) {
+        let wanted: Vec<_> = self
+            .devices
+            .iter()
+            .filter(|(_, seen)| seen.knocked.is_some() && self.wants(seen))
+            .map(|(device, _)| *device)
+            .collect();
+        for device in wanted {
+            if let Some(seen) = self.devices.get_mut(&device) {
+                seen.knocked = None;
+            }
+            commands.push(Command::Admit(device));
+        }
+    }
+
+    fn find_every(&self, now: Timestamp) -> Duration {
+        if now.since(self.eager_since) < EAGER { FIND_EVERY_EAGER } else { FIND_EVERY_CALM }
+    }
+}
+
+#[cfg(test)]
+mod tests;
