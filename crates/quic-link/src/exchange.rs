@@ -112,6 +112,11 @@ impl<K: PathKey> Exchange<K> {
         self.links.shut();
     }
 
+    /// How many links are up whose path `which` is true of. O(n).
+    pub fn count(&self, which: impl Fn(&K) -> bool) -> usize {
+        self.links.count(which)
+    }
+
     /// Waits until `key` is free to dial, at once in most cases, or until there is a link.
     pub async fn begin_dial(&self, key: K) -> Path<'_, K> {
         self.links.begin_dial(key).await

@@ -127,6 +127,11 @@ impl<K: PathKey> Links<K> {
         self.changed.notify_waiters();
     }
 
+    /// How many links `which` is true of.
+    pub(crate) fn count(&self, which: impl Fn(&K) -> bool) -> usize {
+        self.lock().links.keys().filter(|key| which(key)).count()
+    }
+
     /// Admits nothing any more.
     pub(crate) fn shut(&self) {
         self.lock().shut = true;

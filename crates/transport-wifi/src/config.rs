@@ -4,6 +4,8 @@ use std::time::Duration;
 use bitcraps_quic_link::{DEFAULT_MAX_FRAME, MAX_FRAME_LIMIT};
 use bitcraps_types::{Kbps, LinkCapabilities, PeerId, Ratio};
 
+use crate::direct::{DirectConfig, DirectConfigError};
+
 /// Most addresses a node listens on: as many as one beacon carries.
 pub const MAX_LISTEN: usize = bitcraps_wire::MAX_BEACON_ADDRESSES;
 
@@ -28,8 +30,8 @@ pub const BEACON_GROUP: Ipv4Addr = Ipv4Addr::new(239, 255, 98, 99);
 /// Where the LAN transport listens, whom it knows and how it discovers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WifiConfig {
-    /// Local addresses, one QUIC endpoint each; port 0 lets the system choose. At least one, at
-    /// most [`MAX_LISTEN`], all different, none unspecified or multicast. When all are loopback,
+    /// Local addresses, one QUIC endpoint each; port 0 lets the system choose. At least one, unless
+    /// there is Wi-Fi Direct, at most [`MAX_LISTEN`], all different, none unspecified or multicast. When all are loopback,
     /// nothing this transport does leaves the machine.
     pub listen: Vec<SocketAddr>,
     /// Peers told as hints at start, at most [`MAX_STATICS`].
@@ -38,6 +40,8 @@ pub struct WifiConfig {
     pub beacon: Option<BeaconConfig>,
     /// Multicast DNS; off when absent.
     pub mdns: Option<MdnsConfig>,
+    /// Wi-Fi Direct, on Linux; off when absent.
+    pub direct: Option<DirectConfig>,
     /// Largest frame of a link in bytes, [`LinkCapabilities::MIN_FRAME`] to [`MAX_FRAME_LIMIT`].
     /// Must be equal at both ends: a longer frame than this end's closes the link.
     pub max_frame: usize,
@@ -60,6 +64,7 @@ impl WifiConfig {
             statics: Vec::new(),
             beacon: None,
             mdns: None,
+            direct: None,
             max_frame: DEFAULT_MAX_FRAME,
             nominal_rate: DEFAULT_RATE,
             prior_reliability: Ratio::clamped(0.9),
@@ -73,7 +78,8 @@ impl WifiConfig {
     /// # Errors
     /// [`ConfigError`] with the first value that is wrong.
     pub fn check(&self) -> Result<(), ConfigError> {
-        count("listen", self.listen.len(), 1, MAX_LISTEN)?;
+        let least = usize::from(self.direct.is_none());
+        count("listen", self.listen.len(), least, MAX_LISTEN)?;
         count("statics", self.statics.len(), 0, MAX_STATICS)?;
         for (at, &address) in self.listen.iter().enumerate() {
             let ip = address.ip();
@@ -93,7 +99,10 @@ impl WifiConfig {
         if let Some(beacon) = &self.beacon {
             self.check_beacon(beacon)?;
         }
-        Ok(())
+        match &self.direct {
+            Some(direct) => Ok(direct.check()?),
+            None => Ok(()),
+        }
     }
 
     fn check_beacon(&self, beacon: &BeaconConfig) -> Result<(), ConfigError> {
@@ -231,6 +240,9 @@ pub enum ConfigError {
     /// Beacons in too quick succession.
     #[error("beacon: interval of {0:?} is below {MIN_BEACON_INTERVAL:?}")]
     BeaconInterval(Duration),
+    /// Wi-Fi Direct cannot be as it is configured.
+    #[error(transparent)]
+    Direct(#[from] DirectConfigError),
     /// A destination that no address listened on may send to.
     #[error(
         "beacon: {0} cannot be a destination; IPv4 with a port, loopback only from loopback and the other way round"
@@ -257,6 +269,7 @@ mod tests {
         let good: &[Change] = &[
             |_| {},
             |c| c.listen = vec![address("127.0.0.1:0"); 8],
+            |c| (c.listen, c.direct) = (Vec::new(), Some(DirectConfig::default())),
             |c| c.max_frame = 256,
             |c| c.max_frame = MAX_FRAME_LIMIT,
             |c| c.connection_timeout = Duration::from_nanos(1),
@@ -270,6 +283,10 @@ mod tests {
         let bad: &[(Change, ConfigError)] = &[
             (|c| c.listen.clear(), count("listen", 0, 1, 8)),
             (|c| c.listen = vec![address("127.0.0.1:0"); 9], count("listen", 9, 1, 8)),
+            (
+                |c| c.direct = Some(DirectConfig { port: 0, ..DirectConfig::default() }),
+                DirectConfigError::Port.into(),
+            ),
             (|c| c.listen = vec![address("0.0.0.0:9")], ConfigError::Listen(address("0.0.0.0:9"))),
             (
                 |c| c.listen = vec![address("127.255.255.255:9")],

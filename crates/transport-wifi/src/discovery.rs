@@ -15,10 +15,10 @@ use crate::lan::Lan;
 use crate::mdns;
 
 /// Time since a task began, for the pure code that reckons with it.
-struct Stopwatch(Instant);
+pub(crate) struct Stopwatch(Instant);
 
 impl Stopwatch {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         #[expect(
             clippy::disallowed_methods,
             reason = "a shell's own time origin; only differences are used"
@@ -27,7 +27,7 @@ impl Stopwatch {
         Self(now)
     }
 
-    fn now(&self) -> Timestamp {
+    pub(crate) fn now(&self) -> Timestamp {
         Timestamp::ZERO + self.0.elapsed()
     }
 }
@@ -112,7 +112,7 @@ pub(crate) async fn browse(lan: Arc<Lan>, events: Receiver<ServiceEvent>) {
     let time = Stopwatch::start();
     let listens = |loopback: bool| {
         let of_side = |ip: IpAddr| ip.is_loopback() == loopback;
-        lan.endpoints.iter().any(|e| of_side(e.address.ip()))
+        lan.endpoints().iter().any(|e| of_side(e.address.ip()))
     };
     let sides: Vec<bool> = [false, true].into_iter().filter(|s| listens(*s)).collect();
     loop {

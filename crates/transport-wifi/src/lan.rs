@@ -1,15 +1,17 @@
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, PoisonError, RwLock, Weak};
 
-use bitcraps_quic_link::{Exchange, PathKey, Shape, Tasks};
+use bitcraps_quic_link::{CloseCode, Exchange, PathKey, Shape, Tasks};
 use bitcraps_transport_api::{
-    Address, ConnectError, ConnectTarget, Hint, HintSource, LinkPath, Sink, TransportEvent,
+    Address, ConnectError, ConnectTarget, Hint, HintSource, LinkPath, Sink, StartError,
+    TransportEvent,
 };
 use bitcraps_types::{EnergyProfile, LinkCapabilities, Medium, PeerId, TransportType};
 use tokio::sync::watch;
 
+use crate::accept::accept;
 use crate::config::WifiConfig;
-use crate::endpoint::LocalEndpoint;
+use crate::endpoint::{EndpointFactory, LocalEndpoint};
 use crate::identity::Identity;
 use crate::tls::Tls;
 
@@ -32,10 +34,13 @@ pub(crate) struct Lan {
     pub(crate) identity: Identity,
     pub(crate) config: WifiConfig,
     pub(crate) tls: Tls,
-    pub(crate) endpoints: Vec<LocalEndpoint>,
+    /// Those of the configured addresses, and of the group that there may be. Locked for a clone or a
+    /// change only.
+    pub(crate) endpoints: RwLock<Vec<LocalEndpoint>>,
     pub(crate) exchange: Arc<Exchange<LanPath>>,
     pub(crate) sink: Arc<dyn Sink>,
     pub(crate) tasks: Weak<Tasks>,
+    pub(crate) quic_tasks: Weak<Tasks>,
     pub(crate) stop: watch::Receiver<bool>,
 }
 
@@ -46,6 +51,39 @@ impl Lan {
         let mut stop = self.stop.clone();
         if stop.wait_for(|stop| *stop).await.is_err() {
             tracing::debug!("transport dropped without shutdown");
+        }
+    }
+
+    /// Where this node listens now.
+    pub(crate) fn endpoints(&self) -> Vec<LocalEndpoint> {
+        self.endpoints.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Listens on one address more.
+    ///
+    /// # Errors
+    /// Whatever [`EndpointFactory::bind`] says; nothing has changed.
+    pub(crate) fn open(self: &Arc<Self>, address: SocketAddr) -> Result<SocketAddr, StartError> {
+        let ended = || StartError::Unavailable {
+            what: address.to_string(),
+            why: "the transport has ended".to_owned(),
+        };
+        let tasks = self.tasks.upgrade().ok_or_else(ended)?;
+        let quic_tasks = self.quic_tasks.upgrade().ok_or_else(ended)?;
+        let factory =
+            EndpointFactory { identity: &self.identity, tls: &self.tls, tasks: &quic_tasks };
+        let endpoint = factory.bind(address)?;
+        tasks.spawn(accept(self.clone(), endpoint.clone()));
+        let address = endpoint.address;
+        self.endpoints.write().unwrap_or_else(PoisonError::into_inner).push(endpoint);
+        Ok(address)
+    }
+
+    /// Listens on `address` no more; the links over it end.
+    pub(crate) fn close(&self, address: SocketAddr) {
+        let mut endpoints = self.endpoints.write().unwrap_or_else(PoisonError::into_inner);
+        for endpoint in endpoints.extract_if(.., |endpoint| endpoint.address == address) {
+            endpoint.quic.close(CloseCode::ShutDown.code().into(), b"");
         }
     }
 
@@ -115,9 +153,10 @@ impl Lan {
                     .ok_or_else(|| bad(via, "via: expected a local ip or ip:port".to_owned()))?,
             ),
         };
-        let local = self.endpoints.iter().map(|e| e.address);
+        let endpoints = self.endpoints();
+        let local = endpoints.iter().map(|e| e.address);
         let Some(at) = choose(local, remote, via) else {
-            let listening: Vec<_> = self.endpoints.iter().map(|e| e.address.to_string()).collect();
+            let listening: Vec<_> = endpoints.iter().map(|e| e.address.to_string()).collect();
             let why = format!(
                 "no endpoint here reaches it{}; this node listens on {}",
                 if via.is_some() { " as asked by via" } else { "" },
@@ -125,7 +164,7 @@ impl Lan {
             );
             return Err(bad(target.via.as_ref().unwrap_or(&target.address), why));
         };
-        match self.endpoints.get(at) {
+        match endpoints.get(at) {
             Some(endpoint) => Ok((remote, endpoint.clone())),
             None => Err(ConnectError::NotStarted),
         }
@@ -154,7 +193,8 @@ impl Via {
 }
 
 /// Index of the local address to dial `remote` from: the one asked for, else the first of those
-/// that share the longest prefix with it. Loopback and the rest never reach each other.
+/// that share the longest prefix with it. Loopback and the rest never reach each other, nor do
+/// link-local addresses reach beyond their interface.
 fn choose(
     local: impl Iterator<Item = SocketAddr>,
     remote: SocketAddr,
@@ -164,6 +204,7 @@ fn choose(
         .enumerate()
         .filter(|(_, local)| {
             local.is_ipv4() == remote.is_ipv4()
+                && zone(*local) == zone(remote)
                 && local.ip().is_loopback() == remote.ip().is_loopback()
                 && via.is_none_or(|via| via.is(*local))
         })
@@ -173,6 +214,14 @@ fn choose(
             (prefix, std::cmp::Reverse(*at))
         })
         .map(|(at, _)| at)
+}
+
+/// The interface to which a link-local IPv6 address belongs; none for all others.
+fn zone(address: SocketAddr) -> Option<u32> {
+    match address {
+        SocketAddr::V6(v6) if v6.ip().is_unicast_link_local() => Some(v6.scope_id()),
+        SocketAddr::V4(_) | SocketAddr::V6(_) => None,
+    }
 }
 
 /// Leading bits that two addresses of one family share.
@@ -190,14 +239,25 @@ mod tests {
 
     #[test]
     fn the_endpoint_asked_for_or_the_nearest_dials() {
-        let local = ["127.0.1.1:1", "127.0.2.1:2", "127.0.2.1:3", "192.0.2.1:4", "[::1]:5"];
+        let local = [
+            "127.0.1.1:1",
+            "127.0.2.1:2",
+            "127.0.2.1:3",
+            "192.0.2.1:4",
+            "[::1]:5",
+            "[fe80::1%7]:6",
+            "[fe80::1%8]:7",
+        ];
         let rows = [
             ("127.0.2.9:9", None, Some(1), "longest prefix, the first of equals"),
             ("127.0.1.9:9", None, Some(0), "longest prefix"),
             ("127.9.9.9:9", None, Some(0), "all equally far"),
             ("198.51.100.1:9", None, Some(3), "not from loopback"),
             ("[::1]:9", None, Some(4), "same family"),
-            ("[2001:db8::1]:9", None, None, "only loopback speaks IPv6"),
+            ("[2001:db8::1]:9", None, None, "only loopback and single interfaces speak IPv6"),
+            ("[fe80::2%8]:9", None, Some(6), "on its own interface"),
+            ("[fe80::2%9]:9", None, None, "on an interface without an endpoint"),
+            ("[fe80::2]:9", None, None, "on no interface"),
             ("127.0.1.9:9", Some("127.0.2.1:3"), Some(2), "asked for"),
             ("127.0.1.9:9", Some("127.0.2.1"), Some(1), "first with the ip"),
             ("127.0.1.9:9", Some("127.0.3.1"), None, "not ours"),

@@ -35,9 +35,12 @@ pub use config::{
     MAX_DESTINATIONS, MAX_LISTEN, MAX_STATICS, MIN_BEACON_INTERVAL, MdnsConfig, StaticPeer,
     WifiConfig,
 };
+/// Wi-Fi Direct's side of `doctor`.
+#[cfg(target_os = "linux")]
+pub use direct::{Capable, SupplicantError, examine};
 pub use direct::{
-    ALONE, Command, Company, Device, EAGER, FIND, FIND_EVERY_CALM, FIND_EVERY_EAGER, FORMING, Fact,
-    Formation, MAX_DEVICES, MAX_KEPT, Role, Tag,
+    Command, Company, Device, DirectConfig, DirectConfigError, Fact, Formation, GROUP_PORT, Role,
+    Tag,
 };
 pub use identity::Identity;
 pub use transport::WifiTransport;

@@ -23,7 +23,8 @@ use crate::tls::Tls;
 /// How long shutdown waits for QUIC to have told every peer.
 const CLOSE_GRACE: Duration = Duration::from_millis(500);
 
-/// The LAN as a [`Transport`]: one QUIC endpoint on each address configured.
+/// The LAN as a [`Transport`]: one QUIC endpoint on each address configured, and on those of the Wi-Fi
+/// Direct group that it is in.
 ///
 /// Dropping it without [`Transport::shutdown`] stops every task, but tells no link as down.
 pub struct WifiTransport {
@@ -63,7 +64,7 @@ impl WifiTransport {
     /// the system chose; empty when not started.
     pub fn local_addresses(&self) -> Vec<SocketAddr> {
         match self.lan() {
-            Some(lan) => lan.endpoints.iter().map(|e| e.address).collect(),
+            Some(lan) => lan.endpoints().iter().map(|e| e.address).collect(),
             None => Vec::new(),
         }
     }
@@ -107,14 +108,19 @@ impl WifiTransport {
             identity: self.identity.clone(),
             config: self.config.clone(),
             tls,
-            endpoints,
+            endpoints: RwLock::new(endpoints),
             exchange: Arc::new(exchange),
             sink,
             tasks: Arc::downgrade(&tasks),
+            quic_tasks: Arc::downgrade(&quic_tasks),
             stop: stopping,
         });
-        for endpoint in &lan.endpoints {
-            tasks.spawn(accept(lan.clone(), endpoint.clone()));
+        for endpoint in lan.endpoints() {
+            tasks.spawn(accept(lan.clone(), endpoint));
+        }
+        #[cfg(target_os = "linux")]
+        if let Some(config) = &self.config.direct {
+            tasks.spawn(crate::direct::station(lan.clone(), config.clone()));
         }
         if let Some(config) = &self.config.beacon {
             for ether in ethers {
@@ -177,7 +183,8 @@ impl Transport for WifiTransport {
         self.set_lan(None);
         lan.exchange.shut();
         run.stop.send_replace(true);
-        for endpoint in &lan.endpoints {
+        let endpoints = lan.endpoints();
+        for endpoint in &endpoints {
             endpoint.quic.close(CloseCode::ShutDown.code().into(), b"");
         }
         if let Some(mdns) = run.mdns {
@@ -185,7 +192,7 @@ impl Transport for WifiTransport {
         }
         run.tasks.join().await;
         let told = async {
-            for endpoint in &lan.endpoints {
+            for endpoint in &endpoints {
                 endpoint.quic.wait_idle().await;
             }
         };
@@ -193,7 +200,7 @@ impl Transport for WifiTransport {
             tracing::debug!("QUIC was still closing connections at shutdown");
         }
         // The sockets go with the last of the endpoints and their tasks.
-        drop(lan);
+        drop((endpoints, lan));
         run.quic_tasks.abort().await;
     }
 }

@@ -54,7 +54,8 @@ mod tests {
         for text in ["", "0200abcdef1", "0200abcdef1g", "+200abcdef10", "02:00:ab:cd:ef:1é"] {
             assert_eq!(Device::parse(text), None, "{text}");
         }
-        for text in ["02-00-ab-cd-ef-10", "02:00:ab:cd:ef::1", "é200abcdef1", ":::::::::::::::::"] {
+        for text in ["02-00-ab-cd-ef-10", "02:00:ab:cd:ef::1", "é200abcdef1", ":::::::::::::::::"]
+        {
             assert_eq!(Device::parse(text), None, "{text}");
         }
     }

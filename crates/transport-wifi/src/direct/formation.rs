@@ -11,36 +11,36 @@ use super::service::Tag;
 
 /// Devices remembered: a full hall within reach of one radio. One that is away gives way first, then
 /// the one heard of longest ago.
-pub const MAX_DEVICES: usize = 64;
+pub(super) const MAX_DEVICES: usize = 64;
 /// Stored groups remembered, as many as a supplicant sensibly keeps; the lowest number gives way.
-pub const MAX_KEPT: usize = 32;
+pub(super) const MAX_KEPT: usize = 32;
 
 /// How long one look for devices takes: discovery was seen to take 4.6 to 7.3 s.
-pub const FIND: Duration = Duration::from_secs(10);
+pub(super) const FIND: Duration = Duration::from_secs(10);
 /// From one look to the next while something was just lost or begun. The pause serves the station's
 /// own network, whose channel the radio leaves to look.
-pub const FIND_EVERY_EAGER: Duration = Duration::from_secs(12);
+pub(super) const FIND_EVERY_EAGER: Duration = Duration::from_secs(12);
 /// From one look to the next otherwise.
-pub const FIND_EVERY_CALM: Duration = Duration::from_secs(90);
+pub(super) const FIND_EVERY_CALM: Duration = Duration::from_secs(90);
 /// How long a node looks eagerly after its start, and after it lost a group.
-pub const EAGER: Duration = Duration::from_secs(120);
+pub(super) const EAGER: Duration = Duration::from_secs(120);
 
 /// First wait before a device that has not said who it is is asked again, doubled each time.
-pub const FIRST_ASK: Duration = Duration::from_secs(5);
+pub(super) const FIRST_ASK: Duration = Duration::from_secs(5);
 /// How long the lesser tag waits for the greater to begin: the other end may not see it.
-pub const YIELD: Duration = Duration::from_secs(8);
+pub(super) const YIELD: Duration = Duration::from_secs(8);
 /// How long forming a group may take; a negotiation that waits for the other end's consent takes
 /// most of it, and a supplicant gives formation itself 15 s.
-pub const FORMING: Duration = Duration::from_secs(45);
+pub(super) const FORMING: Duration = Duration::from_secs(45);
 /// How long a group without any link of this program stands: addresses, discovery and a dial take
 /// three to six seconds.
-pub const ALONE: Duration = Duration::from_secs(30);
+pub(super) const ALONE: Duration = Duration::from_secs(30);
 /// How long a device that called, or knocked, before it was known is answered once it is.
-pub const CALL: Duration = Duration::from_secs(20);
+pub(super) const CALL: Duration = Duration::from_secs(20);
 /// First wait after a failure, doubled by each further one.
-pub const FIRST_RETRY: Duration = Duration::from_secs(4);
+pub(super) const FIRST_RETRY: Duration = Duration::from_secs(4);
 /// Longest wait after a failure, and between two questions.
-pub const MAX_RETRY: Duration = Duration::from_secs(300);
+pub(super) const MAX_RETRY: Duration = Duration::from_secs(300);
 
 /// With whom a group may be formed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,7 +109,7 @@ pub enum Fact {
 /// What is to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Command {
-    /// Look for devices, for [`FIND`].
+    /// Look for devices for ten seconds.
     Find,
     /// Ask a device who it is.
     Ask(Device),

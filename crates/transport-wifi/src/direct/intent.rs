@@ -2,7 +2,7 @@
 /// equal ones are told apart by a random bit of the protocol. The owner's radio never sleeps, so that
 /// mains power goes before any number of links; among equals whoever holds more links already, `degree`,
 /// serves more. Never 15, which insists: two that insist get no group.
-pub fn intent(mains: bool, degree: usize) -> u8 {
+pub(super) fn intent(mains: bool, degree: usize) -> u8 {
     let links = degree.min(6) as u8; // at most 6
     if mains { 8 + links } else { 1 + links }
 }

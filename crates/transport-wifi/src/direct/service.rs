@@ -53,26 +53,26 @@ impl fmt::Debug for Tag {
 }
 
 /// What the answer below is given to.
-pub fn query() -> Vec<u8> {
+pub(super) fn query() -> Vec<u8> {
     QUERY.to_vec()
 }
 
 /// What the node `tag` answers: one string, `k=` and the tag's digits.
-pub fn answer(tag: Tag) -> Vec<u8> {
+pub(super) fn answer(tag: Tag) -> Vec<u8> {
     let text = [KEY, tag.to_string().as_bytes()].concat();
     let length = (KEY.len() + DIGITS) as u8; // 34
     [&[length], text.as_slice()].concat()
 }
 
 /// The request for [`answer`], as the supplicant sends it.
-pub fn request() -> Vec<u8> {
+pub(super) fn request() -> Vec<u8> {
     let length = (2 + QUERY.len()) as u16; // 17
     [length.to_le_bytes().as_slice(), &[BONJOUR, TRANSACTION], &QUERY].concat()
 }
 
 /// The tag in what a device answered; `None` when it is no node, or says nonsense. Reads whatever
 /// anybody sends, in O(n), and allocates nothing.
-pub fn answered(mut tlvs: &[u8]) -> Option<Tag> {
+pub(super) fn answered(mut tlvs: &[u8]) -> Option<Tag> {
     while let Some((length, rest)) = tlvs.split_first_chunk() {
         let (tlv, next) = rest.split_at_checked(usize::from(u16::from_le_bytes(*length)))?;
         if let [BONJOUR, TRANSACTION, 0, data @ ..] = tlv

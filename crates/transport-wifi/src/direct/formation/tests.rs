@@ -48,7 +48,8 @@ impl Formation {
 
     /// Meets `number`, which is of this program, and forms a group with it.
     fn grouped(&mut self, number: u8, role: Role, millis: u64) {
-        let facts = [found(number), Fact::Named(device(number), tag(number)), Fact::Called(device(number))];
+        let facts =
+            [found(number), Fact::Named(device(number), tag(number)), Fact::Called(device(number))];
         assert_eq!(self.after(&facts, millis), [connect(number)]);
         assert_eq!(self.after(&[Fact::Started(role)], millis), []);
         assert!(self.is_grouped());
@@ -210,7 +211,8 @@ fn a_group_that_ends_before_a_link_counts_as_a_failure() {
 fn an_owner_lets_in_whom_it_wants_and_nobody_else() {
     let mut one = formation();
     one.grouped(4, Role::Owner, 1_000);
-    let facts = [Fact::Knocked(device(20)), Fact::Knocked(device(3)), Fact::Named(device(3), tag(3))];
+    let facts =
+        [Fact::Knocked(device(20)), Fact::Knocked(device(3)), Fact::Named(device(3), tag(3))];
     assert_eq!(one.after(&facts, 2_000), [Command::Ask(device(20)), Command::Admit(device(3))]);
     assert_eq!(one.after(&[Fact::Named(device(20), tag(20))], 3_000), []);
     one.learn(Fact::Knocked(device(2)), at(4_000));
