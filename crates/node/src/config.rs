@@ -36,7 +36,7 @@ pub use sections::{
     AdminSettings, AdmissionSettings, BluetoothSettings, DashboardSettings, Healing,
     HealingSettings, HistorySettings, Interface, InternetSettings, LanSettings, LogFormat,
     LogSettings, Mode, NodeSettings, Policy, Privacy, StaticPeer, StoreSettings, TransportLimits,
-    TransportSettings,
+    TransportSettings, WifiDirectSettings,
 };
 
 use check::Sections;
@@ -121,6 +121,11 @@ impl Config {
     /// `[bluetooth]`.
     pub fn bluetooth(&self) -> &BluetoothSettings {
         &self.sections.bluetooth
+    }
+
+    /// `[wifi_direct]`.
+    pub fn wifi_direct(&self) -> &WifiDirectSettings {
+        &self.sections.wifi_direct
     }
 
     /// `[internet]`.

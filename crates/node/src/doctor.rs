@@ -2,7 +2,7 @@
 //!
 //! Looks only: nothing is sent, written or switched, and a node that runs meanwhile is not disturbed.
 
-#[cfg(all(feature = "bluetooth", target_os = "linux"))]
+#[cfg(all(any(feature = "bluetooth", feature = "wifi"), target_os = "linux"))]
 mod switches;
 #[cfg(test)]
 #[cfg(all(feature = "bluetooth", feature = "internet", feature = "wifi"))]
@@ -39,7 +39,8 @@ pub enum Condition {
 /// What was found of one part.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
-    /// Which part: `key`, `data`, `node`, `local network`, `internet`, `bluetooth`, `dashboard`.
+    /// Which part: `key`, `data`, `node`, `local network`, `internet`, `bluetooth`,
+    /// `wifi direct`, `dashboard`.
     pub part: String,
     /// How it does.
     pub condition: Condition,
@@ -58,8 +59,8 @@ impl Finding {
 }
 
 /// Looks at every part that the configuration is about. A running node is looked for at `socket`. Takes as
-/// long as that node takes to answer, and bluetoothd where Bluetooth is asked for, and milliseconds
-/// otherwise.
+/// long as that node takes to answer, and bluetoothd and wpa_supplicant where their links are asked for, and
+/// milliseconds otherwise.
 pub async fn examine(config: &Config, socket: &Path) -> Vec<Finding> {
     let socket = socket.to_owned();
     let asked = tokio::task::spawn_blocking(move || node(&socket)).await;
@@ -75,6 +76,8 @@ pub async fn examine(config: &Config, socket: &Path) -> Vec<Finding> {
         internet(config, running),
         #[cfg(all(feature = "bluetooth", target_os = "linux"))]
         bluetooth(config).await,
+        #[cfg(all(feature = "wifi", target_os = "linux"))]
+        wifi_direct(config).await,
         dashboard(config, running),
     ]
 }
@@ -251,6 +254,43 @@ async fn bluetooth(config: &Config) -> Finding {
         Err(_) => {
             let says =
                 format!("bluetoothd has said nothing for {} s; restart it", PATIENCE.as_secs());
+            Finding::broken(PART, says)
+        }
+    }
+}
+
+#[cfg(all(feature = "wifi", target_os = "linux"))]
+async fn wifi_direct(config: &Config) -> Finding {
+    const PART: &str = "wifi direct";
+    /// wpa_supplicant answers in milliseconds; the bus starts it where it may, which takes longer.
+    const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
+    let Some(direct) = crate::lan::direct(config, bitcraps_types::Epoch(0)) else {
+        return Finding::new(PART, Condition::Unused, "wifi_direct.enabled = false");
+    };
+    if let Err(error) = direct.check() {
+        return Finding::broken(PART, error);
+    }
+    let examined = bitcraps_transport_wifi::examine(direct.interface.as_deref());
+    match tokio::time::timeout(PATIENCE, examined).await {
+        Ok(Ok(able)) if able.shared => {
+            let name = able.interface;
+            let says = format!(
+                "interface {name}, which NetworkManager manages too: it may end groups or move the radio \
+                 to another channel; `nmcli device set {name} managed no` keeps it away"
+            );
+            Finding::new(PART, Condition::Poor, says)
+        }
+        Ok(Ok(able)) => {
+            Finding::new(PART, Condition::Good, format!("interface {}", able.interface))
+        }
+        Ok(Err(error)) => {
+            let switch = switches::blocking(Path::new(switches::PLACE), "wlan");
+            let switch = switch.map_or_else(String::new, |switch| format!(" ({switch})"));
+            Finding::broken(PART, format!("{error}{switch}"))
+        }
+        Err(_) => {
+            let says =
+                format!("wpa_supplicant has said nothing for {} s; restart it", PATIENCE.as_secs());
             Finding::broken(PART, says)
         }
     }

@@ -1,11 +1,15 @@
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
+use bitcraps_engine::Decision;
 use bitcraps_transport_wifi::{
-    BeaconConfig, ConfigError, Identity as LinkIdentity, MdnsConfig, WifiConfig, WifiTransport,
+    BeaconConfig, Company, ConfigError, DirectConfig, Identity as LinkIdentity, MdnsConfig, Tag,
+    WifiConfig, WifiTransport,
 };
 use bitcraps_types::{Epoch, TransportType};
 
-use crate::config::Interface;
+use crate::config::{Interface, Mode};
+use crate::peers_file::{Book, PeersFile};
 use crate::{Config, Identity};
 
 /// Why there is no local network.
@@ -104,22 +108,56 @@ pub(crate) fn transport(
     let limits = config.transport().limits(TransportType::WiFiDirect);
     // mDNS joins its groups on every interface before it can be told not to; a node that was given
     // loopback alone must not be heard anywhere else.
-    let mdns = lan.mdns && !addresses.iter().any(IpAddr::is_loopback);
+    let on_lan = !addresses.is_empty();
+    let mdns = on_lan && lan.mdns && !addresses.iter().any(IpAddr::is_loopback);
     let listen = addresses.into_iter().map(|ip| SocketAddr::new(ip, lan.port)).collect();
     let settings = WifiConfig {
         max_frame: limits.max_packet_size,
         connection_timeout: limits.connection_timeout,
         prior_reliability: lan.prior,
-        beacon: lan.beacon.then(|| BeaconConfig {
+        beacon: (on_lan && lan.beacon).then(|| BeaconConfig {
             port: lan.discovery_port,
             // Later incarnations count from higher up, so that nobody takes them for replays.
             first_sequence: epoch.0 << 32,
             ..BeaconConfig::default()
         }),
+        direct: direct(config, epoch),
         mdns: mdns.then(MdnsConfig::default),
         jitter_seed: epoch.0,
         ..WifiConfig::new(listen)
     };
     let key = LinkIdentity::from(identity.signing_key().clone());
     WifiTransport::new(settings, key).map_err(LanError::Refused)
+}
+
+/// Wi-Fi Direct as configured; `None` when it is switched off.
+pub(crate) fn direct(config: &Config, epoch: Epoch) -> Option<DirectConfig> {
+    let direct = config.wifi_direct();
+    direct.enabled.then(|| DirectConfig {
+        interface: direct.interface.clone(),
+        company: company(config),
+        pin: direct.pin.clone(),
+        first_sequence: epoch.0 << 32,
+        ..DirectConfig::default()
+    })
+}
+
+/// With whom groups are formed: whoever is admitted now.
+fn company(config: &Config) -> Company {
+    let admission = config.admission();
+    if admission.mode == Mode::Open {
+        return Company::Anybody;
+    }
+    // What cannot be read ends the start of the node elsewhere.
+    let book = PeersFile::new(&config.node().peers_file()).load().unwrap_or_default();
+    let Book { peers: decided, .. } = book;
+    let decided = |wanted: Decision| {
+        let decided = decided.iter().filter(move |(_, known)| known.decision == Some(wanted));
+        decided.map(|(peer, _)| *peer)
+    };
+    let named = config.peers().iter().map(|peer| peer.id);
+    let mut peers: BTreeSet<_> = admission.allow.iter().copied().chain(named).collect();
+    peers.extend(decided(Decision::Admitted));
+    let blocked: BTreeSet<_> = decided(Decision::Blocked).chain(admission.block.clone()).collect();
+    Company::Only(peers.difference(&blocked).map(Tag::of).collect())
 }

@@ -61,6 +61,13 @@ pub enum StartNodeError {
          Linux with the feature `bluetooth`, or set bluetooth.enabled = false"
     )]
     NoBluetooth,
+    /// The configuration wants Wi-Fi Direct and this build has none.
+    #[cfg(not(all(feature = "wifi", target_os = "linux")))]
+    #[error(
+        "wifi_direct.enabled is true, but this program was built without Wi-Fi Direct; build it on Linux \
+         with the feature `wifi`, or set wifi_direct.enabled = false"
+    )]
+    NoWifiDirect,
     /// The configuration wants internet links and this build has none.
     #[cfg(not(feature = "internet"))]
     #[error(
@@ -284,6 +291,10 @@ impl Node {
         if config.bluetooth().enabled {
             return Err(StartNodeError::NoBluetooth);
         }
+        #[cfg(not(all(feature = "wifi", target_os = "linux")))]
+        if config.wifi_direct().enabled {
+            return Err(StartNodeError::NoWifiDirect);
+        }
         #[cfg(not(feature = "internet"))]
         if config.internet().is_on() {
             return Err(StartNodeError::NoInternet);
@@ -314,7 +325,8 @@ impl Node {
         let past = config.history();
         builder.chronicle = past.enabled.then(|| Chronicle::open(&past.path, epoch));
         #[cfg(feature = "wifi")]
-        if let Some(addresses) = lan {
+        if lan.is_some() || config.wifi_direct().enabled {
+            let addresses = lan.unwrap_or_default();
             let lan = crate::lan::transport(config, addresses, &identity, epoch)?;
             builder.transports.push(Arc::new(lan));
         }

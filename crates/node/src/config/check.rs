@@ -24,7 +24,7 @@ use super::{
     AdminSettings, AdmissionSettings, BluetoothSettings, ConfigError, Contradiction,
     DashboardSettings, Environment, HealingSettings, HistorySettings, Interface, InternetSettings,
     LanSettings, LogSettings, NodeSettings, Origin, Origins, StaticPeer, StoreSettings,
-    TransportLimits, TransportSettings,
+    TransportLimits, TransportSettings, WifiDirectSettings,
 };
 
 /// Every section, checked.
@@ -35,6 +35,7 @@ pub(super) struct Sections {
     pub(super) node: NodeSettings,
     pub(super) lan: LanSettings,
     pub(super) bluetooth: BluetoothSettings,
+    pub(super) wifi_direct: WifiDirectSettings,
     pub(super) internet: InternetSettings,
     pub(super) peers: Vec<StaticPeer>,
     pub(super) admission: AdmissionSettings,
@@ -82,6 +83,7 @@ pub(super) fn checked(
         node,
         lan,
         bluetooth,
+        wifi_direct: WifiDirectSettings::from(&raw.wifi_direct),
         internet,
         peers,
         admission,

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::limits::{
     BLUETOOTH_NEIGHBOURS, CONNECTION_TIMEOUT, DISCOVERY_PORT, KNOWN_PEERS, MAX_ADAPTER_NAME,
-    MAX_ADDRESSES, MAX_INTERFACES, MAX_INTERNET_ADDRESSES, MAX_INTERNET_LISTEN, MAX_LISTED,
-    MAX_PACKET_SIZE, MAX_PEERS, MAX_PUBLIC, MAX_RELAYS, PORT, RATIO, STORE_BYTES, STRANGER_BYTES,
-    STRANGER_LINKS,
+    MAX_ADDRESSES, MAX_INTERFACE_NAME, MAX_INTERFACES, MAX_INTERNET_ADDRESSES, MAX_INTERNET_LISTEN,
+    MAX_LISTED, MAX_PACKET_SIZE, MAX_PEERS, MAX_PUBLIC, MAX_RELAYS, PORT, RATIO, STORE_BYTES,
+    STRANGER_BYTES, STRANGER_LINKS,
 };
 use super::sections::{Healing, LogFormat, Mode, Policy, Privacy};
 
@@ -28,6 +28,8 @@ pub(super) struct RawConfig {
     pub(super) lan: RawLan,
     /// Links over Bluetooth LE.
     pub(super) bluetooth: RawBluetoothLinks,
+    /// Links in groups of Wi-Fi Direct.
+    pub(super) wifi_direct: RawWifiDirectLinks,
     /// Links over the internet, direct or through a relay.
     pub(super) internet: RawInternetLinks,
     /// Peers that are dialled at known addresses, beside those that are found.
@@ -206,6 +208,20 @@ pub(super) struct RawBluetoothLinks {
     /// Adapter as BlueZ calls it, such as hci0. Empty: the first one.
     #[schemars(length(max = MAX_ADAPTER_NAME))]
     pub(super) adapter: String,
+}
+
+/// Links in groups of Wi-Fi Direct.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub(super) struct RawWifiDirectLinks {
+    /// Whether there are any: whether this node looks for others, is found, and forms groups.
+    pub(super) enabled: bool,
+    /// Interface as wpa_supplicant calls it, such as wlan0. Empty: the first one that can.
+    #[schemars(length(max = MAX_INTERFACE_NAME))]
+    pub(super) interface: String,
+    /// Eight digits that every node has, to form groups with. Empty: by push button.
+    #[schemars(length(max = 8))]
+    pub(super) pin: String,
 }
 
 /// Links over the internet, direct or through a relay.

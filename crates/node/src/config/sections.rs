@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::limits::MAX_ADAPTER_NAME;
+use super::raw::RawWifiDirectLinks;
 
 /// Order in which links are tried for a packet that asks for none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -155,6 +156,34 @@ impl BluetoothSettings {
         let named = adapter.len() <= MAX_ADAPTER_NAME && adapter.bytes().all(plain);
         let adapter = (!adapter.is_empty()).then(|| adapter.to_owned());
         named.then_some(Self { enabled, adapter })
+    }
+}
+
+/// `[wifi_direct]`: links in groups of Wi-Fi Direct. What a value may be is said by the transport.
+#[derive(Clone, PartialEq, Eq)]
+pub struct WifiDirectSettings {
+    /// Whether there are any. Off unless chosen: who switches it on tells everybody in reach that
+    /// this node is there.
+    pub enabled: bool,
+    /// The interface as wpa_supplicant calls it; the first one that can form groups when absent.
+    pub interface: Option<String>,
+    /// With what groups are formed; the push button, pushed by the node, when absent.
+    pub pin: Option<String>,
+}
+
+impl From<&RawWifiDirectLinks> for WifiDirectSettings {
+    fn from(raw: &RawWifiDirectLinks) -> Self {
+        let chosen = |text: &String| (!text.is_empty()).then(|| text.clone());
+        let (interface, pin) = (chosen(&raw.interface), chosen(&raw.pin));
+        Self { enabled: raw.enabled, interface, pin }
+    }
+}
+
+impl fmt::Debug for WifiDirectSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { enabled, interface, pin: _ } = self;
+        let mut out = f.debug_struct("WifiDirectSettings");
+        out.field("enabled", enabled).field("interface", interface).finish_non_exhaustive()
     }
 }
 

@@ -247,6 +247,10 @@ path = "~/past.redb"
 [bluetooth]
 enabled = true
 adapter = "hci1"
+[wifi_direct]
+enabled = true
+interface = "wlan1"
+pin = "12345670"
 [internet]
 enabled = false
 listen = ["127.0.0.1:9", "[::]:0"]
@@ -291,6 +295,13 @@ format = "json"
     assert_eq!(*config.bluetooth(), bluetooth);
     let unchosen = BluetoothSettings { enabled: false, adapter: None };
     assert_eq!(*parse("", &[]).unwrap().bluetooth(), unchosen);
+    let direct = config.wifi_direct();
+    assert!(direct.enabled);
+    assert_eq!(direct.interface.as_deref(), Some("wlan1"));
+    assert_eq!(direct.pin.as_deref(), Some("12345670"));
+    assert!(!format!("{direct:?}").contains("12345670"), "a PIN is in no log");
+    let unchosen = WifiDirectSettings { enabled: false, interface: None, pin: None };
+    assert_eq!(*parse("", &[]).unwrap().wifi_direct(), unchosen);
     let internet = InternetSettings {
         enabled: false,
         listen: vec!["127.0.0.1:9".parse().unwrap(), "[::]:0".parse().unwrap()],

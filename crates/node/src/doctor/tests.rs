@@ -44,6 +44,7 @@ async fn every_part_is_looked_at_and_what_is_not_asked_for_is_unused() {
         ("local network", Condition::Unused),
         ("internet", Condition::Unused),
         ("bluetooth", Condition::Unused),
+        ("wifi direct", Condition::Unused),
         ("dashboard", Condition::Unused),
     ];
     assert_eq!(found, expected);

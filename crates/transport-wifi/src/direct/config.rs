@@ -38,11 +38,13 @@ impl Default for DirectConfig {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DirectConfigError {
     /// No interface is called so.
-    #[error("wifi direct: {0:?} is no interface's name; write wlan0, or what `iw dev` shows")]
+    #[error(
+        "wifi_direct.interface: {0:?} is no interface's name; write wlan0, or what `iw dev` shows"
+    )]
     Interface(String),
     /// Not a number that Wi-Fi takes.
     #[error(
-        "wifi direct: the PIN is not eight digits with a check digit at the end; `wpa_cli wps_pin get` \
+        "wifi_direct.pin is not eight digits with a check digit at the end; `wpa_cli wps_pin get` \
          makes one"
     )]
     Pin,
