@@ -2,6 +2,8 @@
 //!
 //! Ignored where nobody asks for it: `cargo xtask test-net` runs it, and tells when there is no bus.
 
+mod direct;
+
 use std::path::Path;
 use std::process::{Command, Stdio};
 
