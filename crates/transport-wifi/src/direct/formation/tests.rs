@@ -292,7 +292,7 @@ proptest! {
         let mut names: BTreeMap<Device, Tag> = BTreeMap::new();
         let mut now = at(0);
         for (kind, number, wait) in steps {
-            now = now + Duration::from_millis(wait);
+            now += Duration::from_millis(wait);
             let which = device(number);
             let fact = match kind {
                 0 | 1 => Fact::Found { device: which, owner: kind == 1 },
