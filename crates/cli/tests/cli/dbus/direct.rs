@@ -263,11 +263,26 @@ fn what_is_missing_for_wifi_direct_is_named_with_what_to_do() {
     assert!(says.starts_with("wpa_supplicant does not answer: "), "{says}");
     assert!(says.ends_with("; `systemctl start wpa_supplicant`"), "{says}");
     let cases = [
-        (Has::Nothing, "", "broken", "wpa_supplicant has no interface at all: it has none; `iw dev`"),
-        (Has::Interface, "wlan7", "broken", "wpa_supplicant has no interface wlan7: it has wlan0; "),
+        (
+            Has::Nothing,
+            "",
+            "broken",
+            "wpa_supplicant has no interface at all: it has none; `iw dev`",
+        ),
+        (
+            Has::Interface,
+            "wlan7",
+            "broken",
+            "wpa_supplicant has no interface wlan7: it has wlan0; ",
+        ),
         (Has::Interface, "", "broken", "wlan0 cannot form Wi-Fi Direct groups: "),
         (Has::Device, "wlan0", "good", "interface wlan0"),
-        (Has::Device, "wlan/0", "broken", "wifi_direct.interface: \"wlan/0\" is no interface's name; "),
+        (
+            Has::Device,
+            "wlan/0",
+            "broken",
+            "wifi_direct.interface: \"wlan/0\" is no interface's name; ",
+        ),
     ];
     for (has, interface, condition, says) in cases {
         let daemon = supplicant(&runtime, Bus::start(""), has);
