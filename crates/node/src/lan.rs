@@ -38,6 +38,10 @@ pub enum LanError {
     /// The interfaces cannot be listed.
     #[error("cannot list the network interfaces: {0}")]
     Unreadable(String),
+    /// The configuration wants Wi-Fi Direct, which only Linux has.
+    #[cfg(not(target_os = "linux"))]
+    #[error("wifi_direct.enabled is true, which takes Linux; set wifi_direct.enabled = false")]
+    NoWifiDirect,
     /// The transport refused its configuration.
     #[error("local network: {0}")]
     Refused(ConfigError),
@@ -104,6 +108,10 @@ pub(crate) fn transport(
     identity: &Identity,
     epoch: Epoch,
 ) -> Result<WifiTransport, LanError> {
+    #[cfg(not(target_os = "linux"))]
+    if config.wifi_direct().enabled {
+        return Err(LanError::NoWifiDirect);
+    }
     let lan = config.lan();
     let limits = config.transport().limits(TransportType::WiFiDirect);
     // mDNS joins its groups on every interface before it can be told not to; a node that was given

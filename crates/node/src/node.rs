@@ -61,13 +61,6 @@ pub enum StartNodeError {
          Linux with the feature `bluetooth`, or set bluetooth.enabled = false"
     )]
     NoBluetooth,
-    /// The configuration wants Wi-Fi Direct and this build has none.
-    #[cfg(not(all(feature = "wifi", target_os = "linux")))]
-    #[error(
-        "wifi_direct.enabled is true, but this program was built without Wi-Fi Direct; build it on Linux \
-         with the feature `wifi`, or set wifi_direct.enabled = false"
-    )]
-    NoWifiDirect,
     /// The configuration wants internet links and this build has none.
     #[cfg(not(feature = "internet"))]
     #[error(
@@ -290,10 +283,6 @@ impl Node {
         #[cfg(not(all(feature = "bluetooth", target_os = "linux")))]
         if config.bluetooth().enabled {
             return Err(StartNodeError::NoBluetooth);
-        }
-        #[cfg(not(all(feature = "wifi", target_os = "linux")))]
-        if config.wifi_direct().enabled {
-            return Err(StartNodeError::NoWifiDirect);
         }
         #[cfg(not(feature = "internet"))]
         if config.internet().is_on() {
