@@ -1,6 +1,8 @@
 //! wpa_supplicant as this program sees it, and two nodes in a group whose radio is a pair of interfaces
 //! that the kernel makes up.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where its premise fails")]
+
 use std::collections::HashMap;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, Receiver, Sender};
