@@ -270,7 +270,7 @@ async fn wifi_direct(config: &Config) -> Finding {
     if let Err(error) = direct.check() {
         return Finding::broken(PART, error);
     }
-    let examined = bitcraps_transport_wifi::examine(direct.interface.as_deref());
+    let examined = bitcraps_transport_wifi::examine(&direct);
     match tokio::time::timeout(PATIENCE, examined).await {
         Ok(Ok(able)) if able.shared => {
             let name = able.interface;

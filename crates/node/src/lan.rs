@@ -143,6 +143,7 @@ pub(crate) fn direct(config: &Config, epoch: Epoch) -> Option<DirectConfig> {
     let direct = config.wifi_direct();
     direct.enabled.then(|| DirectConfig {
         interface: direct.interface.clone(),
+        bus: direct.bus.clone(),
         company: company(config),
         pin: direct.pin.clone(),
         first_sequence: epoch.0 << 32,

@@ -91,6 +91,7 @@ pub(super) const KEYS: &[Key] = &[
     restart("bluetooth.adapter"),
     restart("wifi_direct.enabled"),
     restart("wifi_direct.interface"),
+    restart("wifi_direct.bus"),
     restart("wifi_direct.pin"),
     restart("internet.enabled"),
     restart("internet.listen"),

@@ -64,6 +64,8 @@ pub(super) const STORE_BYTES: Limits<i64> = limits(32 << 20, 4 << 30);
 pub(super) const MAX_INTERFACES: usize = 16;
 /// Longest name of an interface in bytes (`IFNAMSIZ` without its end).
 pub(super) const MAX_INTERFACE_NAME: usize = 15;
+/// Longest address of a bus in bytes: a socket's path has 107 at most.
+pub(super) const MAX_BUS_ADDRESS: usize = 255;
 /// Longest name of a Bluetooth adapter in bytes; the kernel calls them hci and a number.
 pub(super) const MAX_ADAPTER_NAME: usize = 15;
 /// Each is dialled again and again for the life of the node.

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::limits::{
     BLUETOOTH_NEIGHBOURS, CONNECTION_TIMEOUT, DISCOVERY_PORT, KNOWN_PEERS, MAX_ADAPTER_NAME,
-    MAX_ADDRESSES, MAX_INTERFACE_NAME, MAX_INTERFACES, MAX_INTERNET_ADDRESSES, MAX_INTERNET_LISTEN,
-    MAX_LISTED, MAX_PACKET_SIZE, MAX_PEERS, MAX_PUBLIC, MAX_RELAYS, PORT, RATIO, STORE_BYTES,
-    STRANGER_BYTES, STRANGER_LINKS,
+    MAX_ADDRESSES, MAX_BUS_ADDRESS, MAX_INTERFACE_NAME, MAX_INTERFACES, MAX_INTERNET_ADDRESSES,
+    MAX_INTERNET_LISTEN, MAX_LISTED, MAX_PACKET_SIZE, MAX_PEERS, MAX_PUBLIC, MAX_RELAYS, PORT,
+    RATIO, STORE_BYTES, STRANGER_BYTES, STRANGER_LINKS,
 };
 use super::sections::{Healing, LogFormat, Mode, Policy, Privacy};
 
@@ -219,6 +219,9 @@ pub(super) struct RawWifiDirectLinks {
     /// Interface as wpa_supplicant calls it, such as wlan0. Empty: the first one that can.
     #[schemars(length(max = MAX_INTERFACE_NAME))]
     pub(super) interface: String,
+    /// D-Bus address of the bus that wpa_supplicant is on. Empty: the system's.
+    #[schemars(length(max = MAX_BUS_ADDRESS))]
+    pub(super) bus: String,
     /// Eight digits that every node has, to form groups with. Empty: by push button.
     #[schemars(length(max = 8))]
     pub(super) pin: String,

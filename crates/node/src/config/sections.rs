@@ -167,6 +167,8 @@ pub struct WifiDirectSettings {
     pub enabled: bool,
     /// The interface as wpa_supplicant calls it; the first one that can form groups when absent.
     pub interface: Option<String>,
+    /// The bus that wpa_supplicant is on; the system's when absent.
+    pub bus: Option<String>,
     /// With what groups are formed; the push button, pushed by the node, when absent.
     pub pin: Option<String>,
 }
@@ -174,16 +176,17 @@ pub struct WifiDirectSettings {
 impl From<&RawWifiDirectLinks> for WifiDirectSettings {
     fn from(raw: &RawWifiDirectLinks) -> Self {
         let chosen = |text: &String| (!text.is_empty()).then(|| text.clone());
-        let (interface, pin) = (chosen(&raw.interface), chosen(&raw.pin));
-        Self { enabled: raw.enabled, interface, pin }
+        let (interface, bus, pin) = (chosen(&raw.interface), chosen(&raw.bus), chosen(&raw.pin));
+        Self { enabled: raw.enabled, interface, bus, pin }
     }
 }
 
 impl fmt::Debug for WifiDirectSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { enabled, interface, pin: _ } = self;
+        let Self { enabled, interface, bus, pin: _ } = self;
         let mut out = f.debug_struct("WifiDirectSettings");
-        out.field("enabled", enabled).field("interface", interface).finish_non_exhaustive()
+        out.field("enabled", enabled).field("interface", interface).field("bus", bus);
+        out.finish_non_exhaustive()
     }
 }
 

@@ -250,6 +250,7 @@ adapter = "hci1"
 [wifi_direct]
 enabled = true
 interface = "wlan1"
+bus = "unix:path=/run/dbus/other"
 pin = "12345670"
 [internet]
 enabled = false
@@ -298,9 +299,10 @@ format = "json"
     let direct = config.wifi_direct();
     assert!(direct.enabled);
     assert_eq!(direct.interface.as_deref(), Some("wlan1"));
+    assert_eq!(direct.bus.as_deref(), Some("unix:path=/run/dbus/other"));
     assert_eq!(direct.pin.as_deref(), Some("12345670"));
     assert!(!format!("{direct:?}").contains("12345670"), "a PIN is in no log");
-    let unchosen = WifiDirectSettings { enabled: false, interface: None, pin: None };
+    let unchosen = WifiDirectSettings { enabled: false, interface: None, bus: None, pin: None };
     assert_eq!(*parse("", &[]).unwrap().wifi_direct(), unchosen);
     let internet = InternetSettings {
         enabled: false,

@@ -11,6 +11,9 @@ const MAX_NAME: usize = 15;
 pub struct DirectConfig {
     /// The interface as wpa_supplicant calls it, `wlan0`; the first one that can when absent.
     pub interface: Option<String>,
+    /// D-Bus address of the bus that wpa_supplicant is on, `unix:path=/run/dbus/other`; the system's
+    /// when absent.
+    pub bus: Option<String>,
     /// With whom groups are formed.
     pub company: Company,
     /// The number that both ends of a pair were given, eight digits of which the last is a check
@@ -26,6 +29,7 @@ impl Default for DirectConfig {
     fn default() -> Self {
         Self {
             interface: None,
+            bus: None,
             company: Company::Anybody,
             pin: None,
             port: GROUP_PORT,

@@ -29,7 +29,7 @@ pub(crate) async fn station(lan: Arc<Lan>, config: DirectConfig) {
     let mut told = None;
     loop {
         let opening = async {
-            let bus = connect().await?;
+            let bus = connect(&config).await?;
             Supplicant::open(bus, &config, lan.identity.peer()).await
         };
         let opened = tokio::select! {

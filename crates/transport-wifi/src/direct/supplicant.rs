@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use bitcraps_types::PeerId;
 use futures_util::StreamExt as _;
+use zbus::connection::Builder;
 use zbus::message::Type;
 use zbus::zvariant::{ObjectPath, OwnedObjectPath, OwnedValue, Value};
 use zbus::{Connection, MatchRule, Message, MessageStream};
@@ -80,20 +81,23 @@ pub struct Capable {
     pub shared: bool,
 }
 
-/// Looks whether groups could be formed on the interface of this name, or on any, and changes nothing.
+/// Looks whether groups could be formed as configured, and changes nothing.
 ///
 /// # Errors
 /// [`SupplicantError`], as far as nothing but looking tells.
-pub async fn examine(interface: Option<&str>) -> Result<Capable, SupplicantError> {
-    let bus = connect().await?;
-    let (path, _) = choose(&bus, interface).await?;
+pub async fn examine(config: &DirectConfig) -> Result<Capable, SupplicantError> {
+    let bus = connect(config).await?;
+    let (path, _) = choose(&bus, config.interface.as_deref()).await?;
     let interface = name_of(&bus, &path).await?;
     let shared = is_shared(&bus, &interface).await;
     Ok(Capable { interface, shared })
 }
 
-pub(super) async fn connect() -> Result<Connection, SupplicantError> {
-    let bus = Connection::system().await;
+pub(super) async fn connect(config: &DirectConfig) -> Result<Connection, SupplicantError> {
+    let bus = match &config.bus {
+        Some(address) => async { Builder::address(address.as_str())?.build().await }.await,
+        None => Connection::system().await,
+    };
     bus.map_err(|error| SupplicantError::NoDaemon(error.to_string()))
 }
 
