@@ -87,8 +87,15 @@ pub enum Fact {
     Called(Device),
     /// A device wants to join the group that this one owns.
     Knocked(Device),
-    /// The supplicant has stored a group, by its number; with whom when that is known.
-    Kept(u32, Option<Device>),
+    /// The supplicant has stored a group.
+    Kept {
+        /// Its number.
+        group: u32,
+        /// At which end of it this device is.
+        role: Role,
+        /// With whom, when that is known.
+        with: Option<Device>,
+    },
     /// The group that was being formed will not be.
     Failed,
     /// There is a group.
@@ -207,8 +214,8 @@ pub struct Formation {
     own: Tag,
     company: Company,
     devices: BTreeMap<Device, Seen>,
-    /// Numbers of stored groups by the device at the other end.
-    kept: BTreeMap<Device, u32>,
+    /// Stored groups by the device at the other end: the number, and what this device is in it.
+    kept: BTreeMap<Device, (u32, Role)>,
     phase: Phase,
     eager_since: Timestamp,
     find_at: Timestamp,
@@ -262,7 +269,7 @@ impl Formation {
                 let seen = self.seen(device, now);
                 (seen.here, seen.knocked) = (true, Some(now));
             }
-            Fact::Kept(group, with) => self.keep(group, with),
+            Fact::Kept { group, role, with } => self.keep((group, role), with),
             Fact::Failed => self.failed(now),
             Fact::Started(role) => {
                 let with = match self.phase {
@@ -322,10 +329,10 @@ impl Formation {
     /// When [`Self::advance`] may have something to do, if nothing happens before; later than `now`
     /// once it was asked at `now`.
     pub fn deadline(&self, now: Timestamp) -> Option<Timestamp> {
-        let asks = self.devices.values().filter_map(|seen| self.ask_due(seen));
+        let asks = self.devices.iter().filter_map(|(device, seen)| self.ask_due(device, seen));
         let phase = match self.phase {
             Phase::Idle => {
-                let due = self.devices.values().filter_map(|seen| self.due(seen));
+                let due = self.devices.iter().filter_map(|(device, seen)| self.due(device, seen));
                 due.chain([self.find_at]).min()
             }
             Phase::Forming { since, .. } => Some(since + FORMING),
@@ -357,16 +364,16 @@ impl Formation {
         seen
     }
 
-    fn keep(&mut self, group: u32, with: Option<Device>) {
+    fn keep(&mut self, stored: (u32, Role), with: Option<Device>) {
         let with = with.or(match self.phase {
             Phase::Forming { with, .. } => Some(with),
             Phase::Grouped { with, .. } => with,
             Phase::Idle => None,
         });
         let Some(with) = with else { return };
-        self.kept.insert(with, group);
+        self.kept.insert(with, stored);
         if self.kept.len() > MAX_KEPT {
-            let lowest = self.kept.iter().min_by_key(|(_, group)| **group);
+            let lowest = self.kept.iter().min_by_key(|(_, (group, _))| *group);
             if let Some(lowest) = lowest.map(|(device, _)| *device) {
                 self.kept.remove(&lowest);
             }
@@ -406,16 +413,27 @@ impl Formation {
         }
     }
 
-    fn wants(&self, seen: &Seen) -> bool {
-        seen.tag.is_some_and(|tag| tag != self.own && self.company.wants(tag))
+    /// Whether a group with the device is wanted. One that a group is stored with has proved that it is
+    /// the device of then, and need not say who it is where anybody will do.
+    fn wants(&self, device: &Device, seen: &Seen) -> bool {
+        match seen.tag {
+            Some(tag) => tag != self.own && self.company.wants(tag),
+            None => self.company == Company::Anybody && self.kept.contains_key(device),
+        }
     }
 
     /// When a group with the device may be begun, if it may.
-    fn due(&self, seen: &Seen) -> Option<Timestamp> {
-        let tag = seen.tag.filter(|_| seen.here && self.wants(seen))?;
+    fn due(&self, device: &Device, seen: &Seen) -> Option<Timestamp> {
+        if !seen.here || !self.wants(device, seen) {
+            return None;
+        }
+        let first = match self.kept.get(device) {
+            Some((_, role)) => *role == Role::Owner,
+            None => seen.owner || seen.tag.is_some_and(|tag| self.own > tag),
+        };
         let turn = match seen.called {
             Some(at) => at,
-            None if self.own > tag || seen.owner => seen.known_since,
+            None if first => seen.known_since,
             None => seen.known_since + YIELD,
         };
         Some(turn.max(seen.retry_at))
@@ -425,7 +443,7 @@ impl Formation {
     /// that has been due for longest.
     fn next(&self, now: Timestamp) -> Option<Device> {
         let due = self.devices.iter().filter_map(|(device, seen)| {
-            let due = self.due(seen).filter(|due| *due <= now)?;
+            let due = self.due(device, seen).filter(|due| *due <= now)?;
             Some((seen.called.is_none(), !self.kept.contains_key(device), due, *device))
         });
         due.min().map(|(_, _, _, device)| device)
@@ -435,7 +453,8 @@ impl Formation {
         let called = self.devices.get_mut(&with).and_then(|seen| seen.called.take()).is_some();
         let seen = self.devices.get(&with);
         // Who calls has no stored group, or it would have invited.
-        let kept = self.kept.get(&with).copied().filter(|_| !called);
+        let kept = self.kept.get(&with).filter(|_| !called);
+        let kept = kept.map(|&(group, _)| group);
         self.phase = Phase::Forming { with, kept, since: now };
         match kept {
             Some(group) => Command::Invite(with, group),
@@ -448,20 +467,28 @@ impl Formation {
         }
     }
 
-    fn ask_due(&self, seen: &Seen) -> Option<Timestamp> {
-        (seen.here && seen.tag.is_none()).then_some(seen.ask_at)
+    fn ask_due(&self, device: &Device, seen: &Seen) -> Option<Timestamp> {
+        let unknown = seen.here && seen.tag.is_none() && !self.wants(device, seen);
+        unknown.then_some(seen.ask_at)
     }
 
     fn ask(&mut self, now: Timestamp, commands: &mut Vec<Command>) {
-        for (device, seen) in &mut self.devices {
+        for seen in self.devices.values_mut() {
             let lapsed = |at: &mut Timestamp| now.since(*at) >= CALL;
             seen.called.take_if(lapsed);
             seen.knocked.take_if(lapsed);
-            if seen.here && seen.tag.is_none() && seen.ask_at <= now {
+        }
+        let due = self
+            .devices
+            .iter()
+            .filter(|(device, seen)| self.ask_due(device, seen).is_some_and(|due| due <= now));
+        let due: Vec<_> = due.map(|(device, _)| *device).collect();
+        for device in due {
+            if let Some(seen) = self.devices.get_mut(&device) {
                 seen.ask_at = now + doubled(FIRST_ASK, seen.asks);
                 seen.asks = seen.asks.saturating_add(1);
-                commands.push(Command::Ask(*device));
             }
+            commands.push(Command::Ask(device));
         }
     }
 
@@ -469,7 +496,7 @@ impl Formation {
         let wanted: Vec<_> = self
             .devices
             .iter()
-            .filter(|(_, seen)| seen.knocked.is_some() && self.wants(seen))
+            .filter(|(device, seen)| seen.knocked.is_some() && self.wants(device, seen))
             .map(|(device, _)| *device)
             .collect();
         for device in wanted {

@@ -70,6 +70,11 @@ impl Gathering {
         }
     }
 
+    /// Whether there is no address to listen on yet.
+    pub(super) fn is_deaf(&self) -> bool {
+        self.addresses.is_empty()
+    }
+
     /// Links that run over it.
     pub(super) fn links(&self, lan: &Lan) -> usize {
         lan.exchange.count(|path| self.addresses.contains(&path.local))

@@ -22,6 +22,9 @@ const MAX_RETRY: Duration = Duration::from_secs(60);
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How often a group's addresses and links are looked at.
 const LOOK: Duration = Duration::from_millis(500);
+/// How often while it has no address, which takes one to two seconds, and thirty at most: by then a
+/// group without links is left.
+const WATCH: Duration = Duration::from_millis(50);
 
 /// Takes part in Wi-Fi Direct until the transport ends. What is missing is told once, and waited for.
 pub(crate) async fn station(lan: Arc<Lan>, config: DirectConfig) {
@@ -84,7 +87,11 @@ impl<'a> Station<'a> {
             self.act().await;
             let now = self.time.now();
             let deadline = self.machine.deadline(now).map_or(LOOK, |deadline| deadline.since(now));
-            let wait = if self.group.is_some() { deadline.min(LOOK) } else { deadline };
+            let wait = match &self.group {
+                Some(group) if group.is_deaf() => deadline.min(WATCH),
+                Some(_) => deadline.min(LOOK),
+                None => deadline,
+            };
             let message = tokio::select! {
                 message = self.supplicant.next() => message,
                 () = tokio::time::sleep(wait) => continue,

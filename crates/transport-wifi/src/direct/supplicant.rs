@@ -282,7 +282,7 @@ impl Supplicant {
         let mut known = Vec::new();
         for path in stored.map_err(failed)? {
             let settings = property::<Settings>(&self.bus, &path, (STORED, "Properties")).await;
-            known.extend(settings.ok().and_then(|settings| signal::kept(&path, &settings)));
+            known.extend(settings.iter().flat_map(|settings| signal::kept(&path, settings)));
         }
         for path in peers {
             if let Some(device) = signal::device(&path) {
@@ -363,7 +363,13 @@ impl Supplicant {
         match command {
             Command::Find => {
                 let seconds = FIND.as_secs() as i32; // 10
-                let body = (HashMap::from([("Timeout", Value::from(seconds))]),);
+                // The three channels that devices listen on, and one other at a time for groups: all
+                // of them at first takes four seconds.
+                let body = HashMap::from([
+                    ("Timeout", Value::from(seconds)),
+                    ("DiscoveryType", Value::from("progressive")),
+                ]);
+                let body = (body,);
                 self.direct("Find", &body).await.map(drop)
             }
             Command::Ask(device) => self.ask(device).await,

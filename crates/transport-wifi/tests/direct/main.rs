@@ -153,7 +153,11 @@ async fn raw_meeting() -> (f64, f64) {
     let begun = Instant::now();
     let (there, here) = tokio::join!(near.find(), far.find());
     println!("raw: found after {:.2?}", begun.elapsed());
-    let (owner, client) = tokio::join!(near.connect(&there, 15), far.connect(&here, 0));
+    let answer = async {
+        far.called().await;
+        far.connect(&here, 0).await
+    };
+    let (owner, client) = tokio::join!(near.connect(&there, 15), answer);
     println!("raw: group after {:.2?}", begun.elapsed());
     let (local, remote) = tokio::join!(address(&owner.name), address(&client.name));
     println!("raw: addresses after {:.2?}", begun.elapsed());

@@ -76,6 +76,11 @@ impl Raw {
         self.signal("DeviceFound").await.body().deserialize().unwrap()
     }
 
+    /// Waits until another device asks for a group: two that ask at once may end with half of one.
+    pub(crate) async fn called(&mut self) {
+        self.signal("GONegotiationRequest").await;
+    }
+
     /// Forms a group with `peer` by push button.
     pub(crate) async fn connect(&mut self, peer: &OwnedObjectPath, intent: i32) -> Grouped {
         let settings = HashMap::from([

@@ -31,6 +31,10 @@ fn connect(number: u8) -> Command {
     Command::Connect { device, intent: 1, join: false, enters }
 }
 
+fn kept(group: u32, role: Role, with: Option<u8>) -> Fact {
+    Fact::Kept { group, role, with: with.map(device) }
+}
+
 fn over(over: usize) -> Fact {
     Fact::Standing { over, degree: 0, mains: false }
 }
@@ -141,7 +145,7 @@ fn who_called_goes_first_then_who_is_kept_then_who_waits_longest() {
     one.grouped(9, Role::Client, 0);
     let facts = [known(3), known(1), known(2)].concat();
     assert_eq!(one.after(&facts, 1_000), []);
-    one.learn(Fact::Kept(7, Some(device(2))), at(1_000));
+    one.learn(kept(7, Role::Owner, Some(2)), at(1_000));
     let mut called = one.clone();
     called.learn(Fact::Called(device(3)), at(2_000));
     let left = [over(1), Fact::Finished, Fact::Gone(device(9))];
@@ -227,7 +231,7 @@ fn an_owner_lets_in_whom_it_wants_and_nobody_else() {
 fn stored_groups_are_formed_again_with_whom_they_were_stored() {
     let mut one = formation();
     one.grouped(4, Role::Owner, 1_000);
-    one.learn(Fact::Kept(3, None), at(1_100));
+    one.learn(kept(3, Role::Owner, None), at(1_100));
     one.learn(over(1), at(1_200));
     let again = Command::Invite(device(4), 3);
     assert_eq!(one.after(&[Fact::Finished], 2_000), [again]);
@@ -235,9 +239,47 @@ fn stored_groups_are_formed_again_with_whom_they_were_stored() {
     // Who calls has forgotten it.
     let mut called = one.clone();
     called.learn(Fact::Failed, at(4_000));
-    called.learn(Fact::Kept(3, Some(device(4))), at(4_000));
+    called.learn(kept(3, Role::Owner, Some(4)), at(4_000));
     assert_eq!(called.after(&[Fact::Called(device(4))], 4_000), [connect(4)]);
     assert_eq!(one.after(&[Fact::Failed], 4_000), [connect(4)]);
+}
+
+#[test]
+fn of_a_stored_group_the_owner_invites_at_once_and_the_client_after_its_patience() {
+    let known = |number| [found(number), Fact::Named(device(number), tag(number))];
+    for (role, number) in [(Role::Owner, 6), (Role::Client, 4)] {
+        let mut one = formation();
+        one.learn(kept(3, role, Some(number)), at(0));
+        let invited = [Command::Invite(device(number), 3)];
+        let at_once = one.after(&known(number), 1_000);
+        match role {
+            Role::Owner => assert_eq!(at_once, invited),
+            Role::Client => {
+                assert_eq!(at_once, []);
+                assert_eq!(one.after(&[], 8_999), []);
+                assert_eq!(one.after(&[], 9_000), invited);
+            }
+        }
+    }
+}
+
+#[test]
+fn who_a_group_is_stored_with_need_not_say_who_it_is_where_anybody_will_do() {
+    let mut one = formation();
+    assert_eq!(
+        one.after(&[kept(3, Role::Owner, Some(4)), found(4)], 1_000),
+        [Command::Ask(device(4))]
+    );
+    let mut open = Formation::new(tag(5), Company::Anybody, at(0));
+    open.advance(at(0));
+    let mut twice = open.clone();
+    let invited = [Command::Invite(device(4), 3)];
+    assert_eq!(open.after(&[kept(3, Role::Owner, Some(4)), found(4)], 1_000), invited);
+    // One that has no group with this one any more is asked like all others.
+    assert_eq!(open.after(&[Fact::Failed], 2_000), [Command::Ask(device(4))]);
+    // And who this node is is known without a question.
+    let own = [kept(3, Role::Owner, Some(4)), found(4), Fact::Named(device(4), tag(5))];
+    assert_eq!(twice.after(&own, 1_000), []);
 }
 
 #[test]
@@ -276,7 +318,7 @@ fn tables_are_bounded_and_the_absent_give_way_first() {
     assert!(!knows(40), "away");
     assert!(!knows(2) && knows(3), "then the one heard of longest ago");
     for number in 0..=MAX_KEPT as u8 {
-        one.learn(Fact::Kept(u32::from(number), Some(device(number))), at(3_000));
+        one.learn(kept(number.into(), Role::Client, Some(number)), at(3_000));
     }
     assert_eq!(one.kept.len(), MAX_KEPT);
     assert!(!one.kept.contains_key(&device(0)) && one.kept.contains_key(&device(1)));
@@ -303,7 +345,7 @@ proptest! {
                 }
                 4 => Fact::Called(which),
                 5 => Fact::Knocked(which),
-                6 => Fact::Kept(u32::from(number), (number % 2 == 0).then_some(which)),
+                6 => kept(number.into(), Role::Owner, (number % 2 == 0).then_some(number)),
                 7 => Fact::Failed,
                 8 => Fact::Started(if number % 2 == 0 { Role::Owner } else { Role::Client }),
                 9 => Fact::Finished,

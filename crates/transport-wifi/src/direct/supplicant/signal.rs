@@ -5,7 +5,7 @@ use zbus::zvariant::{OwnedObjectPath, OwnedValue, Structure, Value};
 
 use super::Settings;
 use crate::direct::device::Device;
-use crate::direct::formation::{Fact, Role};
+use crate::direct::formation::{Fact, MAX_KEPT, Role};
 use crate::direct::service::answered;
 
 /// A signal, as far as this program is concerned.
@@ -22,15 +22,26 @@ pub(super) fn device(path: &str) -> Option<Device> {
     before.ends_with("/Peers").then(|| Device::parse(digits)).flatten()
 }
 
-/// What a stored group is: its number, and whose it is.
-pub(super) fn kept(path: &str, settings: &Settings) -> Option<Fact> {
-    let (before, number) = path.rsplit_once('/')?;
-    let number = number.parse().ok().filter(|_| before.ends_with("/PersistentGroups"))?;
-    // Of a group of this device's own it is nobody's, or this device's, which is no peer. 3: it owns.
-    let owned = settings.get("mode").and_then(text) == Some("3");
-    let owner = settings.get("bssid").and_then(text).and_then(Device::parse);
-    let owner = owner.filter(|_| !owned);
-    Some(Fact::Kept(number, owner))
+/// What a stored group is: its number, and with whom it was formed; of a group of this device's own
+/// with each of [`MAX_KEPT`] that were let in. Without anybody once where nobody is named.
+pub(super) fn kept(path: &str, settings: &Settings) -> Vec<Fact> {
+    let number = path.rsplit_once('/').filter(|(before, _)| before.ends_with("/PersistentGroups"));
+    let Some(group) = number.and_then(|(_, number)| number.parse().ok()) else { return Vec::new() };
+    let devices = |name: &str| {
+        let named = settings.get(name).and_then(text).unwrap_or_default();
+        let named = named.split(' ').filter_map(Device::parse).take(MAX_KEPT);
+        named.collect::<Vec<_>>()
+    };
+    // 3: it owns.
+    let (role, with) = match settings.get("mode").and_then(text) {
+        Some("3") => (Role::Owner, devices("p2p_client_list")),
+        _ => (Role::Client, devices("bssid")),
+    };
+    let kept = |with| Fact::Kept { group, role, with };
+    match with.as_slice() {
+        [] => vec![kept(None)],
+        some => some.iter().map(|with| kept(Some(*with))).collect(),
+    }
 }
 
 fn text(value: &OwnedValue) -> Option<&str> {
@@ -76,7 +87,7 @@ pub(super) fn read(message: &Message) -> Option<Signal> {
         }
         "PersistentGroupAdded" => {
             let (path, settings): (OwnedObjectPath, Settings) = body.deserialize().ok()?;
-            kept(&path, &settings)?
+            *kept(&path, &settings).first()?
         }
         "GroupStarted" => {
             let settings = settings()?;
