@@ -22,6 +22,9 @@ pub(super) const FIND: Duration = Duration::from_secs(10);
 pub(super) const FIND_EVERY_EAGER: Duration = Duration::from_secs(12);
 /// From one look to the next otherwise.
 pub(super) const FIND_EVERY_CALM: Duration = Duration::from_secs(90);
+/// Every how many looks is on every channel, which takes four seconds more: only a group whose owner's
+/// own network holds it on another channel is missed by the others.
+pub(super) const EVERYWHERE: u32 = 3;
 /// How long a node looks eagerly after its start, and after it lost a group.
 pub(super) const EAGER: Duration = Duration::from_secs(120);
 
@@ -117,7 +120,10 @@ pub enum Fact {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Command {
     /// Look for devices for ten seconds.
-    Find,
+    Find {
+        /// On every channel at first, not only on the three that devices without a group listen on.
+        everywhere: bool,
+    },
     /// Ask a device who it is.
     Ask(Device),
     /// Form a group by negotiation, or join the one that `device` owns.
@@ -219,6 +225,8 @@ pub struct Formation {
     phase: Phase,
     eager_since: Timestamp,
     find_at: Timestamp,
+    /// Looks since the start, or since the last group ended.
+    looks: u32,
     mains: bool,
     degree: usize,
 }
@@ -234,6 +242,7 @@ impl Formation {
             phase: Phase::Idle,
             eager_since: now,
             find_at: now,
+            looks: 0,
             mains: false,
             degree: 0,
         }
@@ -315,7 +324,9 @@ impl Formation {
                     commands.push(self.begin(device, now));
                 } else if now >= self.find_at {
                     self.find_at = now + self.find_every(now);
-                    commands.push(Command::Find);
+                    self.looks = self.looks.wrapping_add(1);
+                    let everywhere = self.looks.is_multiple_of(EVERYWHERE);
+                    commands.push(Command::Find { everywhere });
                 }
             }
             Phase::Grouped { role: Role::Owner, leaving: false, .. } => {
@@ -395,7 +406,7 @@ impl Formation {
     fn finished(&mut self, now: Timestamp) {
         let Phase::Grouped { with, proved, leaving, .. } = self.phase else { return };
         self.phase = Phase::Idle;
-        (self.eager_since, self.find_at) = (now, now);
+        (self.eager_since, self.find_at, self.looks) = (now, now, 0);
         if let Some(seen) = with.and_then(|with| self.devices.get_mut(&with)) {
             if proved {
                 (seen.failures, seen.retry_at, seen.known_since) = (0, now, now);

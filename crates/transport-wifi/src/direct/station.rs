@@ -143,7 +143,7 @@ impl<'a> Station<'a> {
                     self.machine.learn(Fact::Failed, self.time.now());
                 }
                 Command::Leave => self.finish().await,
-                Command::Find | Command::Ask(_) | Command::Admit(_) | Command::Cancel => {}
+                Command::Find { .. } | Command::Ask(_) | Command::Admit(_) | Command::Cancel => {}
             }
         }
     }

@@ -361,13 +361,12 @@ impl Supplicant {
         group: Option<&str>,
     ) -> Result<(), SupplicantError> {
         match command {
-            Command::Find => {
+            Command::Find { everywhere } => {
                 let seconds = FIND.as_secs() as i32; // 10
-                // The three channels that devices listen on, and one other at a time for groups: all
-                // of them at first takes four seconds.
+                let channels = if everywhere { "start_with_full" } else { "social" };
                 let body = HashMap::from([
                     ("Timeout", Value::from(seconds)),
-                    ("DiscoveryType", Value::from("progressive")),
+                    ("DiscoveryType", Value::from(channels)),
                 ]);
                 let body = (body,);
                 self.direct("Find", &body).await.map(drop)

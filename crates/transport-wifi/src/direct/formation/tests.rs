@@ -2,6 +2,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+const FIND_NEAR: Command = Command::Find { everywhere: false };
+
 fn device(number: u8) -> Device {
     Device([2, 0, 0, 0, 0, number])
 }
@@ -18,7 +20,7 @@ fn at(millis: u64) -> Timestamp {
 fn formation() -> Formation {
     let company = Company::Only((1..10).map(tag).collect());
     let mut formation = Formation::new(tag(5), company, at(0));
-    assert_eq!(formation.advance(at(0)), [Command::Find]);
+    assert_eq!(formation.advance(at(0)), [FIND_NEAR]);
     formation
 }
 
@@ -182,7 +184,7 @@ fn what_is_not_formed_in_time_is_given_up() {
     one.after(&[found(4), Fact::Named(device(4), tag(4))], 1_000);
     assert_eq!(one.deadline(at(1_000)), Some(at(46_000)));
     assert_eq!(one.after(&[], 45_999), []);
-    assert_eq!(one.after(&[], 46_000), [Command::Cancel, Command::Find]);
+    assert_eq!(one.after(&[], 46_000), [Command::Cancel, FIND_NEAR]);
     assert_eq!(one.after(&[], 50_000), [connect(4)]);
 }
 
@@ -206,7 +208,7 @@ fn a_group_without_links_is_left_and_its_device_waits() {
 fn a_group_that_ends_before_a_link_counts_as_a_failure() {
     let mut one = formation();
     one.grouped(4, Role::Owner, 1_000);
-    assert_eq!(one.after(&[Fact::Finished], 2_000), [Command::Find]);
+    assert_eq!(one.after(&[Fact::Finished], 2_000), [FIND_NEAR]);
     assert_eq!(one.after(&[], 5_999), []);
     assert_eq!(one.after(&[], 6_000), [connect(4)]);
 }
@@ -289,7 +291,8 @@ fn looks_come_often_at_first_and_seldom_later() {
     let mut now = at(0);
     while finds.len() < 13 {
         now = one.deadline(now).unwrap();
-        assert_eq!(one.advance(now), [Command::Find]);
+        let everywhere = finds.len() % 3 == 1;
+        assert_eq!(one.advance(now), [Command::Find { everywhere }]);
         finds.push(now.since(at(0)).as_secs());
     }
     assert_eq!(finds, [12, 24, 36, 48, 60, 72, 84, 96, 108, 120, 210, 300, 390]);
@@ -297,7 +300,7 @@ fn looks_come_often_at_first_and_seldom_later() {
     one.learn(Fact::Named(device(4), tag(4)), now);
     one.advance(now);
     let facts = [Fact::Started(Role::Client), Fact::Gone(device(4)), over(1), Fact::Finished];
-    assert_eq!(one.after(&facts, 400_000), [Command::Find], "eager again");
+    assert_eq!(one.after(&facts, 400_000), [FIND_NEAR], "eager again");
     assert_eq!(one.deadline(at(400_000)), Some(at(412_000)));
 }
 
