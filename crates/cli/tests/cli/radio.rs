@@ -5,6 +5,8 @@
 
 #![expect(clippy::print_stdout, reason = "figures are for whoever runs this")]
 
+mod direct;
+
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
