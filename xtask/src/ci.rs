@@ -24,7 +24,8 @@ const STEPS: [Step; 10] = [
         // tests that run in the guest of `test-radio` alone.
         check: || {
             let words = ["clippy", "--workspace", "--all-targets"];
-            let guest = ["--features", "bitcraps-transport-ble/adapters"];
+            let guest =
+                ["--features", "bitcraps-transport-ble/adapters,bitcraps-transport-wifi/radios"];
             let strict = ["--", "-D", "warnings"];
             run_command(cargo(&[&words[..], &guest, &strict].concat())?)
         },

@@ -1,5 +1,7 @@
 //! With whom to form a Wi-Fi Direct group, when, and when to leave it.
 
+mod seen;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -8,6 +10,7 @@ use bitcraps_types::Timestamp;
 use super::device::Device;
 use super::intent::intent;
 use super::service::Tag;
+use seen::{Seen, doubled};
 
 /// Devices remembered: a full hall within reach of one radio. One that is away gives way first, then
 /// the one heard of longest ago.
@@ -145,52 +148,6 @@ pub enum Command {
     Cancel,
     /// Leave the group; as its owner, end it.
     Leave,
-}
-
-#[derive(Debug, Clone)]
-struct Seen {
-    here: bool,
-    owner: bool,
-    /// When it was last heard of.
-    heard: Timestamp,
-    tag: Option<Tag>,
-    /// When it could first have begun, being here and known.
-    known_since: Timestamp,
-    asks: u32,
-    ask_at: Timestamp,
-    /// When it called or knocked.
-    called: Option<Timestamp>,
-    knocked: Option<Timestamp>,
-    failures: u32,
-    retry_at: Timestamp,
-}
-
-impl Seen {
-    fn new(now: Timestamp) -> Self {
-        Self {
-            here: true,
-            owner: false,
-            heard: now,
-            tag: None,
-            known_since: now,
-            asks: 0,
-            ask_at: now,
-            called: None,
-            knocked: None,
-            failures: 0,
-            retry_at: now,
-        }
-    }
-
-    fn failed(&mut self, now: Timestamp) {
-        self.retry_at = now + doubled(FIRST_RETRY, self.failures);
-        self.failures = self.failures.saturating_add(1);
-        self.called = None;
-    }
-}
-
-fn doubled(first: Duration, times: u32) -> Duration {
-    (first * 2_u32.saturating_pow(times.min(16))).min(MAX_RETRY)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
