@@ -1,6 +1,7 @@
 #!/bin/sh
-# What runs in the guest: the kernel's own Bluetooth with virtual controllers, a real bluetoothd, and
-# the tests. The host's root is below, read-only; `tools` holds what the host does not have installed.
+# What runs in the guest: the kernel's own Bluetooth with virtual controllers and a real bluetoothd, its
+# Wi-Fi with simulated radios and real wpa_supplicants, and the tests. The host's root is below,
+# read-only; `tools` holds what the host does not have installed.
 word() { tr ' ' '\n' </proc/cmdline | sed -n "s/^$1=//p"; }
 up() { awk '{print $1}' /proc/uptime; }
 finish() {
@@ -56,7 +57,9 @@ cat >/run/dbus/bus.conf <<BUS
     <allow send_destination="org.freedesktop.DBus"/>
   </policy>
   <include>$tools/etc/dbus-1/system.d/bluetooth.conf</include>
+  <include>$tools/etc/dbus-1/system.d/wpa_supplicant.conf</include>
   <include>$(word packaging)/dbus/bitcraps-bluetooth.conf</include>
+  <include>$(word packaging)/dbus/bitcraps-wifi-direct.conf</include>
 </busconfig>
 BUS
 dbus-daemon --config-file=/run/dbus/bus.conf --fork || finish bus
@@ -96,10 +99,14 @@ for adapter in 0 1; do
         variant:boolean:true >/dev/null || finish power
 done
 
+. "$(dirname "$(word guest)")/wifi.sh"
+
 cd /run || finish run
-timeout 360 "$(word transport)" --nocapture --test-threads=1
-code=$?
-timeout 150 "$(word program)" --ignored --nocapture --test-threads=1 radio::
-also=$?
-[ $code = 0 ] && code=$also
+code=0
+passes() {
+    timeout "$@" --nocapture --test-threads=1 || code=$?
+}
+passes 90 "$(word wifi)"
+passes 240 "$(word program)" --ignored radio::
+passes 300 "$(word bluetooth)"
 finish $code

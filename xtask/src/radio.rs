@@ -1,4 +1,5 @@
-//! `test-radio`: the Bluetooth transport on a real kernel and a real bluetoothd, without hardware.
+//! `test-radio`: Bluetooth and Wi-Fi Direct on a real kernel, a real bluetoothd and a real
+//! wpa_supplicant, without hardware.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,12 +13,13 @@ use crate::Failure;
 use crate::command::{cargo, output, run as run_command, succeeds, workspace_root};
 
 /// What the guest needs and a machine need not have installed. Unpacked below target/, never installed.
-const PACKAGES: [&str; 8] = [
+const PACKAGES: [&str; 9] = [
     "qemu-system-x86",
     "qemu-system-data",
     "seabios",
     "bluez",
     "bluez-test-tools",
+    "wpasupplicant",
     "kmod",
     "cpio",
     "busybox-static",
@@ -42,7 +44,7 @@ struct Target {
     bound: Bound,
 }
 
-const TARGETS: [Target; 3] = [
+const TARGETS: [Target; 6] = [
     Target {
         name: "Bluetooth: meeting, both fresh",
         unit: "s",
@@ -63,6 +65,27 @@ const TARGETS: [Target; 3] = [
         ours: "bluetooth.link_kilobytes_per_second",
         raw: "bluetooth.raw_kilobytes_per_second",
         bound: Bound::AtLeast(0.7),
+    },
+    Target {
+        name: "Wi-Fi Direct: meeting, both fresh",
+        unit: "s",
+        ours: "wifi_direct.link_meeting_seconds",
+        raw: "wifi_direct.raw_meeting_seconds",
+        bound: Bound::AtMost(1.3),
+    },
+    Target {
+        name: "Wi-Fi Direct: a stored group, raw a new one",
+        unit: "s",
+        ours: "wifi_direct.again_seconds",
+        raw: "wifi_direct.raw_meeting_seconds",
+        bound: Bound::AtMost(0.5),
+    },
+    Target {
+        name: "Wi-Fi Direct: throughput",
+        unit: "kB/s",
+        ours: "wifi_direct.link_kilobytes_per_second",
+        raw: "wifi_direct.raw_kilobytes_per_second",
+        bound: Bound::AtLeast(0.9),
     },
 ];
 
@@ -161,14 +184,14 @@ fn line(row: &Row) -> String {
         (Some(raw), Some(ratio), Some(target), Some(met)) => {
             let met = if met { "met" } else { "missed" };
             format!(
-                "{name:40} {value:8.2} {unit:4} raw {raw:8.2} ratio {ratio:5.2}, {target} {met}"
+                "{name:44} {value:8.2} {unit:4} raw {raw:8.2} ratio {ratio:5.2}, {target} {met}"
             )
         }
-        _ => format!("{name:40} {value:8.2} {unit}").trim_end().to_owned(),
+        _ => format!("{name:44} {value:8.2} {unit}").trim_end().to_owned(),
     }
 }
 
-/// Runs the tests that need Bluetooth adapters in a guest that has two.
+/// Runs the tests that need radios in a guest that has two of each kind.
 ///
 /// # Errors
 /// [`Failure::Impossible`] where the guest cannot be made, which is no pass; [`Failure::Checked`]
@@ -182,17 +205,14 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
     let root = workspace_root()?;
     let cache = root.join("target/radio");
     let tools = tools(&cache)?;
-    let tests = [
-        tests(&["-p", "bitcraps-transport-ble", "--features", "adapters", "--test", "bluez"])?,
-        tests(&["-p", "bitcraps-cli", "--test", "cli"])?,
-    ];
+    let tests = tests()?;
     let initrd = initrd(&root, &cache, &tools)?;
     let told = boot(&root, &tools, &initrd, &tests, json)?;
     if json {
         let printed = serde_json::to_string(&Printed { schema: 1, rows: told.rows() });
         println!("{}", printed.map_err(|error| Failure::Checked(error.to_string()))?);
     } else {
-        println!("\nBluetooth LE, bluetoothd over virtual controllers in a guest without KVM:");
+        println!("\nBluetooth LE and Wi-Fi Direct over emulated radios, in a guest without KVM:");
         for row in told.rows() {
             println!("  {}", line(&row));
         }
@@ -286,17 +306,30 @@ fn kmod(tools: &Path, cache: &Path, name: &str) -> Result<Command, Failure> {
     Ok(command)
 }
 
-/// Builds a program of tests and tells where it is.
-fn tests(target: &[&str]) -> Result<PathBuf, Failure> {
-    let messages =
-        output(cargo(&[&["test", "--no-run", "--message-format=json"], target].concat())?)?;
+/// The programs of tests that the guest runs, by the names of their targets.
+const TESTS: [&str; 3] = ["bluez", "direct", "cli"];
+
+/// Builds the programs of tests, with the features of the whole workspace so that nothing is compiled
+/// twice, and tells where they are.
+fn tests() -> Result<[PathBuf; 3], Failure> {
+    let words = ["test", "--no-run", "--message-format=json", "--workspace"];
+    let features = "bitcraps-transport-ble/adapters,bitcraps-transport-wifi/radios";
+    let chosen = TESTS.iter().flat_map(|name| ["--test", name]);
+    let words: Vec<_> = words.into_iter().chain(["--features", features]).chain(chosen).collect();
+    let messages = output(cargo(&words)?)?;
     let built = String::from_utf8_lossy(&messages);
-    let executable = built.lines().rev().find_map(|line| {
-        let message: serde_json::Value = serde_json::from_str(line).ok()?;
-        let is_test = message["target"]["kind"][0] == "test";
-        message["executable"].as_str().filter(|_| is_test).map(PathBuf::from)
-    });
-    executable.ok_or_else(|| Failure::Checked("cargo names no test program".to_owned()))
+    let messages: Vec<serde_json::Value> =
+        built.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let program = |name: &str| {
+        let is_it = |message: &&serde_json::Value| {
+            message["target"]["kind"][0] == "test" && message["target"]["name"] == name
+        };
+        let executable = messages.iter().filter(is_it).find_map(|m| m["executable"].as_str());
+        let missing = || Failure::Checked(format!("cargo built no program of tests {name}"));
+        executable.map(PathBuf::from).ok_or_else(missing)
+    };
+    let [bluetooth, wifi, programs] = TESTS;
+    Ok([program(bluetooth)?, program(wifi)?, program(programs)?])
 }
 
 /// The guest's first file system.
@@ -348,16 +381,17 @@ fn boot(
     root: &Path,
     tools: &Path,
     initrd: &Path,
-    [transport, program]: &[PathBuf; 2],
+    [bluetooth, wifi, program]: &[PathBuf; 3],
     quiet: bool,
 ) -> Result<Told, Failure> {
     let version = kernel_version(tools)?;
     let words = format!(
-        "console=ttyS0 panic=-1 quiet loglevel=3 mitigations=off guest={} tools={} transport={} \
-         program={} packaging={}",
+        "console=ttyS0 panic=-1 quiet loglevel=3 mitigations=off guest={} tools={} bluetooth={} \
+         wifi={} program={} packaging={}",
         root.join("xtask/radio/guest.sh").display(),
         tools.display(),
-        transport.display(),
+        bluetooth.display(),
+        wifi.display(),
         program.display(),
         root.join("packaging").display(),
     );
