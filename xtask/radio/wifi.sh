@@ -19,7 +19,7 @@ cat >/run/bin/supplicant <<RUN
 #!/bin/sh
 [ "\$1" = wlan0 ] || export DBUS_SYSTEM_BUS_ADDRESS="$OTHER_BUS"
 exec "$tools/sbin/wpa_supplicant" -u -D nl80211 -i "\$1" -c "/run/wpa-\$1.conf" \$WPA_DEBUG \
-    -P "/run/wpa-\$1.pid" >>"/run/wpa-\$1.log" 2>&1
+    >>"/run/wpa-\$1.log" 2>&1
 RUN
 chmod +x /run/bin/supplicant
 supplies() {

@@ -28,6 +28,11 @@ const PACKAGES: [&str; 9] = [
 /// What it may also take from the machine, where that has it installed.
 const PROGRAMS: [&str; 2] = ["dbus", "iproute2"];
 
+/// Kernels, the best first: where Debian has a newer one beside its own, that is taken. Its 6.1.192 breaks
+/// now and then when an adapter is switched off while bluetoothd has a connection (`hci_chan_del`, list
+/// corruption), and is what an older Debian has otherwise.
+const KERNELS: [&str; 2] = ["linux-image-6.12-amd64", "linux-image-amd64"];
+
 /// Modules that reach the host's root.
 const MODULES: [&str; 4] = ["virtio_pci", "9pnet_virtio", "9p", "virtio_rng"];
 
@@ -89,6 +94,9 @@ const TARGETS: [Target; 6] = [
     },
 ];
 
+/// What a kernel prints when it breaks.
+const BREAKS: [&str; 4] = ["kernel BUG at", "BUG: ", "Oops: ", "Kernel panic"];
+
 /// What was measured, as the benchmarks tell it.
 #[derive(Debug, Serialize)]
 struct Row {
@@ -119,6 +127,8 @@ enum Bound {
 struct Told {
     figures: Vec<(String, f64)>,
     end: Option<String>,
+    /// The first line of the guest's kernel when it breaks.
+    broken: Option<String>,
 }
 
 impl Told {
@@ -134,6 +144,11 @@ impl Told {
             }
         } else if let Some((_, rest)) = line.split_once("RADIO-END ") {
             self.end = rest.split_whitespace().next().map(str::to_owned);
+        } else if self.end.is_none()
+            && self.broken.is_none()
+            && BREAKS.iter().any(|mark| line.contains(mark))
+        {
+            self.broken = Some(line.to_owned());
         }
     }
 
@@ -217,6 +232,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
             println!("  {}", line(&row));
         }
     }
+    if let Some(line) = told.broken {
+        return Err(Failure::Checked(format!("test-radio: the guest's own kernel broke: {line}")));
+    }
     match told.end.as_deref() {
         Some("0") => Ok(()),
         Some(why) => Err(Failure::Checked(format!("test-radio: the guest ended with {why}"))),
@@ -237,7 +255,9 @@ fn broken(path: &Path, error: &std::io::Error) -> Failure {
 /// Unpacks what is needed from the machine's own package archive, once.
 fn tools(cache: &Path) -> Result<PathBuf, Failure> {
     let root = cache.join("root");
-    if cache.join("complete").exists() {
+    let complete = cache.join("complete");
+    let wish = [&PACKAGES[..], &PROGRAMS, &KERNELS].concat().join(" ");
+    if fs::read_to_string(&complete).is_ok_and(|done| done == wish) {
         return Ok(root);
     }
     let mut probe = Command::new("apt-get");
@@ -246,12 +266,16 @@ fn tools(cache: &Path) -> Result<PathBuf, Failure> {
         return Err(impossible("it takes a Debian machine (apt-get, dpkg) of x86_64"));
     }
     let debs = cache.join("debs");
+    for old in [&root, &debs] {
+        if old.exists() {
+            fs::remove_dir_all(old).map_err(|e| broken(old, &e))?;
+        }
+    }
     fs::create_dir_all(&debs).map_err(|e| broken(&debs, &e))?;
     let mut names: BTreeSet<String> = PACKAGES.iter().map(|name| (*name).to_owned()).collect();
     let simulated = ["install", "-s", "--no-install-recommends"];
     names.extend(wanted("apt-get", &[&simulated[..], &PACKAGES, &PROGRAMS].concat(), "Inst ")?);
-    let kernel = wanted("apt-cache", &["depends", "linux-image-amd64"], "Depends: linux-image")?;
-    names.extend(kernel.iter().map(|rest| format!("linux-image{rest}")));
+    names.insert(kernel()?);
     let mut download = Command::new("apt-get");
     download.args(["download", "-q"]).args(&names).current_dir(&debs);
     run_command(download).map_err(|_| impossible("the packages cannot be downloaded"))?;
@@ -267,9 +291,19 @@ fn tools(cache: &Path) -> Result<PathBuf, Failure> {
         index.arg("-b").arg(&root).arg(version);
         index
     })?;
-    let done = cache.join("complete");
-    fs::write(&done, "").map_err(|e| broken(&done, &e))?;
+    fs::write(&complete, wish).map_err(|e| broken(&complete, &e))?;
     Ok(root)
+}
+
+/// The package of the best kernel that the archive has.
+fn kernel() -> Result<String, Failure> {
+    for name in KERNELS {
+        let found = wanted("apt-cache", &["depends", name], "Depends: linux-image");
+        if let Some(rest) = found.unwrap_or_default().first() {
+            return Ok(format!("linux-image{rest}"));
+        }
+    }
+    Err(impossible(&format!("the package archive has none of {}", KERNELS.join(", "))))
 }
 
 /// The words after `mark` in what a command prints.
@@ -386,8 +420,8 @@ fn boot(
 ) -> Result<Told, Failure> {
     let version = kernel_version(tools)?;
     let words = format!(
-        "console=ttyS0 panic=-1 quiet loglevel=3 mitigations=off guest={} tools={} bluetooth={} \
-         wifi={} program={} packaging={}",
+        "console=ttyS0 panic=-1 oops=panic quiet loglevel=3 mitigations=off guest={} tools={} \
+         bluetooth={} wifi={} program={} packaging={}",
         root.join("xtask/radio/guest.sh").display(),
         tools.display(),
         bluetooth.display(),
@@ -447,6 +481,10 @@ mod tests {
         }
         assert_eq!(told.figure("bluetooth.raw_round_trip_ms"), Some(1.5));
         assert_eq!((told.figures.len(), told.end.as_deref()), (2, Some("101")));
+        assert_eq!(told.broken, None);
+        told.line("[    3.5] kernel BUG at lib/list_debug.c:56!");
+        told.line("[    3.6] Kernel panic - not syncing");
+        assert_eq!(told.broken.as_deref(), Some("[    3.5] kernel BUG at lib/list_debug.c:56!"));
         let rows = told.rows();
         let line = line(&rows[0]);
         assert!(line.ends_with("raw     1.50 ratio  1.50, ratio <= 1.5 met"), "{line}");

@@ -1,5 +1,7 @@
 //! With whom to form a Wi-Fi Direct group, when, and when to leave it.
 
+mod command;
+mod fact;
 mod seen;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,6 +12,8 @@ use bitcraps_types::Timestamp;
 use super::device::Device;
 use super::intent::intent;
 use super::service::Tag;
+pub use command::Command;
+pub use fact::{Fact, Role};
 use seen::{Seen, doubled};
 
 /// Devices remembered: a full hall within reach of one radio. One that is away gives way first, then
@@ -38,6 +42,9 @@ pub(super) const YIELD: Duration = Duration::from_secs(8);
 /// How long forming a group may take; a negotiation that waits for the other end's consent takes
 /// most of it, and a supplicant gives formation itself 15 s.
 pub(super) const FORMING: Duration = Duration::from_secs(45);
+/// How long a stored group is asked for. Within a second or two where the other end is there; a
+/// supplicant asks for a minute, in which it looks for nobody.
+pub(super) const INVITING: Duration = Duration::from_secs(8);
 /// How long a group without any link of this program stands: addresses, discovery and a dial take
 /// three to six seconds.
 pub(super) const ALONE: Duration = Duration::from_secs(30);
@@ -64,90 +71,6 @@ impl Company {
             Self::Only(tags) => tags.contains(&tag),
         }
     }
-}
-
-/// What this device is in a group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// It made the group, and others join.
-    Owner,
-    /// It joined.
-    Client,
-}
-
-/// What happened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fact {
-    /// A device is there; `owner` when it owns a group.
-    Found {
-        /// Which.
-        device: Device,
-        /// Whether it owns a group that can be joined.
-        owner: bool,
-    },
-    /// A device is not there any more.
-    Gone(Device),
-    /// A device said who it is.
-    Named(Device, Tag),
-    /// A device wants to form a group.
-    Called(Device),
-    /// A device wants to join the group that this one owns.
-    Knocked(Device),
-    /// The supplicant has stored a group.
-    Kept {
-        /// Its number.
-        group: u32,
-        /// At which end of it this device is.
-        role: Role,
-        /// With whom, when that is known.
-        with: Option<Device>,
-    },
-    /// The group that was being formed will not be.
-    Failed,
-    /// There is a group.
-    Started(Role),
-    /// There is none any more.
-    Finished,
-    /// How many links run over the group, whether there is mains power, how many links there are at all.
-    Standing {
-        /// Links over the group.
-        over: usize,
-        /// Links of this transport.
-        degree: usize,
-        /// Whether the machine runs on mains power.
-        mains: bool,
-    },
-}
-
-/// What is to be done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Command {
-    /// Look for devices for ten seconds.
-    Find {
-        /// On every channel at first, not only on the three that devices without a group listen on.
-        everywhere: bool,
-    },
-    /// Ask a device who it is.
-    Ask(Device),
-    /// Form a group by negotiation, or join the one that `device` owns.
-    Connect {
-        /// With whom.
-        device: Device,
-        /// How much this device wants to own it.
-        intent: u8,
-        /// Whether it joins.
-        join: bool,
-        /// Of a pair with one secret number the one that enters it; the other one shows it.
-        enters: bool,
-    },
-    /// Form a stored group again.
-    Invite(Device, u32),
-    /// Let a device into the group that this one owns.
-    Admit(Device),
-    /// Give up what is being formed.
-    Cancel,
-    /// Leave the group; as its owner, end it.
-    Leave,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -237,6 +160,7 @@ impl Formation {
             }
             Fact::Kept { group, role, with } => self.keep((group, role), with),
             Fact::Failed => self.failed(now),
+            Fact::Unknown => self.forget(),
             Fact::Started(role) => {
                 let with = match self.phase {
                     Phase::Forming { with, .. } => Some(with),
@@ -257,7 +181,7 @@ impl Formation {
     pub fn advance(&mut self, now: Timestamp) -> Vec<Command> {
         let mut commands = Vec::new();
         match self.phase {
-            Phase::Forming { since, .. } if now.since(since) >= FORMING => {
+            Phase::Forming { kept, since, .. } if now.since(since) >= patience(kept) => {
                 commands.push(Command::Cancel);
                 self.failed(now);
             }
@@ -303,7 +227,7 @@ impl Formation {
                 let due = self.devices.iter().filter_map(|(device, seen)| self.due(device, seen));
                 due.chain([self.find_at]).min()
             }
-            Phase::Forming { since, .. } => Some(since + FORMING),
+            Phase::Forming { kept, since, .. } => Some(since + patience(kept)),
             Phase::Grouped { alone_since, .. } => Some(alone_since + ALONE),
         };
         asks.chain(phase).filter(|at| *at > now).min()
@@ -348,15 +272,24 @@ impl Formation {
         }
     }
 
-    /// What was being formed is not. A stored group that does not come again is forgotten, and its
-    /// device tried afresh without a wait.
+    /// What was being formed is not. A stored group that does not come twice running is forgotten: the
+    /// other end may know it no more, and not say so.
     fn failed(&mut self, now: Timestamp) {
         let Phase::Forming { with, kept, .. } = self.phase else { return };
         self.phase = Phase::Idle;
-        if kept.is_some() {
-            self.kept.remove(&with);
-        } else if let Some(seen) = self.devices.get_mut(&with) {
+        if let Some(seen) = self.devices.get_mut(&with) {
+            if kept.is_some() && seen.failures > 0 {
+                self.kept.remove(&with);
+            }
             seen.failed(now);
+        }
+    }
+
+    /// The device is tried afresh without a wait.
+    fn forget(&mut self) {
+        if let Phase::Forming { with, kept: Some(_), .. } = self.phase {
+            self.phase = Phase::Idle;
+            self.kept.remove(&with);
         }
     }
 
@@ -365,6 +298,8 @@ impl Formation {
         self.phase = Phase::Idle;
         (self.eager_since, self.find_at, self.looks) = (now, now, 0);
         if let Some(seen) = with.and_then(|with| self.devices.get_mut(&with)) {
+            // It may have gone, as groups end that way; it is found again at once where it is there.
+            seen.here = false;
             if proved {
                 (seen.failures, seen.retry_at, seen.known_since) = (0, now, now);
             } else if !leaving {
@@ -478,6 +413,10 @@ impl Formation {
     fn find_every(&self, now: Timestamp) -> Duration {
         if now.since(self.eager_since) < EAGER { FIND_EVERY_EAGER } else { FIND_EVERY_CALM }
     }
+}
+
+fn patience(kept: Option<u32>) -> Duration {
+    if kept.is_some() { INVITING } else { FORMING }
 }
 
 #[cfg(test)]

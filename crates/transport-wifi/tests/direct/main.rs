@@ -90,9 +90,14 @@ struct Node {
 }
 
 fn node(number: usize) -> Node {
+    node_with(number, None)
+}
+
+fn node_with(number: usize, pin: Option<&str>) -> Node {
     let direct = DirectConfig {
         interface: Some(INTERFACES[number].to_owned()),
         bus: Some(buses()[number].clone()),
+        pin: pin.map(str::to_owned),
         ..DirectConfig::default()
     };
     let config = WifiConfig { direct: Some(direct), ..WifiConfig::new(Vec::new()) };
@@ -185,7 +190,7 @@ async fn raw_meeting() -> (f64, f64) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_group_beside_the_raw_sequence() {
+async fn groups_beside_the_raw_sequence() {
     let (seconds, rate) = tokio::time::timeout(PATIENCE, raw_meeting()).await.unwrap();
     println!("RADIO wifi_direct.raw_meeting_seconds {seconds:.2}");
     println!("RADIO wifi_direct.raw_kilobytes_per_second {rate:.0}");
@@ -198,5 +203,13 @@ async fn a_group_beside_the_raw_sequence() {
     let nodes = [node(0), node(1)];
     let again = meet(&nodes).await;
     println!("RADIO wifi_direct.again_seconds {again:.2}");
+    part(nodes).await;
+    // And with a number that both were given, by devices that have no group stored.
+    for (bus, interface) in buses().iter().zip(INTERFACES) {
+        Raw::open(bus, interface).await.forget().await;
+    }
+    let nodes = [0, 1].map(|number| node_with(number, Some("12345670")));
+    let numbered = meet(&nodes).await;
+    println!("RADIO wifi_direct.with_a_number_seconds {numbered:.2}");
     part(nodes).await;
 }

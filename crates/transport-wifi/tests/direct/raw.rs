@@ -108,7 +108,14 @@ impl Raw {
         if self.call(&group.path, "Disconnect", &()).await.is_ok() {
             self.signal("GroupFinished").await;
         }
-        self.call(&self.path, "Flush", &()).await.unwrap();
+        self.forget().await;
+    }
+
+    /// Forgets whom it saw, and every stored group.
+    pub(crate) async fn forget(&self) {
+        for method in ["Flush", "RemoveAllPersistentGroups"] {
+            self.call(&self.path, method, &()).await.unwrap();
+        }
     }
 }
 

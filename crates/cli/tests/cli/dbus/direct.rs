@@ -119,6 +119,10 @@ impl Device {
         String::new()
     }
 
+    fn invite(&self, body: Settings) {
+        self.tell("Invite", body);
+    }
+
     fn disconnect(&self) {
         self.tell("Disconnect", Settings::new());
     }
@@ -369,13 +373,17 @@ fn two_nodes_form_a_group_and_meet_in_it() {
     let consents = &daemons[1 - begins];
     consents.emit(&runtime, "GONegotiationRequest", &(&peers[begins], 4_u16, 7_u8));
     consents.until("Connect");
-    for (daemon, role) in daemons.iter().zip(["GO", "client"]) {
+    let stored = path(&format!("{OWN}/PersistentGroups/3"));
+    for (daemon, [role, mode]) in daemons.iter().zip([["client", "0"], ["GO", "3"]]) {
         let started = HashMap::from([
             ("interface_object", Value::from(path(GROUPED))),
             ("role", Value::from(role)),
             ("group_object", Value::from(path(GROUP))),
         ]);
         daemon.emit(&runtime, "GroupStarted", &(started,));
+        let settings = HashMap::from([("mode", Value::from(mode))]);
+        let object = HashMap::from([("Properties", Value::from(settings))]);
+        daemon.emit(&runtime, "PersistentGroupAdded", &(&stored, object));
     }
     nodes.iter().for_each(|node| drop(node.until_reaches(1)));
     let [one, other] = nodes;
@@ -388,11 +396,20 @@ fn two_nodes_form_a_group_and_meet_in_it() {
     // The group has ended for the other one as well, which looks for others again.
     let finished = HashMap::from([
         ("interface_object", Value::from(path(GROUPED))),
-        ("role", Value::from("client")),
+        ("role", Value::from("GO")),
         ("group_object", Value::from(path(GROUP))),
     ]);
     daemons[1].emit(&runtime, "GroupFinished", &(finished,));
     other.until_reaches(0);
+    daemons[1].emit(&runtime, "DeviceFound", &(&peers[0],));
+    let invited: OwnedObjectPath = daemons[1]
+        .until("Invite")
+        .body
+        .remove("persistent_group_object")
+        .unwrap()
+        .try_into()
+        .unwrap();
+    assert_eq!(invited, stored, "whoever owned a group forms it again at once");
     // wpa_supplicant that comes back is taken up again.
     let Supplicant { bus, daemon, .. } = daemons.into_iter().nth(1).unwrap();
     runtime.block_on(daemon.close()).unwrap();

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use bitcraps_types::TrafficClass;
 use rustix::process::Signal;
 
 use super::{PATIENCE, deliver, power, until_reachable};
-use crate::process::{Home, Running, Ward, now, until_within};
+use crate::process::{Home, Running, now, until_within};
 
 /// From one message of a stream to the next.
 const EVERY: Duration = Duration::from_millis(20);
@@ -86,18 +86,13 @@ fn jam(on: bool) {
     }
 }
 
-/// Kills the supplicant of a radio as a crash would, and starts another.
-fn restart_supplicant(wlan: &str) -> Ward {
-    let pid = fs::read_to_string(format!("/run/wpa-{wlan}.pid")).unwrap_or_default();
-    let killed = match pid.trim() {
-        "" => {
-            Command::new("pkill").args(["-KILL", "-f", &format!("wpa_supplicant.*{wlan}")]).status()
-        }
-        pid => Command::new("kill").args(["-KILL", pid]).status(),
-    };
-    assert!(killed.unwrap().success());
-    let mut another = Command::new("supplicant");
-    Ward(another.arg(wlan).stdin(Stdio::null()).spawn().unwrap())
+/// Kills the supplicant of a radio as a crash would, and starts another, which other tests find.
+fn restart_supplicant(wlan: &str) {
+    let daemon = format!("wpa_supplicant.*-i {wlan}");
+    let killed = Command::new("pkill").args(["-KILL", "-f", &daemon]).status();
+    let another = format!("supplicant {wlan} &");
+    let started = Command::new("sh").args(["-c", &another]).status();
+    assert!(killed.unwrap().success() && started.unwrap().success());
 }
 
 /// Messages of a stream: four seconds of them.
@@ -108,6 +103,7 @@ const MESSAGES: usize = 200;
 fn through(near: &Running, far: &mut Running, name: &str, act: impl FnOnce()) {
     let text = |number: usize| format!("{name} {number}.");
     let (socket, peer) = (near.home.join(".local/share/bitcraps/admin.sock"), far.id.clone());
+    let mut pause = Duration::ZERO;
     thread::scope(|scope| {
         scope.spawn(|| {
             for number in 0..MESSAGES {
@@ -120,18 +116,26 @@ fn through(near: &Running, far: &mut Running, name: &str, act: impl FnOnce()) {
                 thread::sleep(EVERY.saturating_sub(begun.elapsed()));
             }
         });
-        far.out.until(&text(MESSAGES / 4));
-        act();
-    });
-    for number in 0..MESSAGES {
-        if !far.out.seen().iter().any(|line| line.contains(&text(number))) {
-            far.out.until(&text(number));
+        let mut act = Some(act);
+        for number in 0..MESSAGES {
+            let begun = now();
+            if !far.out.seen().iter().any(|line| line.contains(&text(number))) {
+                far.out.until(&text(number));
+            }
+            if number == MESSAGES / 4
+                && let Some(act) = act.take()
+            {
+                act();
+            } else {
+                pause = pause.max(begun.elapsed());
+            }
         }
-    }
+    });
     let came = |number| far.out.seen().iter().filter(|line| line.contains(&text(number))).count();
     let twice: Vec<_> = (0..MESSAGES).filter(|number| came(*number) != 1).collect();
     assert!(twice.is_empty(), "{name}: not once: {twice:?}");
-    println!("RADIO both.messages_{name} {MESSAGES}");
+    println!("{name}: {MESSAGES} messages, 0 lost, 0 twice");
+    println!("RADIO both.longest_pause_ms_{name} {}", pause.as_millis());
 }
 
 #[test]
@@ -160,7 +164,7 @@ fn nodes_meet_talk_and_come_back_over_wifi_direct_alone() {
     println!("RADIO wifi_direct.program_back_seconds {:.2}", gap.elapsed().as_secs_f64());
     far.out.until("kept over the gap");
 
-    let _supplicant = restart_supplicant("wlan1");
+    restart_supplicant("wlan1");
     until_reachable(&near, false);
     until_reachable(&near, true);
     deliver(&near, &mut far, "critical", "with another wpa_supplicant");
@@ -188,6 +192,7 @@ fn nodes_with_both_radios_go_on_over_the_other() {
     let both = ["bluetooth", "wifi"];
     until_links(&near, &both);
     until_links(&far, &both);
+    println!("{}", near.ask(&["links"]).exits(0).out);
     through(&near, &mut far, "while_wifi_is_jammed", || jam(true));
     jam(false);
     until_links(&near, &both);

@@ -154,7 +154,7 @@ fn who_called_goes_first_then_who_is_kept_then_who_waits_longest() {
     assert_eq!(called.after(&left, 2_000), [connect(3)]);
     assert_eq!(one.after(&left, 2_000), [Command::Invite(device(2), 7)]);
     // The stored group is forgotten, and negotiated anew: 1 has waited for as long, and comes first.
-    assert_eq!(one.after(&[Fact::Failed], 3_000), [connect(1)]);
+    assert_eq!(one.after(&[Fact::Unknown], 3_000), [connect(1)]);
     assert_eq!(one.after(&[Fact::Failed], 4_000), [connect(2)]);
     assert_eq!(one.after(&[Fact::Failed], 5_000), [connect(3)]);
 }
@@ -172,7 +172,8 @@ fn failures_wait_twice_as_long_each_time_up_to_a_bound() {
         assert_eq!(one.after(&[], now), [connect(4)], "after {wait} s");
     }
     // A group over which a link ran clears it.
-    one.after(&[Fact::Started(Role::Client), over(1), Fact::Finished], now + 1);
+    let again = [Fact::Started(Role::Client), over(1), Fact::Finished, found(4)];
+    one.after(&again, now + 1);
     assert!(matches!(one.phase, Phase::Forming { .. }));
     let failures = |one: &Formation| one.devices[&device(4)].failures;
     assert_eq!(failures(&one), 0);
@@ -196,7 +197,8 @@ fn a_group_without_links_is_left_and_its_device_waits() {
     assert_eq!(one.after(&[], 31_000), [Command::Leave]);
     assert_eq!(one.after(&[], 60_999), []);
     assert_eq!(one.after(&[], 61_000), [Command::Leave], "again, should it not have ended");
-    assert_eq!(one.after(&[Fact::Finished], 61_100), [connect(4)], "4 s after the failure");
+    let found_again = [Fact::Finished, found(4)];
+    assert_eq!(one.after(&found_again, 61_100), [connect(4)], "4 s after the failure");
     one.after(&[Fact::Started(Role::Client)], 62_000);
     one.after(&[over(2)], 91_000);
     assert_eq!(one.after(&[], 120_999), []);
@@ -209,7 +211,7 @@ fn a_group_that_ends_before_a_link_counts_as_a_failure() {
     let mut one = formation();
     one.grouped(4, Role::Owner, 1_000);
     assert_eq!(one.after(&[Fact::Finished], 2_000), [FIND_NEAR]);
-    assert_eq!(one.after(&[], 5_999), []);
+    assert_eq!(one.after(&[found(4)], 5_999), []);
     assert_eq!(one.after(&[], 6_000), [connect(4)]);
 }
 
@@ -235,15 +237,28 @@ fn stored_groups_are_formed_again_with_whom_they_were_stored() {
     one.grouped(4, Role::Owner, 1_000);
     one.learn(kept(3, Role::Owner, None), at(1_100));
     one.learn(over(1), at(1_200));
-    let again = Command::Invite(device(4), 3);
-    assert_eq!(one.after(&[Fact::Finished], 2_000), [again]);
+    let again = [Command::Invite(device(4), 3)];
+    assert_eq!(one.after(&[Fact::Finished], 2_000), [FIND_NEAR], "it may have gone");
+    assert_eq!(one.after(&[found(4)], 2_100), again);
     one.after(&[Fact::Started(Role::Owner), over(1), Fact::Finished], 3_000);
+    assert_eq!(one.after(&[found(4)], 3_100), again);
     // Who calls has forgotten it.
     let mut called = one.clone();
-    called.learn(Fact::Failed, at(4_000));
+    called.learn(Fact::Unknown, at(4_000));
     called.learn(kept(3, Role::Owner, Some(4)), at(4_000));
     assert_eq!(called.after(&[Fact::Called(device(4))], 4_000), [connect(4)]);
-    assert_eq!(one.after(&[Fact::Failed], 4_000), [connect(4)]);
+    // Who says that it knows none is tried afresh.
+    let mut unknown = one.clone();
+    assert_eq!(unknown.after(&[Fact::Unknown], 4_000), [connect(4)]);
+    assert_eq!(unknown.after(&[Fact::Unknown], 4_000), [], "no stored group is being formed");
+    // Who does not answer is asked twice before it is taken to have forgotten.
+    assert_eq!(one.deadline(at(3_100)), Some(at(11_100)));
+    assert_eq!(one.after(&[], 11_099), []);
+    assert_eq!(one.after(&[], 11_100), [Command::Cancel]);
+    assert_eq!(one.after(&[], 15_099), [FIND_NEAR]);
+    assert_eq!(one.after(&[], 15_100), again);
+    assert_eq!(one.after(&[Fact::Failed], 16_000), []);
+    assert_eq!(one.after(&[], 24_000), [connect(4)]);
 }
 
 #[test]
@@ -278,7 +293,7 @@ fn who_a_group_is_stored_with_need_not_say_who_it_is_where_anybody_will_do() {
     let invited = [Command::Invite(device(4), 3)];
     assert_eq!(open.after(&[kept(3, Role::Owner, Some(4)), found(4)], 1_000), invited);
     // One that has no group with this one any more is asked like all others.
-    assert_eq!(open.after(&[Fact::Failed], 2_000), [Command::Ask(device(4))]);
+    assert_eq!(open.after(&[Fact::Unknown], 2_000), [Command::Ask(device(4))]);
     // And who this node is is known without a question.
     let own = [kept(3, Role::Owner, Some(4)), found(4), Fact::Named(device(4), tag(5))];
     assert_eq!(twice.after(&own, 1_000), []);
@@ -349,6 +364,7 @@ proptest! {
                 4 => Fact::Called(which),
                 5 => Fact::Knocked(which),
                 6 => kept(number.into(), Role::Owner, (number % 2 == 0).then_some(number)),
+                7 if number % 2 == 0 => Fact::Unknown,
                 7 => Fact::Failed,
                 8 => Fact::Started(if number % 2 == 0 { Role::Owner } else { Role::Client }),
                 9 => Fact::Finished,

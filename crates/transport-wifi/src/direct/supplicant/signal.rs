@@ -8,6 +8,9 @@ use crate::direct::device::Device;
 use crate::direct::formation::{Fact, MAX_KEPT, Role};
 use crate::direct::service::answered;
 
+/// P2P status "unknown P2P group" (Wi-Fi P2P Technical Specification 1.7, table 9).
+const UNKNOWN_GROUP: i32 = 8;
+
 /// A signal, as far as this program is concerned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Signal {
@@ -77,6 +80,7 @@ pub(super) fn read(message: &Message) -> Option<Signal> {
         "GONegotiationFailure" | "GroupFormationFailure" => Fact::Failed,
         "InvitationResult" => match &**settings()?.get("status")? {
             Value::I32(0) => return None,
+            Value::I32(UNKNOWN_GROUP) => Fact::Unknown,
             _ => Fact::Failed,
         },
         "ServiceDiscoveryResponse" => {
@@ -86,7 +90,9 @@ pub(super) fn read(message: &Message) -> Option<Signal> {
             Fact::Named(device, answered(&tlvs)?)
         }
         "PersistentGroupAdded" => {
-            let (path, settings): (OwnedObjectPath, Settings) = body.deserialize().ok()?;
+            let (path, mut object): (OwnedObjectPath, Settings) = body.deserialize().ok()?;
+            // All properties of the object, of which it has one.
+            let settings = object.remove("Properties")?.try_into().ok()?;
             *kept(&path, &settings).first()?
         }
         "GroupStarted" => {
