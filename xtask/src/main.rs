@@ -29,11 +29,15 @@ cargo xtask <command>
                         ARGS go to the runner
   test-net [ARGS]       the tests that need a network of their own, in a network namespace made for
                         them; ARGS go to the runner
-  test-radio [--json]   Bluetooth on a real kernel and a real bluetoothd with virtual controllers, in a
-                        guest that needs no hardware; what it takes is unpacked below target/
+  test-radio [--json]   Bluetooth and Wi-Fi Direct on a real kernel with a real bluetoothd and real
+                        wpa_supplicants, over emulated radios in a guest that needs no hardware; what it
+                        takes is unpacked below target/
   layers                hold the dependencies between the crates against the allowed edges
   tidy                  hold the files against the rules no compiler checks
   demo [ARGS]           eight nodes, thirty seconds of faults, a verdict; ARGS go to `bitcraps demo`
+  demo --radios [--json]
+                        nodes with real radio stacks in that guest: links jammed and lost while they talk,
+                        a relay between Bluetooth and Wi-Fi
   bench NAME [ARGS]     run one benchmark program: health, select, peers, topology; --json prints only JSON,
                         topology --peers measures against other libraries, installed below target/
   eval NAME [ARGS]      run one evaluation program: anomaly DIR, forecast, graphs DIR,
@@ -61,7 +65,10 @@ fn main() -> ExitCode {
         "test-radio" => radio::run(rest),
         "layers" => layers::run(),
         "tidy" => tidy::run(),
-        "demo" => program::demo(rest),
+        "demo" => match rest {
+            [first, more @ ..] if first == "--radios" => radio::demo(more),
+            _ => program::demo(rest),
+        },
         "bench" => program::bench(rest),
         "eval" => program::eval(rest),
         "fuzz" => program::fuzz(rest),

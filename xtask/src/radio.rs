@@ -206,23 +206,62 @@ fn line(row: &Row) -> String {
     }
 }
 
+/// What the guest is booted for.
+#[derive(Debug, Clone, Copy)]
+enum Play {
+    Everything,
+    /// Nodes with both radios, and the relay between a Bluetooth node and a Wi-Fi node.
+    Demo,
+}
+
+impl Play {
+    /// The command that it is, for messages.
+    const fn command(self) -> &'static str {
+        match self {
+            Self::Everything => "test-radio",
+            Self::Demo => "demo --radios",
+        }
+    }
+
+    /// The guest's word for it.
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Everything => "everything",
+            Self::Demo => "demo",
+        }
+    }
+}
+
 /// Runs the tests that need radios in a guest that has two of each kind.
 ///
 /// # Errors
 /// [`Failure::Impossible`] where the guest cannot be made, which is no pass; [`Failure::Checked`]
 /// when a test failed in it.
 pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
+    play(Play::Everything, arguments)
+}
+
+/// Shows nodes of this program on real stacks in the guest.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn demo(arguments: &[String]) -> Result<(), Failure> {
+    play(Play::Demo, arguments)
+}
+
+fn play(play: Play, arguments: &[String]) -> Result<(), Failure> {
+    let name = play.command();
     let json = match arguments {
         [] => false,
         [word] if word == "--json" => true,
-        _ => return Err(Failure::Usage("test-radio takes --json or nothing".to_owned())),
+        _ => return Err(Failure::Usage(format!("{name} takes --json or nothing more"))),
     };
     let root = workspace_root()?;
     let cache = root.join("target/radio");
     let tools = tools(&cache)?;
     let tests = tests()?;
     let initrd = initrd(&root, &cache, &tools)?;
-    let told = boot(&root, &tools, &initrd, &tests, json)?;
+    let told = boot(&root, &tools, &initrd, &tests, (play, json))?;
     if json {
         let printed = serde_json::to_string(&Printed { schema: 1, rows: told.rows() });
         println!("{}", printed.map_err(|error| Failure::Checked(error.to_string()))?);
@@ -233,19 +272,19 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
         }
     }
     if let Some(line) = told.broken {
-        return Err(Failure::Checked(format!("test-radio: the guest's own kernel broke: {line}")));
+        return Err(Failure::Checked(format!("{name}: the guest's own kernel broke: {line}")));
     }
     match told.end.as_deref() {
         Some("0") => Ok(()),
-        Some(why) => Err(Failure::Checked(format!("test-radio: the guest ended with {why}"))),
+        Some(why) => Err(Failure::Checked(format!("{name}: the guest ended with {why}"))),
         None => Err(Failure::Checked(format!(
-            "test-radio: the guest did not come to its end within {SECONDS} s"
+            "{name}: the guest did not come to its end within {SECONDS} s"
         ))),
     }
 }
 
 fn impossible(what: &str) -> Failure {
-    Failure::Impossible(format!("test-radio skipped, nothing was checked: {what}"))
+    Failure::Impossible(format!("no guest with radios, nothing was checked: {what}"))
 }
 
 fn broken(path: &Path, error: &std::io::Error) -> Failure {
@@ -416,18 +455,19 @@ fn boot(
     tools: &Path,
     initrd: &Path,
     [bluetooth, wifi, program]: &[PathBuf; 3],
-    quiet: bool,
+    (play, quiet): (Play, bool),
 ) -> Result<Told, Failure> {
     let version = kernel_version(tools)?;
     let words = format!(
         "console=ttyS0 panic=-1 oops=panic quiet loglevel=3 mitigations=off guest={} tools={} \
-         bluetooth={} wifi={} program={} packaging={}",
+         bluetooth={} wifi={} program={} packaging={} play={}",
         root.join("xtask/radio/guest.sh").display(),
         tools.display(),
         bluetooth.display(),
         wifi.display(),
         program.display(),
         root.join("packaging").display(),
+        play.word(),
     );
     let mut guest = Command::new("timeout");
     guest.arg(SECONDS).arg(tools.join("usr/bin/qemu-system-x86_64"));

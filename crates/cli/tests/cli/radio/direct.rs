@@ -134,8 +134,9 @@ fn through(near: &Running, far: &mut Running, name: &str, act: impl FnOnce()) {
     let came = |number| far.out.seen().iter().filter(|line| line.contains(&text(number))).count();
     let twice: Vec<_> = (0..MESSAGES).filter(|number| came(*number) != 1).collect();
     assert!(twice.is_empty(), "{name}: not once: {twice:?}");
-    println!("{name}: {MESSAGES} messages, 0 lost, 0 twice");
-    println!("RADIO both.longest_pause_ms_{name} {}", pause.as_millis());
+    let pause_ms = pause.as_millis();
+    println!("{name}: {MESSAGES} messages, 0 lost, 0 twice, longest pause {pause_ms} ms");
+    println!("RADIO both.longest_pause_ms_{name} {pause_ms}");
 }
 
 #[test]
@@ -192,6 +193,7 @@ fn nodes_with_both_radios_go_on_over_the_other() {
     let both = ["bluetooth", "wifi"];
     until_links(&near, &both);
     until_links(&far, &both);
+    println!("two nodes that were told of nothing but their radios:");
     println!("{}", near.ask(&["links"]).exits(0).out);
     through(&near, &mut far, "while_wifi_is_jammed", || jam(true));
     jam(false);
@@ -217,6 +219,9 @@ fn a_relay_joins_a_bluetooth_node_and_a_wifi_node() {
     one.ask(&sent).exits(0);
     other.out.until("across two radios");
     let path = one.ask(&["path", &other.id]).exits(0);
+    println!(
+        "a message from a node with Bluetooth alone to one with Wi-Fi alone, by a third that has both:"
+    );
     println!("{}", path.out);
     println!("RADIO both.relayed_across_radios 1");
 }
