@@ -8,6 +8,7 @@ use std::time::Duration;
 use aws_lc_rs::hmac;
 use bitcraps_quic_link::{MAX_READERS, Tasks};
 use bitcraps_transport_api::StartError;
+use bitcraps_types::Medium;
 use quinn::congestion::CubicConfig;
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{
@@ -79,6 +80,8 @@ const INCOMING_BUFFER: u64 = 64 * 1024;
 pub(crate) struct LocalEndpoint {
     pub(crate) quic: Endpoint,
     pub(crate) address: SocketAddr,
+    /// What the frames of its links go through.
+    pub(crate) medium: Medium,
 }
 
 /// What endpoints are made of.
@@ -128,7 +131,8 @@ impl EndpointFactory<'_> {
         let config = self.config(address)?;
         let runtime = Arc::new(TrackedRuntime::new(self.tasks));
         let quic = Endpoint::new(config, Some(server), socket, runtime).map_err(refused)?;
-        Ok(LocalEndpoint { quic, address })
+        let medium = if address.ip().is_loopback() { Medium::Loopback } else { Medium::Real };
+        Ok(LocalEndpoint { quic, address, medium })
     }
 
     /// Keys that outlive a restart let the next incarnation tell the peers of the former one that

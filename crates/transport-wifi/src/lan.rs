@@ -63,7 +63,11 @@ impl Lan {
     ///
     /// # Errors
     /// Whatever [`EndpointFactory::bind`] says; nothing has changed.
-    pub(crate) fn open(self: &Arc<Self>, address: SocketAddr) -> Result<SocketAddr, StartError> {
+    pub(crate) fn open(
+        self: &Arc<Self>,
+        address: SocketAddr,
+        medium: Medium,
+    ) -> Result<SocketAddr, StartError> {
         let ended = || StartError::Unavailable {
             what: address.to_string(),
             why: "the transport has ended".to_owned(),
@@ -72,10 +76,11 @@ impl Lan {
         let quic_tasks = self.quic_tasks.upgrade().ok_or_else(ended)?;
         let factory =
             EndpointFactory { identity: &self.identity, tls: &self.tls, tasks: &quic_tasks };
-        let endpoint = factory.bind(address)?;
-        tasks.spawn(accept(self.clone(), endpoint.clone()));
+        let endpoint = LocalEndpoint { medium, ..factory.bind(address)? };
         let address = endpoint.address;
-        self.endpoints.write().unwrap_or_else(PoisonError::into_inner).push(endpoint);
+        // Known before anybody can call.
+        self.endpoints.write().unwrap_or_else(PoisonError::into_inner).push(endpoint.clone());
+        tasks.spawn(accept(self.clone(), endpoint));
         Ok(address)
     }
 
@@ -106,13 +111,15 @@ impl Lan {
     /// What a link over `path` is.
     pub(crate) fn shape(&self, path: LanPath) -> Shape {
         let loopback = path.local.ip().is_loopback();
+        let endpoints = self.endpoints();
+        let endpoint = endpoints.iter().find(|endpoint| endpoint.address == path.local);
         let capabilities = LinkCapabilities {
             max_frame: self.config.max_frame,
             nominal_rate: self.config.nominal_rate,
             energy: if loopback { EnergyProfile::MAINS } else { EnergyProfile::WIFI },
             metered: false,
             prior_reliability: self.config.prior_reliability,
-            medium: if loopback { Medium::Loopback } else { Medium::Real },
+            medium: endpoint.map_or(Medium::Real, |endpoint| endpoint.medium),
         };
         let shown = LinkPath {
             local: path.local.to_string(),

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::sync::Arc;
 
+use bitcraps_types::Medium;
 use tokio::task::JoinSet;
 
 use super::beacon::{Ether, beacon};
@@ -48,7 +49,7 @@ impl Gathering {
             if known || self.addresses.len() >= MAX_ADDRESSES {
                 continue;
             }
-            match lan.open(address) {
+            match lan.open(address, medium(&self.name)) {
                 Ok(address) => self.opened(address, lan, config),
                 Err(error) => tracing::debug!(%error, "not yet listening in the group"),
             }
@@ -86,5 +87,15 @@ impl Gathering {
         for address in self.addresses {
             lan.close(address);
         }
+    }
+}
+
+/// What the radio of an interface is: the kernel has a driver that makes radios up.
+fn medium(interface: &str) -> Medium {
+    const SIMULATOR: &str = "mac80211_hwsim";
+    let driver = std::fs::read_link(format!("/sys/class/net/{interface}/device/driver"));
+    match driver.is_ok_and(|driver| driver.ends_with(SIMULATOR)) {
+        true => Medium::Emulated,
+        false => Medium::Real,
     }
 }

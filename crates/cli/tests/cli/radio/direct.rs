@@ -154,6 +154,8 @@ fn nodes_meet_talk_and_come_back_over_wifi_direct_alone() {
         deliver(&near, &mut far, class, &format!("a {class} message"));
     }
     until_links(&near, &["wifi"]);
+    let links = near.ask(&["links", "--json"]).exits(0).json();
+    assert_eq!(links["links"][0]["medium"], "emulated", "{links}");
 
     switch("wlan1", false);
     until_reachable(&near, false);
