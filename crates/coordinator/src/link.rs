@@ -30,6 +30,9 @@ const RECOVERY_ANSWERS: u8 = 5;
 const STAGGER: Duration = Duration::from_secs(4);
 /// Good answers of a suspect link after which another failure is a flap.
 const RELAPSE_ANSWERS: u8 = 2;
+/// Good answers since frames were last lost two in a row, after which two more are no more than a rate of
+/// losses makes: one in seven, or less.
+const CHANCE_ANSWERS: u8 = 50;
 /// Least patience with a driver's queue before the link becomes suspect.
 const QUEUE_PATIENCE: Duration = Duration::from_millis(50);
 /// Sojourn in the driver's queue that the dynamic limit aims at (as Linux's byte queue limits do):
@@ -97,6 +100,10 @@ pub(crate) struct Bucket {
     expired_at: Timestamp,
     pub(crate) suspect: bool,
     answers: u8,
+    /// Answers since two frames or more were lost in a row.
+    between: u8,
+    /// It is suspect for two losses that may be chance: answers are all it takes to be trusted again.
+    pardoned: bool,
     lost_probes: u8,
     /// When something last spoke against frames of this size: more than a single loss.
     failed_at: Timestamp,
@@ -227,6 +234,8 @@ impl Link {
             expiries: 0,
             suspect: false,
             answers: 0,
+            between: 0,
+            pardoned: false,
             lost_probes: 0,
             expired_at: now,
             failed_at: now,

@@ -120,6 +120,67 @@ fn a_link_that_flapped_and_loses_one_frame_in_a_hundred_is_trusted_when_its_hold
 }
 
 #[test]
+fn two_losses_in_a_row_among_many_answers_are_forgiven_after_five_and_a_third_is_not() {
+    let small = SizeBucket::Small;
+    for (answers, losses, trusted_after, hold) in
+        [(50, 2, 0, 1_000), (49, 2, 1_000, 1_000), (50, 3, 1_000, 1_000), (50, 4, 1_000, 1_000)]
+    {
+        let mut link = link();
+        (0..answers).for_each(|_| assert_eq!(good(&mut link, NOW), None));
+        let changes = (0..losses).filter_map(|n| link.expired(small, NOW + ms(10 * n)));
+        assert_eq!(changes.collect::<Vec<_>>(), [Change::Suspect], "{answers}, {losses}");
+        assert_eq!(link.tier(small), Tier::Suspect);
+        assert_eq!(link.damping.hold(), ms(hold));
+        let lost = NOW + ms(10 * (losses - 1));
+        let at = |after: u64| lost + ms(after);
+        for _ in 0..4 {
+            assert_eq!(good(&mut link, at(0)), None);
+        }
+        if trusted_after > 0 {
+            assert_eq!(good(&mut link, at(trusted_after - 1)), None, "{answers}, {losses}");
+        }
+        assert_eq!(good(&mut link, at(trusted_after)), Some(Change::Recovered));
+        // What was told of as chance is not remembered: the next fall is judged by itself.
+        link.suspect(small, at(20_000));
+        (0..5).for_each(|_| assert_eq!(good(&mut link, at(20_999)), None));
+    }
+}
+
+#[test]
+fn a_hold_that_is_under_way_is_not_begun_anew_by_chance() {
+    let small = SizeBucket::Small;
+    for (answers, losses, trusted) in [(50, 2, true), (49, 2, false), (50, 3, false)] {
+        let mut link = link();
+        link.suspect(small, NOW);
+        (0..answers).for_each(|_| assert_eq!(good(&mut link, NOW + ms(500)), None));
+        for loss in 0..losses {
+            assert_eq!(link.expired(small, NOW + ms(900 + 10 * loss)), None);
+        }
+        let recovered = (0..6).filter_map(|_| good(&mut link, NOW + ms(1_000))).count();
+        assert_eq!(recovered, usize::from(trusted), "{answers}, {losses}");
+        assert_eq!(link.damping.hold(), ms(if trusted { 1_000 } else { 2_000 }));
+    }
+}
+
+#[test]
+fn a_busy_link_that_loses_two_in_a_hundred_is_trusted_nearly_always() {
+    let mut rng = fastrand::Rng::with_seed(7);
+    let mut link = link();
+    let (mut trusted, frames) = (0, 250 * 600);
+    for frame in 1..=frames {
+        let now = NOW + ms(4 * frame);
+        if rng.f64() < 0.02 {
+            link.expired(SizeBucket::Small, now);
+        } else {
+            good(&mut link, now);
+        }
+        trusted += u64::from(link.tier(SizeBucket::Small) == Tier::Good);
+    }
+    assert!(100 * trusted >= 99 * frames, "{trusted} of {frames}");
+    assert_eq!(link.damping.hold(), ms(1_000));
+}
+
+#[test]
 fn each_size_answers_for_itself() {
     let mut link = link();
     link.suspect(SizeBucket::Large, NOW);

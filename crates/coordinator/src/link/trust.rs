@@ -1,8 +1,8 @@
 //! What answers, and their absence, say about a link.
 
 use super::{
-    Change, DOWN_PROBES, Link, PROBE_FAST, QUEUE_TARGET, RECOVERY_ANSWERS, RELAPSE_ANSWERS,
-    SHORT_LIFE, STAGGER, SUSPECT_EXPIRIES,
+    CHANCE_ANSWERS, Change, DOWN_PROBES, Link, PROBE_FAST, QUEUE_TARGET, RECOVERY_ANSWERS,
+    RELAPSE_ANSWERS, SHORT_LIFE, STAGGER, SUSPECT_EXPIRIES,
 };
 use crate::damping::{Damping, Fall};
 use crate::estimator::{Delivery, SizeBucket};
@@ -38,6 +38,7 @@ impl Link {
         }
         bucket.expiries = 0;
         bucket.answers = bucket.answers.saturating_add(1);
+        bucket.between = bucket.between.saturating_add(1);
         let (bytes, over, limited) = flight.goodput;
         self.goodput.sample(bytes, over, limited);
         if detour {
@@ -99,12 +100,13 @@ impl Link {
         // link is better than one that does not answer.
         let share = (self.greeting.challenge >> 32) as f64 / f64::from(u32::MAX);
         let stagger = if self.was_down { STAGGER.mul_f64(share) } else { Duration::ZERO };
-        let hold = self.damping.hold();
         let size = &mut self.buckets[bucket.index()];
+        let hold = if size.pardoned { Duration::ZERO } else { self.damping.hold() };
         let quiet = now.since(size.failed_at);
         if quiet >= hold && size.answers >= RECOVERY_ANSWERS {
             self.down = false;
             size.suspect &= quiet < hold + stagger;
+            size.pardoned &= size.suspect;
         }
         if self.down || self.buckets.iter().any(|b| b.suspect) {
             return None;
@@ -135,7 +137,18 @@ impl Link {
         if size.expiries < SUSPECT_EXPIRIES {
             return None;
         }
-        let relapse = size.suspect && size.answers >= RELAPSE_ANSWERS;
+        // A link that carries hundreds of frames a second and loses one in a hundred loses two in a row
+        // every few seconds. That is reason to prefer another link for a moment, and no flap: holds
+        // would grow to half a minute, in which it happens again. A third one tells.
+        let between = std::mem::take(&mut size.between);
+        if size.expiries == SUSPECT_EXPIRIES && between >= CHANCE_ANSWERS {
+            if size.suspect {
+                return None;
+            }
+            size.pardoned = true;
+            return self.distrust(bucket, now).then_some(Change::Suspect);
+        }
+        let relapse = size.suspect && (size.answers >= RELAPSE_ANSWERS || size.pardoned);
         let flapping = relapse && self.damping.fall(now) == Fall::FlappingBegins;
         let change = self.suspect(bucket, now);
         if flapping { Some(Change::Flapping) } else { change }
@@ -143,24 +156,29 @@ impl Link {
 
     /// Something speaks against frames of this size.
     pub(crate) fn suspect(&mut self, bucket: SizeBucket, now: Timestamp) -> Option<Change> {
-        let bucket = &mut self.buckets[bucket.index()];
-        bucket.answers = 0;
-        bucket.failed_at = now;
-        if bucket.suspect {
+        self.buckets[bucket.index()].pardoned = false;
+        if !self.distrust(bucket, now) {
             return None;
-        }
-        bucket.suspect = true;
-        if self.suspect_since.is_some() {
-            return None;
-        }
-        self.suspect_since = Some(now);
-        if self.probe.is_none() {
-            self.probe_at = now;
         }
         Some(match self.damping.fall(now) {
             Fall::FlappingBegins => Change::Flapping,
             Fall::Single | Fall::Flapping => Change::Suspect,
         })
+    }
+
+    /// Frames of this size are out of favour; whether the link was trusted until now.
+    fn distrust(&mut self, bucket: SizeBucket, now: Timestamp) -> bool {
+        let bucket = &mut self.buckets[bucket.index()];
+        bucket.answers = 0;
+        bucket.failed_at = now;
+        if std::mem::replace(&mut bucket.suspect, true) || self.suspect_since.is_some() {
+            return false;
+        }
+        self.suspect_since = Some(now);
+        if self.probe.is_none() {
+            self.probe_at = now;
+        }
+        true
     }
 
     /// A probe was not answered in time.
