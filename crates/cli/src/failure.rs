@@ -120,6 +120,7 @@ impl Failure {
                 RefusalKind::Busy
                 | RefusalKind::NotSent
                 | RefusalKind::NoSuchAlert
+                | RefusalKind::NotWatched
                 | RefusalKind::NotDecided
                 | RefusalKind::NotInvited
                 | RefusalKind::NotReached

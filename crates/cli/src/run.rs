@@ -129,10 +129,8 @@ async fn live(
     for doubt in node.take_doubts() {
         doubtful(&doubt, run.print_messages);
     }
-    let over = tokio::select! {
-        served = serve(run, &node, inbox, &live, source, signals) => served.map(|()| Over::Stopped),
-        above = outrun(&node, patient) => Ok(Over::Outran(above)),
-    };
+    let outrun = outrun(&node, patient);
+    let over = serve(run, &node, inbox, &live, source, signals, outrun).await;
     console::complain("stopping");
     if timeout(STOPPING, node.shutdown()).await.is_err() {
         tracing::warn!("peers were not told in {} s", STOPPING.as_secs());
@@ -169,7 +167,8 @@ async fn dashboard(node: &Arc<Node>, config: &Config) -> Result<Option<Server>, 
     }
 }
 
-/// Works until a signal says otherwise, or nobody reads the messages any more.
+/// Works until a signal says otherwise, the node is `outrun`, or nobody reads the messages any more.
+/// What was begun is done first: a reload, a message.
 async fn serve(
     run: &Run,
     node: &Node,
@@ -177,21 +176,24 @@ async fn serve(
     live: &Arc<LiveConfig>,
     source: &Source,
     signals: &mut Signals,
-) -> Result<(), Failure> {
+    outrun: impl Future<Output = Epoch>,
+) -> Result<Over, Failure> {
     let mut notices = node.notices();
+    tokio::pin!(outrun);
     loop {
         tokio::select! {
-            _ = signals.interrupt.recv() => return Ok(()),
-            _ = signals.terminate.recv() => return Ok(()),
+            _ = signals.interrupt.recv() => return Ok(Over::Stopped),
+            _ = signals.terminate.recv() => return Ok(Over::Stopped),
+            above = &mut outrun => return Ok(Over::Outran(above)),
             _ = signals.hangup.recv() => reload(live, source).await,
             delivery = inbox.recv() => match delivery {
                 Some(delivery) => take(&delivery, &inbox, run.print_messages)?,
-                None => return Ok(()),
+                None => return Ok(Over::Stopped),
             },
             notice = notices.recv() => match notice {
                 Ok(notice) => tell(&notice),
                 Err(RecvError::Lagged(missed)) => tracing::warn!(missed, "too many events to tell"),
-                Err(RecvError::Closed) => return Ok(()),
+                Err(RecvError::Closed) => return Ok(Over::Stopped),
             },
         }
     }

@@ -1,11 +1,13 @@
 //! A node whose disk is an old copy.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
 
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::Signal;
 
 use crate::network::{Row, links};
-use crate::process::{Home, Port, Running};
+use crate::process::{Home, Port, Running, SOON, until_within};
 
 #[test]
 fn a_node_restored_from_a_backup_begins_a_life_that_its_peers_take() {
@@ -51,4 +53,47 @@ fn a_node_restored_from_a_backup_begins_a_life_that_its_peers_take() {
     near.ask(&["send", &middle.id[..8], "to one who knew the forty-first"]).exits(0);
     near.signal(Signal::TERM);
     assert_eq!(near.ends().0, Some(0));
+}
+
+#[test]
+fn a_reload_that_is_under_way_when_a_life_is_outrun_is_done_first() {
+    let port = Port::claim();
+    let far = Running::start(&port, "");
+    // As in the test above: the other one has seen the forty-first life, and this one is the seventh.
+    let mut home = Home::new();
+    home.configure(&port, "");
+    let data = home.join(".local/share/bitcraps");
+    for epoch in ["", "40\n"] {
+        if !epoch.is_empty() {
+            fs::write(data.join("epoch"), epoch).unwrap();
+        }
+        let near = Running::start_in(home, &[]);
+        near.until_reaches(1);
+        near.signal(Signal::TERM);
+        let (code, left) = near.ends();
+        assert_eq!(code, Some(0));
+        home = left;
+    }
+    fs::write(data.join("epoch"), "6\n").unwrap();
+    fs::remove_file(data.join("store.redb")).unwrap();
+    far.signal(Signal::STOP);
+    let mut near = Running::start_in(home, &[]);
+    assert!(near.err.seen().iter().any(|line| line.ends_with("runs, epoch 7")));
+
+    // What is read slowly: it can be opened here once it is being read there.
+    let file = near.home.join("bitcraps.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::remove_file(&file).unwrap();
+    mknodat(CWD, &file, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    near.signal(Signal::HUP);
+    let mut pipe = OpenOptions::new().write(true).open(&file).unwrap();
+    far.signal(Signal::CONT);
+    until_within(SOON, "the epoch is not raised", || {
+        (fs::read_to_string(data.join("epoch")).unwrap() != "7\n").then_some(())
+    });
+    pipe.write_all(format!("{text}[log]\nfilter = \"warn\"\n").as_bytes()).unwrap();
+    drop(pipe);
+    near.err.until("reloaded bitcraps.toml (by --config): 1 change");
+    near.err.until("this node's key was seen in epoch 41: it begins anew");
+    near.err.until("runs, epoch 43");
 }

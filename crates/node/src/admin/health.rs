@@ -74,7 +74,7 @@ pub(super) fn history(node: &Node, grain: Grain) -> Result<HistoryReport, Refusa
     let steps = node.with(|engine, _| {
         let history = engine.health().map(|health| health.monitor().history());
         let steps = history.map(|history| history.steps(grain).cloned().collect::<Vec<_>>());
-        steps.ok_or_else(|| refused("this node does not watch the network"))
+        steps.ok_or_else(unwatched)
     })?;
     let steps = steps.into_iter().map(|step| {
         let measured = Measure::ALL.into_iter().zip(step.ranges);
@@ -99,6 +99,11 @@ fn refused(message: impl ToString) -> Refusal {
     Refusal { kind, message, candidates: Vec::new() }
 }
 
+pub(super) fn unwatched() -> Refusal {
+    let message = "this node does not watch the network".to_owned();
+    Refusal { kind: RefusalKind::NotWatched, message, candidates: Vec::new() }
+}
+
 /// Does something with the monitor, and tells the alerts then.
 fn with<E: ToString>(
     node: &Node,
@@ -106,7 +111,7 @@ fn with<E: ToString>(
 ) -> Result<AlertsReport, Refusal> {
     node.with(|engine, now| {
         let health = engine.health_mut();
-        let monitor = health.ok_or_else(|| refused("this node does not watch the network"))?;
+        let monitor = health.ok_or_else(unwatched)?;
         let monitor = monitor.monitor_mut();
         act(monitor, now).map_err(refused)?;
         Ok(told(monitor, now))
@@ -137,7 +142,7 @@ fn told(monitor: &Monitor, now: Timestamp) -> AlertsReport {
 }
 
 pub(super) fn report(node: &Node) -> Result<HealthReport, Refusal> {
-    node.health_report().ok_or_else(|| refused("this node does not watch the network"))
+    node.health_report().ok_or_else(unwatched)
 }
 
 pub(super) fn healing(node: &Node, apply: bool) -> Result<HealingReport, Refusal> {
@@ -147,7 +152,7 @@ pub(super) fn healing(node: &Node, apply: bool) -> Result<HealingReport, Refusal
         }
         engine.healing().map(|healing| healing.healer().report(now))
     });
-    report.ok_or_else(|| refused("this node does not watch the network"))
+    report.ok_or_else(unwatched)
 }
 
 pub(super) fn game(node: &Node, host: &str) -> Result<Game, Refusal> {

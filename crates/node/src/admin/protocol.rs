@@ -268,6 +268,8 @@ pub enum RefusalKind {
     NotSent,
     /// No silence was made or ended, or no alert of that name fires.
     NoSuchAlert,
+    /// The node does not watch the health of the network.
+    NotWatched,
     /// A decision about a peer cannot be made or kept.
     NotDecided,
     /// No invitation was made.

@@ -228,3 +228,16 @@ async fn a_game_is_hosted_by_the_node_itself_too_and_not_by_whom_the_network_lac
     let refused = (RefusalKind::UnknownPeer, format!("the network has no peer {}", nobody.short()));
     assert_eq!(pair.refusal(Request::Game { host: nobody.to_string() }).await, refused);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_alert_and_what_is_not_watched_are_told_apart() {
+    let pair = Pair::linked().await;
+    let (kind, _) = pair.refusal(Request::Unsilence { id: 77 }).await;
+    assert_eq!(kind, RefusalKind::NoSuchAlert);
+    let acknowledged = Request::Acknowledge { alert: "ab".to_owned(), author: "me".to_owned() };
+    let none = "no alert of the name \"ab\" fires".to_owned();
+    assert_eq!(pair.refusal(acknowledged).await, (RefusalKind::NoSuchAlert, none));
+    let unwatched = serde_json::to_value(health::unwatched()).unwrap();
+    let told = json!({"kind": "not_watched", "message": "this node does not watch the network"});
+    assert_eq!(unwatched, told);
+}
