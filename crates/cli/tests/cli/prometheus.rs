@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
+use crate::monitoring::{packaged, rules};
 use crate::process::{Home, Lines, Port, Running, SOON, Ward, until_within};
 
 /// The body of what is answered to a GET.
@@ -25,7 +26,7 @@ fn get(address: SocketAddr, path: &str) -> String {
 
 /// Two nodes that have exchanged a message, and where the first one shows itself.
 #[expect(clippy::unwrap_used, reason = "what fails here fails the test that calls it")]
-fn pair() -> (Running, Running, SocketAddr, Port) {
+pub(crate) fn pair() -> (Running, Running, SocketAddr, Port) {
     let port = Port::claim();
     let home = Home::new();
     home.configure(&port, "[dashboard]\nlisten = \"127.0.0.1:0\"\n");
@@ -68,8 +69,23 @@ fn metrics_are_shown_over_http_and_by_the_command() {
 
 #[test]
 #[ignore = "needs Debian's prometheus: run by `cargo xtask test-net`"]
+fn promtool_takes_the_rules_and_each_fires_when_it_should_and_only_then() {
+    for (arguments, says) in [
+        (["check", "rules", "rules.yml"], format!("{} rules found", rules().len())),
+        (["test", "rules", "rules_test.yml"], "SUCCESS".to_owned()),
+    ] {
+        let mut promtool = Command::new("promtool");
+        let checked = promtool.args(arguments).current_dir(packaged("prometheus")).output();
+        let checked = checked.unwrap();
+        let said = [checked.stdout, checked.stderr].map(|said| String::from_utf8(said).unwrap());
+        assert!(checked.status.success() && said[0].contains(&says), "{arguments:?}: {said:?}");
+    }
+}
+
+#[test]
+#[ignore = "needs Debian's prometheus: run by `cargo xtask test-net`"]
 fn promtool_has_nothing_to_say_and_prometheus_finds_the_node_up() {
-    let (near, _far, address, _port) = pair();
+    let (near, far, address, _port) = pair();
     let metrics = get(address, "/metrics");
     let mut promtool = Command::new("promtool");
     promtool.args(["check", "metrics"]).stdin(Stdio::piped());
@@ -80,8 +96,10 @@ fn promtool_has_nothing_to_say_and_prometheus_finds_the_node_up() {
     assert_eq!((checked.status.code(), said), (Some(0), [String::new(), String::new()]));
 
     let config = format!(
-        "global: {{scrape_interval: 200ms, scrape_timeout: 200ms}}\nscrape_configs:\n- job_name: \
-         node\n  static_configs: [{{targets: ['{address}']}}]\n"
+        "global: {{scrape_interval: 200ms, scrape_timeout: 200ms, evaluation_interval: 200ms}}\n\
+         rule_files: [{rules:?}]\nscrape_configs:\n- job_name: bitcraps\n  static_configs: \
+         [{{targets: ['{address}']}}]\n",
+        rules = packaged("prometheus/rules.yml")
     );
     let file = near.home.write("prometheus.yml", &config);
     // What claims the port listens at another address of loopback.
@@ -105,4 +123,21 @@ fn promtool_has_nothing_to_say_and_prometheus_finds_the_node_up() {
     assert_eq!(value("coordination_network_peers").as_deref(), Some("2"));
     let count = value("coordination_transport_latency_seconds_count%7Btransport=%22wifi%22%7D");
     assert_eq!(count.as_deref(), Some("1"));
+
+    let told = || -> Value { serde_json::from_str(&get(web, "/api/v1/rules")).unwrap() };
+    let health = || -> Vec<String> {
+        let told = told();
+        let groups = told["data"]["groups"].as_array().unwrap().iter();
+        let rules = groups.flat_map(|group| group["rules"].as_array().unwrap());
+        rules.map(|rule| rule["health"].as_str().unwrap().to_owned()).collect()
+    };
+    until_within(SOON, "rules are not evaluated", || {
+        let health = health();
+        (health.len() == rules().len() && health.iter().all(|health| health == "ok")).then_some(())
+    });
+    let fires = "ALERTS%7Balertname=%22PeerLost%22,alertstate=%22firing%22%7D";
+    assert_eq!(value(fires), None);
+    drop(far);
+    let fires = || (value(fires).as_deref() == Some("1")).then_some(());
+    until_within(SOON, "nobody misses the peer that is gone", fires);
 }
