@@ -12,6 +12,8 @@ mod rivals;
 mod series;
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use bitcraps_monitor::{AlertKind, Detector, MonitorConfig};
@@ -30,9 +32,9 @@ const TICKS: usize = 17_280;
 const SETTLES: usize = 300;
 /// Ticks within which what befalls a network is to be found.
 const SOON: usize = 3;
-/// Ticks that it lasts, and between two.
-const LASTS: usize = 12;
-const APART: usize = 72;
+/// Ticks that it lasts, and quiet ones before the next: alerts of anomalies end a minute after them.
+const LASTS: usize = 6;
+const APART: usize = 24;
 /// The severity in the middle, of six.
 const MIDDLE: usize = 3;
 /// Alerts that say that something has happened; others say what a network is like.
@@ -132,26 +134,43 @@ fn clean(arguments: &Arguments, report: &mut Report) {
 /// Networks that nothing befalls: what their peers tell all the same.
 fn clean_mesh(arguments: &Arguments, report: &mut Report) {
     let (networks, ticks) = (arguments.size(10, 1), arguments.size(TICKS / 4, TICKS / 24));
-    let watched = at_once(networks, |number| {
-        let mut mesh = Mesh::new(arguments.seed.wrapping_mul(1_000).wrapping_add(number));
-        (0..SETTLES).for_each(|_| mesh.tick());
-        mesh.fired();
-        let mut alarms = Vec::new();
-        for tick in 0..ticks {
-            mesh.tick();
-            let fired = mesh.fired().into_iter().filter(|(kind, _)| ALARMS.contains(kind));
-            alarms.extend(fired.map(|(kind, what)| (number, tick, kind, what)));
-        }
-        alarms
-    });
-    let alarms: Vec<_> = watched.into_iter().flatten().collect();
-    for (number, tick, kind, what) in &alarms {
-        report.progress(&format!("network {number}, tick {tick}: {kind}: {what}"));
-    }
-    let days = (networks * ticks * PEERS) as f64 / TICKS as f64;
+    let days = |networks: usize| (networks * ticks * PEERS) as f64 / TICKS as f64;
+    let (mut watched, mut anomalies, mut others) = (0, 0, 0);
+    at_once(
+        networks,
+        |number, tell| {
+            let mut mesh = Mesh::new(arguments.seed.wrapping_mul(1_000).wrapping_add(number));
+            (0..SETTLES).for_each(|_| mesh.tick());
+            mesh.fired();
+            for tick in 0..ticks {
+                mesh.tick();
+                let fired = mesh.fired().into_iter().filter(|(kind, _)| ALARMS.contains(kind));
+                fired.for_each(|(kind, what)| tell(Seen::Alarm { number, tick, kind, what }));
+            }
+            tell(Seen::Whole { number });
+        },
+        |seen| match seen {
+            Seen::Alarm { number, tick, kind, what } => {
+                let is_anomaly = kind == AlertKind::AnomalyDetected;
+                *(if is_anomaly { &mut anomalies } else { &mut others }) += 1;
+                report.progress(&format!("network {number}, tick {tick}: {kind}: {what}"));
+            }
+            // What other networks have told before their end counts as well: more, not less.
+            Seen::Whole { number } => {
+                watched += 1;
+                let days = days(watched);
+                report.progress(&format!(
+                    "network {number} is whole, {watched} of {networks}: {days:.1} node-days, \
+                     {anomalies} false anomalies and {others} other alarms; with 95 % confidence at \
+                     most {:.2} and {:.2} a node-day",
+                    most_expected(anomalies) / days,
+                    most_expected(others) / days,
+                ));
+            }
+        },
+    );
+    let days = days(networks);
     report.push(Row::new("clean simulated networks, node-days", days, ""));
-    let anomalies = alarms.iter().filter(|alarm| alarm.2 == AlertKind::AnomalyDetected).count();
-    let others = alarms.len() - anomalies;
     for (name, count) in [("anomalies", anomalies), ("other alarms", others)] {
         let name = format!("clean simulated networks, false {name}");
         report.push(Row::new(format!("{name} a node-day"), count as f64 / days, "").at_most(0.1));
@@ -160,6 +179,12 @@ fn clean_mesh(arguments: &Arguments, report: &mut Report) {
         let name = format!("{name} a node-day, at most with 95 % confidence");
         report.push(Row::new(name, most, "").at_most(0.1));
     }
+}
+
+/// What is seen of a clean network.
+enum Seen {
+    Alarm { number: u64, tick: usize, kind: AlertKind, what: String },
+    Whole { number: u64 },
 }
 
 /// The mean above which so few events, or fewer, have a probability of 5 % (Garwood 1936).
@@ -181,79 +206,126 @@ fn most_expected(events: usize) -> f64 {
     below
 }
 
-/// Networks one for each core at a time, in the order of their numbers.
-fn at_once<T: Send>(networks: usize, watch: impl Fn(u64) -> T + Sync) -> Vec<T> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let numbers: Vec<u64> = (0..networks as u64).collect();
-    let mut seen = Vec::with_capacity(networks);
-    for some in numbers.chunks(cores) {
-        seen.extend(std::thread::scope(|scope| {
-            let threads: Vec<_> =
-                some.iter().map(|number| scope.spawn(|| watch(*number))).collect();
-            let ended = threads.into_iter().map(|thread| match thread.join() {
-                Ok(seen) => seen,
-                Err(panic) => std::panic::resume_unwind(panic),
+/// Networks one for each core at a time; what is told of them is heard while they are watched.
+fn at_once<T: Send>(networks: usize, watch: impl Fn(u64, &dyn Fn(T)) + Sync, hear: impl FnMut(T)) {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from).min(networks);
+    let next = AtomicU64::new(0);
+    let (sender, told) = mpsc::channel();
+    std::thread::scope(|scope| {
+        for _ in 0..cores {
+            let sender = sender.clone();
+            let (watch, next) = (&watch, &next);
+            scope.spawn(move || {
+                // Nobody hears when what hears has failed, and that is told.
+                let tell = |seen| drop(sender.send(seen));
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= networks as u64 {
+                        return;
+                    }
+                    watch(number, &tell);
+                }
             });
-            ended.collect::<Vec<T>>()
-        }));
-    }
-    seen
+        }
+        drop(sender);
+        told.into_iter().for_each(hear);
+    });
+}
+
+/// What befell a network, and what anybody told of it within three ticks.
+#[derive(Debug, Clone, Copy)]
+struct Struck {
+    number: u64,
+    /// Its place in [`Ailment::ALL`].
+    place: usize,
+    severity: usize,
+    alarmed: bool,
+    as_anomaly: bool,
+    /// Whether there was an alarm in the three ticks before it.
+    by_chance: bool,
 }
 
 /// What befalls networks, and how much of it is told by anybody within three ticks.
 #[derive(Debug, Clone, Copy, Default)]
 struct Finds {
-    all: u32,
-    alarmed: u32,
-    as_anomaly: u32,
+    all: usize,
+    alarmed: usize,
+    as_anomaly: usize,
 }
 
 impl Finds {
-    fn share(count: u32, all: u32) -> f64 {
-        100.0 * f64::from(count) / f64::from(all.max(1))
+    fn share(count: usize, all: usize) -> f64 {
+        100.0 * count as f64 / all.max(1) as f64
     }
 }
 
+/// The severities that befall a network, the one that is judged first: it befalls all of them, each
+/// other one the networks of its turn.
+fn severities(number: u64) -> [usize; 2] {
+    let others = (1..=Ailment::SEVERITIES).filter(|severity| *severity != MIDDLE);
+    let turn = number as usize % (Ailment::SEVERITIES - 1);
+    [MIDDLE, others.into_iter().nth(turn).unwrap_or(MIDDLE)]
+}
+
 fn ailing_mesh(arguments: &Arguments, report: &mut Report) {
-    let watched = at_once(arguments.size(6, 2), |number| {
-        let mut told = Vec::new();
-        let seed = arguments.seed.wrapping_mul(1_000).wrapping_add(500 + number);
-        let mut mesh = Mesh::new(seed);
-        (0..SETTLES).for_each(|_| mesh.tick());
-        for severity in 1..=Ailment::SEVERITIES {
-            for (place, ailment) in Ailment::ALL.into_iter().enumerate() {
-                mesh.fired();
-                mesh.strike(ailment, severity);
-                (0..SOON).for_each(|_| mesh.tick());
+    let networks = arguments.size(6, 2);
+    let mut expected = [0; Ailment::SEVERITIES];
+    for severity in (0..networks as u64).flat_map(severities) {
+        expected[severity - 1] += 1;
+    }
+    let mut finds = [[Finds::default(); Ailment::SEVERITIES]; Ailment::ALL.len()];
+    let (mut all, mut by_chance) = (0, 0);
+    at_once(
+        networks,
+        |number, tell| {
+            let seed = arguments.seed.wrapping_mul(1_000).wrapping_add(500 + number);
+            let mut mesh = Mesh::new(seed);
+            (0..SETTLES).for_each(|_| mesh.tick());
+            let alarms = |mesh: &mut Mesh| {
                 let fired = mesh.fired();
                 let alarmed = fired.iter().any(|(kind, _)| ALARMS.contains(kind));
-                let as_anomaly = fired.iter().any(|(kind, _)| *kind == AlertKind::AnomalyDetected);
-                told.push((place, severity, alarmed, as_anomaly));
-                (SOON..LASTS).for_each(|_| mesh.tick());
-                mesh.recover(ailment);
-                (0..APART).for_each(|_| mesh.tick());
+                (alarmed, fired.iter().any(|(kind, _)| *kind == AlertKind::AnomalyDetected))
+            };
+            for severity in severities(number) {
+                for (place, ailment) in Ailment::ALL.into_iter().enumerate() {
+                    (0..APART - SOON).for_each(|_| mesh.tick());
+                    mesh.fired();
+                    (0..SOON).for_each(|_| mesh.tick());
+                    let (by_chance, _) = alarms(&mut mesh);
+                    mesh.strike(ailment, severity);
+                    (0..SOON).for_each(|_| mesh.tick());
+                    let (alarmed, as_anomaly) = alarms(&mut mesh);
+                    tell(Struck { number, place, severity, alarmed, as_anomaly, by_chance });
+                    (SOON..LASTS).for_each(|_| mesh.tick());
+                    mesh.recover(ailment);
+                }
             }
-        }
-        told
-    });
-    let mut finds = [[Finds::default(); Ailment::SEVERITIES]; Ailment::ALL.len()];
-    for (place, severity, alarmed, as_anomaly) in watched.into_iter().flatten() {
-        let finds = &mut finds[place][severity - 1];
-        finds.all += 1;
-        finds.alarmed += u32::from(alarmed);
-        finds.as_anomaly += u32::from(as_anomaly);
-    }
-    for (ailment, by_severity) in Ailment::ALL.into_iter().zip(&finds) {
-        for (severity, finds) in (1..).zip(by_severity) {
-            let name = format!("{}, severity {severity} of 6: told in 3 ticks", ailment.name());
-            let row = Row::new(name, Finds::share(finds.alarmed, finds.all), "%");
-            let anomalies = Finds::share(finds.as_anomaly, finds.all);
-            report.push(row.beside("by anomalies alone", anomalies));
-        }
-    }
+        },
+        |struck| {
+            let Struck { number, place, severity, alarmed, as_anomaly, .. } = struck;
+            let name = format!("{}, severity {severity} of 6", Ailment::ALL[place].name());
+            let told = if alarmed { "told" } else { "MISSED" };
+            report.progress(&format!("network {number}: {name}: {told}"));
+            let finds = &mut finds[place][severity - 1];
+            finds.all += 1;
+            finds.alarmed += usize::from(alarmed);
+            finds.as_anomaly += usize::from(as_anomaly);
+            all += 1;
+            by_chance += usize::from(struck.by_chance);
+            if finds.all == expected[severity - 1] {
+                let share = Finds::share(finds.alarmed, finds.all);
+                let row =
+                    Row::new(format!("{name}, of {}: told in 3 ticks", finds.all), share, "%");
+                let anomalies = Finds::share(finds.as_anomaly, finds.all);
+                report.push(row.beside("by anomalies alone", anomalies));
+            }
+        },
+    );
+    let chance = Finds::share(by_chance, all);
+    report.push(Row::new("three ticks before a fault with an alarm, by chance", chance, "%"));
     let middle = finds.iter().map(|by_severity| by_severity[MIDDLE - 1]);
     let (all, told) = middle.fold((0, 0), |(all, told), f| (all + f.all, told + f.alarmed));
-    report.push(Row::new("simulated faults, middle severity", f64::from(all), ""));
+    report.push(Row::new("simulated faults, middle severity", all as f64, ""));
     let row = Row::new(
         "simulated faults, middle severity: told in 3 ticks",
         Finds::share(told, all),
@@ -275,7 +347,29 @@ mod tests {
     }
 
     #[test]
-    fn networks_are_watched_once_each_and_kept_in_order() {
-        assert_eq!(at_once(7, |number| number * number), [0, 1, 4, 9, 16, 25, 36]);
+    fn networks_are_watched_once_each_and_heard_while_others_run() {
+        let mut heard = Vec::new();
+        at_once(7, |number, tell| tell(number * number), |square: u64| heard.push(square));
+        heard.sort_unstable();
+        assert_eq!(heard, [0, 1, 4, 9, 16, 25, 36]);
+        // The first is heard before the last has ended: that one waits for it.
+        let (sender, first) = mpsc::channel();
+        let first = std::sync::Mutex::new(first);
+        at_once(
+            2,
+            |number, tell| match number {
+                0 => tell(number),
+                _ => first.lock().unwrap().recv().unwrap(),
+            },
+            |_| sender.send(()).unwrap(),
+        );
+    }
+
+    #[test]
+    fn the_middle_severity_befalls_every_network_and_each_other_one_some() {
+        assert_eq!(
+            [0, 1, 2, 3, 4, 5].map(severities),
+            [[3, 1], [3, 2], [3, 4], [3, 5], [3, 6], [3, 1]]
+        );
     }
 }
