@@ -522,10 +522,13 @@ mod tests {
         }
         assert_eq!(told.figure("bluetooth.raw_round_trip_ms"), Some(1.5));
         assert_eq!((told.figures.len(), told.end.as_deref()), (2, Some("101")));
-        assert_eq!(told.broken, None);
-        told.line("[    3.5] kernel BUG at lib/list_debug.c:56!");
-        told.line("[    3.6] Kernel panic - not syncing");
-        assert_eq!(told.broken.as_deref(), Some("[    3.5] kernel BUG at lib/list_debug.c:56!"));
+        let first = "[    3.5] kernel BUG at lib/list_debug.c:56!";
+        told.line(first);
+        assert_eq!(told.broken, None, "the log is shown again after the end");
+        let mut breaks = Told::default();
+        breaks.line(first);
+        breaks.line("[    3.6] Kernel panic - not syncing");
+        assert_eq!(breaks.broken.as_deref(), Some(first));
         let rows = told.rows();
         let line = line(&rows[0]);
         assert!(line.ends_with("raw     1.50 ratio  1.50, ratio <= 1.5 met"), "{line}");
