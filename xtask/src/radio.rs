@@ -1,16 +1,17 @@
 //! `test-radio`: Bluetooth and Wi-Fi Direct on a real kernel, a real bluetoothd and a real
 //! wpa_supplicant, without hardware.
 
+mod told;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use serde::Serialize;
-
 use crate::Failure;
 use crate::command::{cargo, output, run as run_command, succeeds, workspace_root};
+use told::{Printed, Told, line};
 
 /// What the guest needs and a machine need not have installed. Unpacked below target/, never installed.
 const PACKAGES: [&str; 9] = [
@@ -38,174 +39,6 @@ const MODULES: [&str; 4] = ["virtio_pci", "9pnet_virtio", "9p", "virtio_rng"];
 
 /// The whole run; the guest's own bound is shorter.
 const SECONDS: &str = "600";
-
-/// A figure that is compared with what the bare sockets do in the same run. Whether a ratio is met is
-/// told; what the machine emulates besides decides it too much to fail a run by it.
-struct Target {
-    name: &'static str,
-    unit: &'static str,
-    ours: &'static str,
-    /// What it is called, and its figure.
-    rival: (&'static str, &'static str),
-    bound: Bound,
-}
-
-const TARGETS: [Target; 6] = [
-    Target {
-        name: "Bluetooth: meeting, both fresh",
-        unit: "s",
-        ours: "bluetooth.link_meeting_seconds",
-        rival: ("raw", "bluetooth.raw_meeting_seconds"),
-        bound: Bound::AtMost(1.3),
-    },
-    Target {
-        name: "Bluetooth: round trip, 200 B",
-        unit: "ms",
-        ours: "bluetooth.link_round_trip_ms",
-        rival: ("raw", "bluetooth.raw_round_trip_ms"),
-        bound: Bound::AtMost(1.5),
-    },
-    Target {
-        name: "Bluetooth: throughput",
-        unit: "kB/s",
-        ours: "bluetooth.link_kilobytes_per_second",
-        rival: ("raw", "bluetooth.raw_kilobytes_per_second"),
-        bound: Bound::AtLeast(0.7),
-    },
-    Target {
-        name: "Wi-Fi Direct: meeting, both fresh",
-        unit: "s",
-        ours: "wifi_direct.link_meeting_seconds",
-        rival: ("raw", "wifi_direct.raw_meeting_seconds"),
-        bound: Bound::AtMost(1.3),
-    },
-    Target {
-        name: "Wi-Fi Direct: a stored group beside a new one",
-        unit: "s",
-        ours: "wifi_direct.again_seconds",
-        rival: ("new", "wifi_direct.link_meeting_seconds"),
-        bound: Bound::AtMost(0.5),
-    },
-    Target {
-        name: "Wi-Fi Direct: throughput",
-        unit: "kB/s",
-        ours: "wifi_direct.link_kilobytes_per_second",
-        rival: ("raw", "wifi_direct.raw_kilobytes_per_second"),
-        bound: Bound::AtLeast(0.9),
-    },
-];
-
-/// What a kernel prints when it breaks.
-const BREAKS: [&str; 4] = ["kernel BUG at", "BUG: ", "Oops: ", "Kernel panic"];
-
-/// What was measured, as the benchmarks tell it.
-#[derive(Debug, Serialize)]
-struct Row {
-    name: String,
-    value: f64,
-    unit: &'static str,
-    rival: Option<&'static str>,
-    rival_value: Option<f64>,
-    ratio: Option<f64>,
-    target: Option<String>,
-    met: Option<bool>,
-}
-
-#[derive(Serialize)]
-struct Printed {
-    schema: u32,
-    rows: Vec<Row>,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Bound {
-    AtMost(f64),
-    AtLeast(f64),
-}
-
-/// What the guest told: figures by name, and how it ended.
-#[derive(Debug, Default, PartialEq)]
-struct Told {
-    figures: Vec<(String, f64)>,
-    end: Option<String>,
-    /// The first line of the guest's kernel when it breaks.
-    broken: Option<String>,
-}
-
-impl Told {
-    /// Takes one line of the guest's console.
-    fn line(&mut self, line: &str) {
-        // The test runner may have begun the line.
-        if let Some((_, rest)) = line.split_once("RADIO ") {
-            let mut words = rest.split_whitespace();
-            if let (Some(name), Some(value)) = (words.next(), words.next())
-                && let Ok(value) = value.parse()
-            {
-                self.figures.push((name.to_owned(), value));
-            }
-        } else if let Some((_, rest)) = line.split_once("RADIO-END ") {
-            self.end = rest.split_whitespace().next().map(str::to_owned);
-        } else if self.end.is_none()
-            && self.broken.is_none()
-            && BREAKS.iter().any(|mark| line.contains(mark))
-        {
-            self.broken = Some(line.to_owned());
-        }
-    }
-
-    fn figure(&self, name: &str) -> Option<f64> {
-        self.figures.iter().find(|(known, _)| known == name).map(|(_, value)| *value)
-    }
-
-    /// The targets that were measured, and then every other figure.
-    fn rows(&self) -> Vec<Row> {
-        let judged = TARGETS.iter().filter_map(|target| {
-            let (value, raw) = (self.figure(target.ours)?, self.figure(target.rival.1)?);
-            let ratio = value / raw;
-            let (sign, at, met) = match target.bound {
-                Bound::AtMost(at) => ("<=", at, ratio <= at),
-                Bound::AtLeast(at) => (">=", at, ratio >= at),
-            };
-            Some(Row {
-                name: target.name.to_owned(),
-                value,
-                unit: target.unit,
-                rival: Some(target.rival.0),
-                rival_value: Some(raw),
-                ratio: Some(ratio),
-                target: Some(format!("ratio {sign} {at:.1}")),
-                met: Some(met),
-            })
-        });
-        let compared = |name: &str| TARGETS.iter().any(|t| t.ours == name || t.rival.1 == name);
-        let others = self.figures.iter().filter(|(name, _)| !compared(name));
-        let plain = others.map(|(name, value)| Row {
-            name: name.clone(),
-            value: *value,
-            unit: "",
-            rival: None,
-            rival_value: None,
-            ratio: None,
-            target: None,
-            met: None,
-        });
-        judged.chain(plain).collect()
-    }
-}
-
-/// A row for people.
-fn line(row: &Row) -> String {
-    let Row { name, value, unit, .. } = row;
-    match (row.rival.zip(row.rival_value), row.ratio, &row.target, row.met) {
-        (Some((rival, raw)), Some(ratio), Some(target), Some(met)) => {
-            let met = if met { "met" } else { "missed" };
-            format!(
-                "{name:44} {value:8.2} {unit:4} {rival} {raw:8.2} ratio {ratio:5.2}, {target} {met}"
-            )
-        }
-        _ => format!("{name:44} {value:8.2} {unit}").trim_end().to_owned(),
-    }
-}
 
 /// What the guest is booted for.
 #[derive(Debug, Clone, Copy)]
@@ -502,42 +335,4 @@ fn boot(
     }
     running.wait().map_err(|error| Failure::Checked(format!("qemu: {error}")))?;
     Ok(told)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn figures_and_the_end_are_read_from_whatever_line_they_are_on() {
-        let mut told = Told::default();
-        for line in [
-            "booting",
-            "test a ... RADIO bluetooth.raw_round_trip_ms 1.5",
-            "RADIO bluetooth.link_round_trip_ms 2.25",
-            "RADIO nothing",
-            "RADIO-END 101 44.1",
-        ] {
-            told.line(line);
-        }
-        assert_eq!(told.figure("bluetooth.raw_round_trip_ms"), Some(1.5));
-        assert_eq!((told.figures.len(), told.end.as_deref()), (2, Some("101")));
-        let first = "[    3.5] kernel BUG at lib/list_debug.c:56!";
-        told.line(first);
-        assert_eq!(told.broken, None, "the log is shown again after the end");
-        let mut breaks = Told::default();
-        breaks.line(first);
-        breaks.line("[    3.6] Kernel panic - not syncing");
-        assert_eq!(breaks.broken.as_deref(), Some(first));
-        let rows = told.rows();
-        let line = line(&rows[0]);
-        assert!(line.ends_with("raw     1.50 ratio  1.50, ratio <= 1.5 met"), "{line}");
-        assert_eq!(rows.len(), 1, "what was not measured is no row");
-        told.figures[1].1 = 2.27;
-        assert_eq!(told.rows()[0].met, Some(false));
-        told.figures.push(("bluetooth.conformance_cases".to_owned(), 19.0));
-        let json = serde_json::to_string(&told.rows()[1]).unwrap();
-        let expected = r#"{"name":"bluetooth.conformance_cases","value":19.0,"unit":"","rival":null,"rival_value":null,"ratio":null,"target":null,"met":null}"#;
-        assert_eq!(json, expected);
-    }
 }
