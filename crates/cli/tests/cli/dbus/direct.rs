@@ -238,6 +238,51 @@ impl Supplicant {
     }
 }
 
+/// NetworkManager, as far as it is asked whether it manages an interface.
+struct NetworkManager;
+
+#[zbus::interface(name = "org.freedesktop.NetworkManager")]
+impl NetworkManager {
+    fn get_device_by_ip_iface(&self, name: &str) -> OwnedObjectPath {
+        path(&format!("/org/freedesktop/NetworkManager/Devices/{name}"))
+    }
+}
+
+struct ManagedDevice {
+    managed: bool,
+}
+
+#[zbus::interface(name = "org.freedesktop.NetworkManager.Device")]
+impl ManagedDevice {
+    #[zbus(property)]
+    fn managed(&self) -> bool {
+        self.managed
+    }
+}
+
+#[test]
+#[ignore = "needs dbus-daemon: run by `cargo xtask test-net`"]
+fn network_manager_in_the_way_is_named_with_what_to_do() {
+    const PLACE: &str = "/org/freedesktop/NetworkManager";
+    let runtime = Runtime::new().unwrap();
+    for (managed, expected) in [(true, "poor"), (false, "good")] {
+        let daemon = supplicant(&runtime, Bus::start(""), Has::Device);
+        let serve = async {
+            Builder::address(daemon.bus.address.as_str())?
+                .serve_at(PLACE, NetworkManager)?
+                .serve_at(format!("{PLACE}/Devices/wlan0"), ManagedDevice { managed })?
+                .name("org.freedesktop.NetworkManager")?
+                .build()
+                .await
+        };
+        let served: zbus::Result<_> = runtime.block_on(serve);
+        let _manager = served.unwrap();
+        let (condition, says) = doctor(&daemon.bus, "wlan0");
+        assert_eq!(condition, expected, "{says}");
+        assert_eq!(says.contains("`nmcli device set wlan0 managed no`"), managed, "{says}");
+    }
+}
+
 /// A command line of this program, which is to use Wi-Fi Direct and nothing else.
 fn command(bus: &Bus, home: &Home, interface: &str, arguments: &[&str]) -> Command {
     let text = format!(
