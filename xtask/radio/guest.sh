@@ -112,7 +112,7 @@ if [ "$(word play)" = demo ]; then
     finish $code
 fi
 passes 90 "$(word wifi)"
-passes 240 "$(word bluetooth)"
+passes 330 "$(word bluetooth)"
 # Kills bluetoothd in the end.
 passes 300 "$(word program)" --ignored radio::
 finish $code

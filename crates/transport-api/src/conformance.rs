@@ -76,6 +76,12 @@ pub trait Fixture: Send + Sync {
         Ratio::ONE
     }
 
+    /// Frames that fill any of its queues several times: a carrier of some hundred kilobytes a second needs
+    /// a minute for as many as there are by default.
+    fn many_frames(&self) -> usize {
+        4_000
+    }
+
     /// Whether two ends share one link at most: a dial while it is up gives the same link.
     fn one_link_per_peer(&self) -> bool {
         false

@@ -10,12 +10,14 @@ mod sight;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bitcraps_types::Medium;
 use bluer::l2cap::{Security, SecurityLevel, SeqPacket, SeqPacketListener, Socket, SocketAddr};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use self::bus::{Adapter, Bus};
 use self::channel::L2cap;
@@ -32,14 +34,25 @@ const BACKLOG: u32 = 4;
 /// A connection that fails to be established is ordinary on LE (status 0x3e, and others while the
 /// last connection to the same device is being taken down); it is tried as often as fits into most
 /// connection timeouts.
-const ATTEMPTS: u32 = 8;
+const ATTEMPTS: usize = 8;
 /// Between two looks whether a connection is there: less than the shortest connection interval, 7.5 ms.
-const LOOK: std::time::Duration = std::time::Duration::from_millis(5);
-/// Between two attempts.
-const PAUSE: std::time::Duration = std::time::Duration::from_millis(500);
+const LOOK: Duration = Duration::from_millis(5);
+/// Between an attempt that failed and the next.
+const PAUSE: Duration = Duration::from_millis(500);
+/// How long an attempt stands alone before another one is made beside it, by whether this end's address is
+/// the lesser.
+///
+/// Linux (6.1 and 6.12 were looked at) mixes up channels that both ends ask for at once on one connection,
+/// and those that bluetoothd asks for two at a time (EATT, on by default): answers are given to the
+/// wrong one, channels stay half closed for 40 s, and keep the number that they have at the other end.
+/// A channel that is given such a number is refused, or no answer to it is ever taken. One that is asked
+/// for beside it has another number, and comes through.
+const ALONE: [Duration; 2] = [Duration::from_millis(2_500), Duration::from_millis(1_500)];
+/// Attempts that stand at once. Each may cost the other end one of its places for callers.
+const MAX_STANDING: usize = 3;
 /// How long a connection that nobody waits for any more is seen through: many times what the other
 /// end takes to answer.
-const LINGER: std::time::Duration = std::time::Duration::from_secs(2);
+const LINGER: Duration = Duration::from_secs(2);
 
 /// A Bluetooth adapter of this machine.
 pub struct Bluez {
@@ -153,6 +166,49 @@ async fn connect(own: Device, to: Place) -> std::io::Result<L2cap> {
     outcome.await.unwrap_or_else(|_| Err(std::io::ErrorKind::Interrupted.into()))
 }
 
+/// Connects, at most [`ATTEMPTS`] times: again after [`PAUSE`] when an attempt has failed, one more at once
+/// when it was refused, and beside an attempt of which nothing is heard for [`ALONE`].
+#[expect(clippy::disallowed_methods, reason = "a radio keeps the time of its runtime")]
+async fn attempts(own: Device, to: Place) -> std::io::Result<L2cap> {
+    let alone = ALONE[usize::from(own.bytes < to.device.bytes)];
+    let mut standing = JoinSet::new();
+    let (mut begun, mut abreast, mut next_at) = (0, 1, Instant::now());
+    loop {
+        let room = begun < ATTEMPTS && standing.len() < MAX_STANDING;
+        tokio::select! {
+            Some(ended) = standing.join_next() => {
+                let error: std::io::Error = match ended {
+                    Ok(Ok(channel)) => return Ok(channel),
+                    Ok(Err(error)) => error,
+                    Err(_) => std::io::ErrorKind::Interrupted.into(),
+                };
+                tracing::debug!(%to, %error, begun, "no connection");
+                match error.kind() {
+                    std::io::ErrorKind::Unsupported | std::io::ErrorKind::PermissionDenied => {
+                        return Err(error);
+                    }
+                    std::io::ErrorKind::ConnectionRefused => {
+                        abreast = (abreast + 1).min(MAX_STANDING);
+                    }
+                    _ => {}
+                }
+                if begun >= ATTEMPTS && standing.is_empty() {
+                    return Err(error);
+                }
+                next_at = next_at.min(Instant::now() + PAUSE);
+            }
+            () = tokio::time::sleep_until(next_at), if room => {
+                let most = MAX_STANDING.min(standing.len() + 1).max(abreast);
+                while begun < ATTEMPTS && standing.len() < most {
+                    standing.spawn(connect(own, to));
+                    begun += 1;
+                }
+                next_at = Instant::now() + alone;
+            }
+        }
+    }
+}
+
 fn of_socket(what: &str, error: &std::io::Error) -> RadioError {
     let (what, why) = (what.to_owned(), error.to_string());
     let absent = Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error());
@@ -234,27 +290,10 @@ impl Radio for Bluez {
                 return Err(RadioError::Gone { what, why });
             }
         };
-        let failed = |error: std::io::Error| of_socket("opening a Bluetooth channel", &error);
-        let mut attempt = 1;
-        loop {
-            match connect(own, to).await {
-                Ok(channel) => return Ok(Arc::new(channel)),
-                Err(error) if attempt >= ATTEMPTS => return Err(failed(error)),
-                Err(error)
-                    if matches!(
-                        error.kind(),
-                        std::io::ErrorKind::Unsupported | std::io::ErrorKind::PermissionDenied
-                    ) =>
-                {
-                    return Err(failed(error));
-                }
-                Err(error) => {
-                    tracing::debug!(%to, %error, attempt, "no connection");
-                    attempt += 1;
-                    tokio::time::sleep(PAUSE).await;
-                }
-            }
-        }
+        let channel = attempts(own, to).await;
+        channel
+            .map(|channel| Arc::new(channel) as Arc<dyn Channel>)
+            .map_err(|error| of_socket("opening a Bluetooth channel", &error))
     }
 
     async fn close(&self) {

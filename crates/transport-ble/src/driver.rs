@@ -4,26 +4,27 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bitcraps_session::link::{LinkSession, RECORD_OVERHEAD};
+use bitcraps_session::link::LinkSession;
 use bitcraps_transport_api::{DownReason, Sink, TransportEvent};
 use bytes::Bytes;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::link::{BleLink, Orders};
 use crate::radio::{Channel, MAX_SDU};
-use crate::record::{Farewell, KIND, Record};
+use crate::record::{self, Batch, Farewell};
 
 /// How long a farewell may take. A channel closed at once drops what its controller has not sent,
 /// so the other end is given time to hear it and close first.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// Most frames handed over in one call.
+/// Frames at which no further unit is read before they are handed over.
 const MAX_BATCH: usize = 32;
 
-/// A sealed frame on its way.
+/// Sealed frames on their way, in one unit.
 struct Pending {
     record: Vec<u8>,
-    frame_len: usize,
+    frames: usize,
+    bytes: usize,
 }
 
 struct Driver {
@@ -32,6 +33,8 @@ struct Driver {
     session: LinkSession,
     sink: Arc<dyn Sink>,
     pending: Option<Pending>,
+    /// A frame that had no room in the unit before.
+    held: Option<Bytes>,
     written: u64,
     buffer: Box<[u8; MAX_SDU]>,
     arrived: Vec<Bytes>,
@@ -53,6 +56,7 @@ pub(crate) async fn drive(
         session,
         sink: sink.clone(),
         pending: None,
+        held: None,
         written: 0,
         buffer: Box::new([0; MAX_SDU]),
         arrived: Vec::new(),
@@ -87,9 +91,29 @@ fn broken(error: &io::Error) -> DownReason {
     }
 }
 
+/// What `act` comes to without waiting; it is dropped otherwise.
+async fn at_once<T>(act: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        biased;
+        done = act => Some(done),
+        () = std::future::ready(()) => None,
+    }
+}
+
+/// The next frame to send.
+async fn next(held: &mut Option<Bytes>, frames: &mut mpsc::Receiver<Bytes>) -> Option<Bytes> {
+    match held.take() {
+        Some(frame) => Some(frame),
+        None => frames.recv().await,
+    }
+}
+
 impl Driver {
     async fn run(&mut self, mut orders: Orders) -> DownReason {
         loop {
+            if let Err(reason) = self.advance(&mut orders.frames).await {
+                return reason;
+            }
             let (channel, idle) = (&*self.channel, self.pending.is_none());
             tokio::select! {
                 received = channel.receive(&mut self.buffer[..]) => {
@@ -98,20 +122,14 @@ impl Driver {
                     }
                 }
                 sent = send(channel, &self.pending) => {
-                    if let Err(error) = sent {
-                        return broken(&error);
-                    }
-                    if let Some(sent) = self.pending.take() {
-                        self.link.release(sent.frame_len);
-                        self.written += 1;
-                        self.sink.written(self.link.id, self.written);
+                    if let Err(reason) = self.sent(sent) {
+                        return reason;
                     }
                 }
-                Some(frame) = orders.frames.recv(), if idle => {
-                    let Some(record) = self.session.seal(&Record::frame(&frame)) else {
-                        return failed("the keys of this link are used up");
-                    };
-                    self.pending = Some(Pending { record, frame_len: frame.len() });
+                Some(frame) = next(&mut self.held, &mut orders.frames), if idle => {
+                    if let Err(reason) = self.seal(&frame, &mut orders.frames) {
+                        return reason;
+                    }
                 }
                 why = asked(&mut orders.ending) => {
                     self.bid_farewell(why).await;
@@ -125,16 +143,59 @@ impl Driver {
         }
     }
 
+    /// Sends one unit if there is something to send and the channel takes it at once.
+    async fn advance(&mut self, frames: &mut mpsc::Receiver<Bytes>) -> Result<(), DownReason> {
+        if self.pending.is_none() {
+            match self.held.take().or_else(|| frames.try_recv().ok()) {
+                Some(frame) => self.seal(&frame, frames)?,
+                None => return Ok(()),
+            }
+        }
+        match at_once(send(&*self.channel, &self.pending)).await {
+            Some(sent) => self.sent(sent),
+            None => Ok(()),
+        }
+    }
+
+    /// Seals `first` and what waits behind it, as far as it fits into one unit.
+    fn seal(
+        &mut self,
+        first: &Bytes,
+        frames: &mut mpsc::Receiver<Bytes>,
+    ) -> Result<(), DownReason> {
+        let (mut batch, mut bytes) = (Batch::of(first), first.len());
+        while let Ok(frame) = frames.try_recv() {
+            if !batch.add(&frame) {
+                self.held = Some(frame);
+                break;
+            }
+            bytes += frame.len();
+        }
+        let sealed = self.session.seal(batch.bytes());
+        let record = sealed.ok_or_else(|| failed("the keys of this link are used up"))?;
+        self.pending = Some(Pending { record, frames: batch.frames, bytes });
+        Ok(())
+    }
+
+    /// What was on its way is sent, or never will be.
+    fn sent(&mut self, sent: io::Result<()>) -> Result<(), DownReason> {
+        sent.map_err(|error| broken(&error))?;
+        if let Some(sent) = self.pending.take() {
+            self.link.release(sent.frames, sent.bytes);
+            self.written += sent.frames as u64;
+            self.sink.written(self.link.id, self.written);
+        }
+        Ok(())
+    }
+
     /// Hands over what `received` brought and everything else that is there already.
     async fn received(&mut self, received: io::Result<usize>) -> Result<(), DownReason> {
         let mut read = self.read(received);
         while read.is_ok() && self.arrived.len() < MAX_BATCH {
-            let more = tokio::select! {
-                biased;
-                more = self.channel.receive(&mut self.buffer[..]) => more,
-                () = std::future::ready(()) => break,
-            };
-            read = self.read(more);
+            match at_once(self.channel.receive(&mut self.buffer[..])).await {
+                Some(more) => read = self.read(more),
+                None => break,
+            }
         }
         if !self.arrived.is_empty() {
             self.sink.frames(self.link.id, &mut self.arrived);
@@ -148,21 +209,18 @@ impl Driver {
             Ok(len) => len,
             Err(error) => return Err(broken(&error)),
         };
-        if len > self.link.capabilities.max_frame + KIND + RECORD_OVERHEAD {
-            return Err(failed(format_args!("the peer sent a unit of {len} bytes")));
-        }
-        let plain = self.session.open(&self.buffer[..len]);
-        match plain.map(Record::read) {
-            None => Err(failed("the peer sent a record that its keys do not open")),
-            Some(None) => Err(failed("the peer sent a record of an unknown kind")),
-            Some(Some(Record::Frame(frame))) => {
-                self.arrived.push(frame);
-                Ok(())
-            }
-            Some(Some(Record::Close(Farewell::Replaced))) => Err(DownReason::Replaced),
-            Some(Some(Record::Close(Farewell::Closed | Farewell::NoRoom))) => {
-                Err(DownReason::ClosedByPeer)
-            }
+        let max = self.link.capabilities.max_frame;
+        let Some(plain) = self.session.open(&self.buffer[..len]) else {
+            return Err(failed("the peer sent a record that its keys do not open"));
+        };
+        match record::read(plain, max, &mut self.arrived) {
+            None => Err(failed(format_args!(
+                "the peer sent a record of {len} bytes that is of an unknown kind, or holds a frame of \
+                 more than {max} bytes"
+            ))),
+            Some(None) => Ok(()),
+            Some(Some(Farewell::Replaced)) => Err(DownReason::Replaced),
+            Some(Some(Farewell::Closed | Farewell::NoRoom)) => Err(DownReason::ClosedByPeer),
         }
     }
 
@@ -181,7 +239,7 @@ impl Driver {
 
 /// Tells the other end why the channel closes, and waits until it has closed it.
 async fn say(channel: &dyn Channel, session: &mut LinkSession, why: Farewell) -> io::Result<()> {
-    let Some(record) = session.seal(&Record::close(why)) else { return Ok(()) };
+    let Some(record) = session.seal(&record::close(why)) else { return Ok(()) };
     channel.send(&record).await?;
     let mut rest = [0; MAX_SDU];
     while channel.receive(&mut rest).await? > 0 {}

@@ -1,6 +1,7 @@
 //! From a channel to a session with a peer that has proved its key.
 
 use std::io;
+use std::time::Duration;
 
 use bitcraps_session::link::{Answerer, Caller, LinkSession};
 use bitcraps_session::{HandshakeError, Identity};
@@ -11,6 +12,10 @@ use zeroize::Zeroizing;
 
 use crate::radio::{Channel, MAX_SDU};
 
+/// How long a caller may take to begin: a hello is two or three connection intervals under way, and a
+/// place for callers that is held by a silent one is kept from others.
+const HELLO: Duration = Duration::from_secs(4);
+
 /// Why a channel gave no session.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NoSession {
@@ -18,6 +23,8 @@ pub(crate) enum NoSession {
     Channel(#[from] io::Error),
     #[error("the other end closed the channel during the handshake")]
     Closed,
+    #[error("the caller said nothing for {HELLO:?}")]
+    Silent,
     #[error("handshake: {0}")]
     Refused(#[from] HandshakeError),
     #[error("the operating system gives no randomness: {0}")]
@@ -57,14 +64,27 @@ pub(crate) async fn call(
 }
 
 /// The side that was called.
-pub(crate) async fn answer(
-    identity: &Identity,
-    channel: &dyn Channel,
-) -> Result<LinkSession, NoSession> {
+async fn answer(identity: &Identity, channel: &dyn Channel) -> Result<LinkSession, NoSession> {
     let mut buffer = [0; MAX_SDU];
-    let len = receive(channel, &mut buffer).await?;
+    let hello = tokio::time::timeout(HELLO, receive(channel, &mut buffer)).await;
+    let len = hello.unwrap_or(Err(NoSession::Silent))?;
     let (answerer, reply) = Answerer::answer(identity, &buffer[..len], &mut randomness()?)?;
     channel.send(&reply).await?;
     let len = receive(channel, &mut buffer).await?;
     Ok(answerer.finish(&buffer[..len])?)
+}
+
+/// The session with a caller that has proved its key within `timeout`; why there is none goes to the log.
+pub(crate) async fn answered(
+    identity: &Identity,
+    channel: &dyn Channel,
+    timeout: Duration,
+) -> Option<LinkSession> {
+    let device = channel.device();
+    match tokio::time::timeout(timeout, answer(identity, channel)).await {
+        Ok(Ok(session)) => return Some(session),
+        Ok(Err(error)) => tracing::debug!(%device, %error, "caller refused"),
+        Err(_) => tracing::debug!(%device, "caller proved nothing in time"),
+    }
+    None
 }

@@ -64,9 +64,9 @@ impl BleLink {
         self.waiting_bytes.fetch_add(frame.len(), Ordering::Relaxed);
     }
 
-    /// A frame of `bytes` bytes waits no longer.
-    pub(crate) fn release(&self, bytes: usize) {
-        self.waiting_frames.fetch_sub(1, Ordering::Relaxed);
+    /// `frames` frames of `bytes` bytes together wait no longer.
+    pub(crate) fn release(&self, frames: usize, bytes: usize) {
+        self.waiting_frames.fetch_sub(frames, Ordering::Relaxed);
         self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 }
@@ -105,7 +105,7 @@ impl Link for BleLink {
             Err(Refused::Closed(frame)) => TrySendError::Closed(frame),
         };
         if let TrySendError::Full(frame) | TrySendError::Closed(frame) = &refused {
-            self.release(frame.len());
+            self.release(1, frame.len());
         }
         Err(refused)
     }

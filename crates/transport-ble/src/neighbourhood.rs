@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bitcraps_types::Timestamp;
@@ -26,6 +26,11 @@ const FRESH: Duration = Duration::from_secs(12);
 /// How long the lesser tag waits for the greater to connect before it does so itself: the other end
 /// may not see it, or may be looking seldom.
 const YIELD: Duration = Duration::from_secs(10);
+/// How long it waits instead when its own radio has just come back: the other end, which was told that
+/// the link is gone and no more, may have given up for a while, or be dialling at this moment.
+const RECALL: Duration = Duration::from_secs(3);
+/// How long after its end a link is worth [`RECALL`]: later, both have moved on.
+const MISSED: Duration = Duration::from_secs(60);
 /// A link that lived shorter counts as a dial that failed: the other end refuses it, or is at the
 /// edge of reach.
 const STABLE: Duration = Duration::from_secs(10);
@@ -41,12 +46,16 @@ struct Neighbour {
     seen: Timestamp,
     failures: u32,
     retry_at: Timestamp,
+    /// Whether it was not seen since a dial of it failed: it may be away, and a call that waits for it
+    /// to come back would cross its own.
+    missing: bool,
 }
 
 impl Neighbour {
     fn failed(&mut self, now: Timestamp) {
         let wait = FIRST_RETRY * 2_u32.saturating_pow(self.failures.min(16));
         self.failures = self.failures.saturating_add(1);
+        self.missing = true;
         self.retry_at = now + wait.min(MAX_RETRY);
     }
 }
@@ -69,6 +78,10 @@ pub struct Neighbourhood {
     neighbours: BTreeMap<Tag, Neighbour>,
     /// When each came up.
     links: BTreeMap<Tag, Timestamp>,
+    /// When the last link to each ended. At most [`MAX_NEIGHBOURS`].
+    ended: BTreeMap<Tag, Timestamp>,
+    /// Whom a link was lost to with this node's own radio.
+    missed: BTreeSet<Tag>,
     /// When looking eagerly began.
     eager_since: Timestamp,
 }
@@ -81,6 +94,8 @@ impl Neighbourhood {
             max_links,
             neighbours: BTreeMap::new(),
             links: BTreeMap::new(),
+            ended: BTreeMap::new(),
+            missed: BTreeSet::new(),
             eager_since: now,
         }
     }
@@ -95,6 +110,7 @@ impl Neighbourhood {
                 known.first_seen = now;
             }
             (known.place, known.rssi, known.seen) = (place, rssi, now);
+            known.missing = false;
             return;
         }
         if self.neighbours.len() >= MAX_NEIGHBOURS
@@ -103,7 +119,8 @@ impl Neighbourhood {
             self.neighbours.remove(&oldest);
         }
         let (first_seen, seen) = (now, now);
-        let new = Neighbour { place, rssi, first_seen, seen, failures: 0, retry_at: now };
+        let new =
+            Neighbour { place, rssi, first_seen, seen, failures: 0, retry_at: now, missing: false };
         self.neighbours.insert(tag, new);
     }
 
@@ -114,9 +131,15 @@ impl Neighbourhood {
     /// When `tag` may be dialled, if it is there to be dialled.
     fn due(&self, tag: Tag, known: &Neighbour) -> Option<Timestamp> {
         let free = self.links.len() < self.max_links && !self.links.contains_key(&tag);
-        let turn = if self.own > tag { known.first_seen } else { known.first_seen + YIELD };
+        let there = free && !known.missing;
+        let wait = match self.own > tag {
+            true => Duration::ZERO,
+            false if self.missed.contains(&tag) => RECALL,
+            false => YIELD,
+        };
+        let turn = known.first_seen + wait;
         let due = known.retry_at.max(turn);
-        (free && due.since(known.seen) <= FRESH).then_some(due)
+        (there && due.since(known.seen) <= FRESH).then_some(due)
     }
 
     /// Whom to dial now: of those that are due the one that is received best.
@@ -133,6 +156,7 @@ impl Neighbourhood {
 
     /// A dial of `tag` has ended.
     pub fn dialled(&mut self, tag: Tag, outcome: Outcome, now: Timestamp) {
+        self.missed.remove(&tag);
         if let (Some(known), Outcome::Failed) = (self.neighbours.get_mut(&tag), outcome) {
             known.failed(now);
         }
@@ -141,12 +165,18 @@ impl Neighbourhood {
     /// A link to `tag` came up, whoever dialled.
     pub fn link_up(&mut self, tag: Tag, now: Timestamp) {
         self.links.insert(tag, now);
+        self.ended.remove(&tag);
+        self.missed.remove(&tag);
     }
 
     /// The link to `tag` is down.
     pub fn link_down(&mut self, tag: Tag, now: Timestamp) {
         let Some(since) = self.links.remove(&tag) else { return };
         self.eager_since = now;
+        self.ended.retain(|_, at| now.since(*at) <= MISSED);
+        if self.ended.len() < MAX_NEIGHBOURS {
+            self.ended.insert(tag, now);
+        }
         if let Some(known) = self.neighbours.get_mut(&tag) {
             // It was there until now.
             (known.first_seen, known.seen) = (now, now);
@@ -155,12 +185,21 @@ impl Neighbourhood {
             } else {
                 (known.failures, known.retry_at) = (0, now);
             }
+            known.missing = false;
         }
     }
 
-    /// The radio begins anew: what was seen with it counts no more.
+    /// The radio begins anew: what was seen with it counts no more, but for those to whom a link was lost
+    /// with it. They are taken for still being where they were.
     pub fn radio_opened(&mut self, now: Timestamp) {
-        self.neighbours.clear();
+        let ended = std::mem::take(&mut self.ended);
+        let missed = ended.into_iter().filter(|(_, at)| now.since(*at) <= MISSED);
+        self.missed = missed.map(|(tag, _)| tag).collect();
+        self.neighbours.retain(|tag, _| self.missed.contains(tag));
+        for known in self.neighbours.values_mut() {
+            (known.first_seen, known.seen) = (now, now);
+            (known.failures, known.retry_at, known.missing) = (0, now, false);
+        }
         self.eager_since = now;
     }
 
@@ -307,6 +346,77 @@ mod tests {
         hood.radio_opened(at(200_000));
         assert_eq!(hood.scan(at(200_000)), (true, Some(at(204_000))));
         assert_eq!(hood.next_dial(at(200_000)), None);
+    }
+
+    #[test]
+    fn whom_a_link_was_lost_to_with_the_radio_is_called_soon_once_it_is_back() {
+        let mut hood = hood();
+        for (number, lost) in [(6, 40_000), (7, 39_999)] {
+            hood.sighted(tag(number), place(number), -80, at(0));
+            hood.link_up(tag(number), at(0));
+            hood.link_down(tag(number), at(lost));
+        }
+        hood.sighted(tag(8), place(8), -10, at(99_999));
+        hood.radio_opened(at(100_000));
+        // Tags greater than its own, to whom it would yield for longer.
+        assert_eq!(hood.next_dial(at(102_999)), None);
+        assert_eq!(hood.deadline(at(102_000)), Some(at(103_000)));
+        assert_eq!(hood.next_dial(at(103_000)), Some((tag(6), place(6))));
+        hood.sighted(tag(7), place(7), -10, at(100_000));
+        hood.sighted(tag(8), place(8), -10, at(100_000));
+        assert_eq!(
+            hood.next_dial(at(103_000)),
+            Some((tag(6), place(6))),
+            "lost too long ago, or never"
+        );
+        hood.dialled(tag(6), Outcome::Failed, at(103_000));
+        hood.sighted(tag(6), place(6), -80, at(104_000));
+        assert_eq!(hood.next_dial(at(109_999)), None, "it is not where it was: as any other now");
+        assert!(hood.next_dial(at(110_000)).is_some());
+    }
+
+    #[test]
+    fn who_could_not_be_reached_is_dialled_again_when_it_is_seen_again() {
+        let mut hood = hood();
+        hood.sighted(tag(1), place(1), -80, at(0));
+        hood.dialled(tag(1), Outcome::Failed, at(100));
+        assert_eq!((hood.next_dial(at(2_000)), hood.next_dial(at(9_000))), (None, None));
+        hood.sighted(tag(1), place(2), -80, at(9_000));
+        assert_eq!(hood.next_dial(at(9_000)), Some((tag(1), place(2))));
+    }
+
+    #[test]
+    fn fault_51_of_28_addresses_in_twenty_minutes_the_last_one_counts() {
+        let mut hood = hood();
+        hood.sighted(tag(1), place(0), -80, at(0));
+        hood.link_up(tag(1), at(0));
+        for number in 1..=28 {
+            hood.sighted(tag(1), place(number), -80, at(u64::from(number) * 43_000));
+        }
+        assert_eq!(hood.neighbours.len(), 1);
+        hood.link_down(tag(1), at(28 * 43_000));
+        let mut dialled = Vec::new();
+        for second in 28 * 43..28 * 43 + 600 {
+            let now = at(second * 1_000);
+            if let Some((whom, to)) = hood.next_dial(now) {
+                hood.dialled(whom, Outcome::Failed, now);
+                dialled.push(to);
+            }
+        }
+        assert_eq!(dialled, [place(28)], "and that once, unless it is seen again");
+    }
+
+    #[test]
+    fn whoever_came_back_by_itself_is_no_longer_missed() {
+        let mut hood = hood();
+        hood.sighted(tag(6), place(6), -80, at(0));
+        hood.link_up(tag(6), at(0));
+        hood.link_down(tag(6), at(40_000));
+        hood.radio_opened(at(41_000));
+        hood.link_up(tag(6), at(41_500));
+        hood.link_down(tag(6), at(60_000));
+        assert_eq!(hood.next_dial(at(69_999)), None);
+        assert_eq!(hood.next_dial(at(70_000)), Some((tag(6), place(6))));
     }
 
     #[test]

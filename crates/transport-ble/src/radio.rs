@@ -1,5 +1,6 @@
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bitcraps_types::Medium;
@@ -149,4 +150,37 @@ pub trait Channel: Send + Sync + 'static {
     /// # Errors
     /// Whatever ended the channel.
     async fn receive(&self, unit: &mut [u8]) -> io::Result<usize>;
+}
+
+/// How long a driver may take for what it does at once when it is well.
+const RADIO_CALL: Duration = Duration::from_secs(10);
+
+/// Opens the radio of a node, and reports what it tells.
+pub(crate) async fn open(
+    radio: &dyn Radio,
+    tag: Tag,
+) -> Result<(Place, mpsc::Receiver<RadioEvent>), RadioError> {
+    let (tell, events) = mpsc::channel(EVENT_QUEUE);
+    Ok((in_time("opening the adapter", radio.open(tag, tell)).await?, events))
+}
+
+/// What comes of a call to a driver, or that it did not answer.
+pub(crate) async fn in_time<T>(
+    what: &str,
+    call: impl Future<Output = Result<T, RadioError>>,
+) -> Result<T, RadioError> {
+    match tokio::time::timeout(RADIO_CALL, call).await {
+        Ok(done) => done,
+        Err(_) => {
+            let why = format!("no answer within {RADIO_CALL:?}");
+            Err(RadioError::Failed { what: what.to_owned(), why })
+        }
+    }
+}
+
+/// Ends what [`open`] began.
+pub(crate) async fn close(radio: &dyn Radio) {
+    if tokio::time::timeout(RADIO_CALL, radio.close()).await.is_err() {
+        tracing::warn!("the Bluetooth radio does not close within {RADIO_CALL:?}");
+    }
 }

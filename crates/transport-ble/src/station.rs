@@ -1,8 +1,8 @@
 //! The one task of a running transport: it owns the table of links and everything under way.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bitcraps_session::Identity;
@@ -19,9 +19,9 @@ use crate::driver::{drive, refuse};
 use crate::handshake;
 use crate::link::BleLink;
 use crate::neighbourhood::{Neighbourhood, Outcome};
-use crate::place::Place;
+use crate::place::{Device, Place};
 use crate::precedence::{Claim, newcomer_wins};
-use crate::radio::{Channel, EVENT_QUEUE, Radio, RadioError, RadioEvent};
+use crate::radio::{Channel, Radio, RadioError, RadioEvent, close, in_time, open};
 use crate::record::Farewell;
 
 /// Callers that prove themselves at a time. Each costs a controller's connection, of which there are
@@ -31,12 +31,10 @@ const MAX_HANDSHAKES: usize = 4;
 /// Dials that wait for the one under way: a controller initiates one connection at a time.
 const MAX_WAITING: usize = 16;
 
-/// How long a driver may take for what it does at once when it is well.
-const RADIO_CALL: Duration = Duration::from_secs(10);
-
-/// First wait before a lost radio is opened again, doubled up to [`REOPEN_MAX`].
+/// First wait before a lost radio is opened again, doubled up to [`REOPEN_MAX`]: whoever switches
+/// Bluetooth on waits for no longer, and a look costs a few messages on the system's bus.
 const REOPEN_FIRST: Duration = Duration::from_secs(1);
-const REOPEN_MAX: Duration = Duration::from_secs(30);
+const REOPEN_MAX: Duration = Duration::from_secs(8);
 
 /// A dial that was asked for.
 pub(crate) struct Request {
@@ -55,6 +53,9 @@ struct Dial {
     tag: Tag,
     request: Option<Request>,
 }
+
+/// What became of a caller; nothing when it was refused.
+type Called = Option<(LinkSession, Arc<dyn Channel>)>;
 
 type Dialled = Result<(LinkSession, Arc<dyn Channel>), ConnectError>;
 
@@ -77,34 +78,14 @@ pub(crate) struct Parts {
     pub(crate) sink: Arc<dyn Sink>,
     /// Where this node listens, or why it does not, for whoever asks the transport.
     pub(crate) place: watch::Sender<Result<Place, RadioError>>,
+    /// Callers that were turned away.
+    pub(crate) refused: Arc<AtomicU64>,
     pub(crate) requests: mpsc::Receiver<Request>,
     pub(crate) stop: watch::Receiver<bool>,
 }
 
 /// Room for requests that the station has not looked at.
 pub(crate) const REQUEST_QUEUE: usize = MAX_WAITING;
-
-/// Opens the radio of a node, and reports what it tells.
-pub(crate) async fn open(
-    radio: &dyn Radio,
-    tag: Tag,
-) -> Result<(Place, mpsc::Receiver<RadioEvent>), RadioError> {
-    let (tell, events) = mpsc::channel(EVENT_QUEUE);
-    Ok((in_time("opening the adapter", radio.open(tag, tell)).await?, events))
-}
-
-async fn in_time<T>(
-    what: &str,
-    call: impl Future<Output = Result<T, RadioError>>,
-) -> Result<T, RadioError> {
-    match tokio::time::timeout(RADIO_CALL, call).await {
-        Ok(done) => done,
-        Err(_) => {
-            let why = format!("no answer within {RADIO_CALL:?}");
-            Err(RadioError::Failed { what: what.to_owned(), why })
-        }
-    }
-}
 
 pub(crate) struct Station {
     parts: Parts,
@@ -115,7 +96,9 @@ pub(crate) struct Station {
     waiting: VecDeque<Request>,
     dial: Option<Dial>,
     dialling: JoinSet<Dialled>,
-    callers: JoinSet<Option<(LinkSession, Arc<dyn Channel>)>>,
+    callers: JoinSet<(Device, Called)>,
+    /// Devices of callers that prove themselves.
+    proving: Vec<Device>,
     drivers: JoinSet<(PeerId, LinkId)>,
     refusals: JoinSet<()>,
     radio: RadioState,
@@ -139,6 +122,7 @@ impl Station {
             dial: None,
             dialling: JoinSet::new(),
             callers: JoinSet::new(),
+            proving: Vec::new(),
             drivers: JoinSet::new(),
             refusals: JoinSet::new(),
             radio: events.map_or_else(|| RadioState::lost(Timestamp::ZERO), RadioState::Open),
@@ -168,10 +152,7 @@ impl Station {
                 Some(request) = self.parts.requests.recv() => self.requested(request),
                 Some(dialled) = self.dialling.join_next() => self.dialled(dialled),
                 Some(called) = self.callers.join_next() => {
-                    if let Ok(Some((session, channel))) = called {
-                        let caller = session.peer();
-                        self.admit(session, channel, caller);
-                    }
+                    self.called(called);
                 }
                 Some(ended) = self.drivers.join_next() => {
                     if let Ok((peer, id)) = ended {
@@ -216,22 +197,33 @@ impl Station {
             RadioEvent::Called(channel) => {
                 if self.callers.len() >= MAX_HANDSHAKES {
                     tracing::debug!(device = %channel.device(), "too many callers at once");
+                    self.refused();
                     return;
                 }
                 let (identity, timeout) =
                     (self.parts.identity.clone(), self.parts.config.connection_timeout);
+                let device = channel.device();
+                self.proving.push(device);
                 self.callers.spawn(async move {
-                    let answered = handshake::answer(&identity, &*channel);
-                    let device = channel.device();
-                    match tokio::time::timeout(timeout, answered).await {
-                        Ok(Ok(session)) => return Some((session, channel)),
-                        Ok(Err(error)) => tracing::debug!(%device, %error, "caller refused"),
-                        Err(_) => tracing::debug!(%device, "caller proved nothing in time"),
-                    }
-                    None
+                    let session = handshake::answered(&identity, &*channel, timeout).await;
+                    (device, session.map(|session| (session, channel)))
                 });
             }
             RadioEvent::Lost(error) => self.lost(&error).await,
+        }
+    }
+
+    fn called(&mut self, called: Result<(Device, Called), tokio::task::JoinError>) {
+        let Ok((device, called)) = called else { return };
+        if let Some(at) = self.proving.iter().position(|proving| *proving == device) {
+            self.proving.swap_remove(at);
+        }
+        match called {
+            Some((session, channel)) => {
+                let caller = session.peer();
+                self.admit(session, channel, caller);
+            }
+            None => self.refused(),
         }
     }
 
@@ -316,6 +308,8 @@ impl Station {
             && self.parts.config.discover
             && matches!(self.radio, RadioState::Open(_))
             && let Some((tag, place)) = self.hood.next_dial(self.now())
+            // Whoever calls at this moment is not called besides: on some radios neither would come through.
+            && !self.proving.contains(&place.device)
         {
             self.begin(Dial { tag, request: None }, place);
         }
@@ -411,6 +405,9 @@ impl Station {
             None => (None, None),
         };
         if let Some(why) = refusal {
+            if caller != self.own {
+                self.refused();
+            }
             self.refusals.spawn(refuse(channel, session, why));
             return kept;
         }
@@ -433,6 +430,10 @@ impl Station {
             (peer, id)
         });
         Some(id)
+    }
+
+    fn refused(&self) {
+        self.parts.refused.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Takes note of a link that is over though its driver has not been heard of yet: told as down, it
@@ -466,12 +467,6 @@ async fn next_event(radio: &mut RadioState) -> RadioEvent {
             RadioEvent::Lost(RadioError::Gone { what, why })
         }),
         RadioState::Lost { .. } => std::future::pending().await,
-    }
-}
-
-async fn close(radio: &dyn Radio) {
-    if tokio::time::timeout(RADIO_CALL, radio.close()).await.is_err() {
-        tracing::warn!("the Bluetooth radio does not close within {RADIO_CALL:?}");
     }
 }
 

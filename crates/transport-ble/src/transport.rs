@@ -1,3 +1,4 @@
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
@@ -10,13 +11,13 @@ use tokio::task::JoinHandle;
 use crate::advertisement::Tag;
 use crate::config::{BleConfig, ConfigError};
 use crate::place::{ParsePlaceError, Place};
-use crate::radio::{Radio, RadioError};
-use crate::station::{self, Parts, REQUEST_QUEUE, Request, Station};
+use crate::radio::{self, Radio, RadioError};
+use crate::station::{Parts, REQUEST_QUEUE, Request, Station};
 
 /// Bluetooth LE as a [`Transport`]: one link for each peer in reach.
 ///
 /// A radio that is not there when it starts is no error: like one that is lost later it is opened
-/// again, after 1 s at first and every 30 s in the end, and [`Self::radio`] says what is the matter.
+/// again, after 1 s at first and every 8 s in the end, and [`Self::radio`] says what is the matter.
 ///
 /// Dropping it without [`Transport::shutdown`] stops every task, but tells no link as down.
 pub struct BleTransport {
@@ -27,6 +28,7 @@ pub struct BleTransport {
     run: Mutex<Option<Run>>,
     /// What a dial needs; absent when not started. Locked for a clone only.
     calls: RwLock<Option<Calls>>,
+    refused: Arc<AtomicU64>,
 }
 
 /// One start to its shutdown.
@@ -58,8 +60,9 @@ impl BleTransport {
         radio: Arc<dyn Radio>,
     ) -> Result<Self, ConfigError> {
         config.check()?;
-        let identity = Arc::new(identity);
-        Ok(Self { config, identity, radio, run: Mutex::new(None), calls: RwLock::new(None) })
+        let (identity, refused) = (Arc::new(identity), Arc::default());
+        let (run, calls) = (Mutex::new(None), RwLock::new(None));
+        Ok(Self { config, identity, radio, run, calls, refused })
     }
 
     /// The key it proves.
@@ -75,6 +78,12 @@ impl BleTransport {
     /// Where others can call it now, or why its radio does not work; `None` when it is not started.
     pub fn radio(&self) -> Option<Result<Place, RadioError>> {
         self.calls().map(|calls| calls.place.borrow().clone())
+    }
+
+    /// Callers turned away since it was made: those that proved no key or said nothing in time, who found
+    /// no place, or for whom there was no room.
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
     }
 
     fn calls(&self) -> Option<Calls> {
@@ -101,7 +110,7 @@ impl Transport for BleTransport {
         if run.is_some() {
             return Err(StartError::AlreadyStarted);
         }
-        let (place, events) = match station::open(&*self.radio, Tag::of(&self.peer())).await {
+        let (place, events) = match radio::open(&*self.radio, Tag::of(&self.peer())).await {
             Ok((place, events)) => (Ok(place), Some(events)),
             Err(error) => {
                 tracing::warn!(%error, "no Bluetooth links yet; the radio is opened when it is there");
@@ -118,6 +127,7 @@ impl Transport for BleTransport {
             radio: self.radio.clone(),
             sink,
             place,
+            refused: self.refused.clone(),
             requests: taken,
             stop: stopping,
         };

@@ -10,8 +10,6 @@ use super::scene::{Scene, Station, play};
 use super::{Fixture, Violation, require};
 use crate::{Link, QueueState, TrySendError};
 
-/// Enough frames to fill any queue several times.
-const MANY: usize = 4_000;
 /// How long a thread may send before it meets a full link or has sent everything.
 const SEND_BOUND: Duration = Duration::from_secs(5);
 /// A link that took this much without draining it has no bound.
@@ -111,7 +109,8 @@ pub async fn many_frames_keep_their_boundaries(fixture: &dyn Fixture) -> Result<
     play(fixture, async |scene: &Scene| {
         let [near, far] = scene.linked().await?;
         let max = near.capabilities().max_frame.min(far.capabilities().max_frame);
-        let (there, back) = (varied(0..MANY, max), varied(MANY..2 * MANY, max));
+        let many = scene.many;
+        let (there, back) = (varied(0..many, max), varied(many..2 * many, max));
         let (one, two) =
             tokio::join!(send_all(&scene.near, &near, &there), send_all(&scene.far, &far, &back),);
         one.and(two)?;
@@ -146,7 +145,7 @@ pub async fn many_senders_share_a_link(fixture: &dyn Fixture) -> Result<(), Viol
     play(fixture, async |scene: &Scene| {
         let [near, far] = scene.linked().await?;
         let max = near.capabilities().max_frame;
-        let quarter = MANY / 4;
+        let quarter = scene.many / 4;
         let parts = [0, 1, 2, 3].map(|part| varied(part * quarter..(part + 1) * quarter, max));
         let all: Vec<Bytes> = parts.iter().flatten().cloned().collect();
         let [one, two, three, four] = parts;

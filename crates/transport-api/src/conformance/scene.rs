@@ -80,6 +80,7 @@ pub(super) struct Scene {
     pub(super) far: Station,
     pub(super) ends: Ends,
     pub(super) least_delivery: Ratio,
+    pub(super) many: usize,
     pub(super) one_link: bool,
     pub(super) asks_by_key: bool,
 }
@@ -175,6 +176,7 @@ pub(super) async fn play(
         far: Station::new(&ends.far),
         ends,
         least_delivery: fixture.least_delivery(),
+        many: fixture.many_frames(),
         one_link: fixture.one_link_per_peer(),
         asks_by_key: fixture.asks_by_key(),
     };

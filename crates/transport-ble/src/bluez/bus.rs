@@ -265,8 +265,7 @@ impl Bus {
                 if interface != DEVICE || !path.starts_with(&prefix) {
                     return None;
                 }
-                if changed.contains_key("ServiceData") && !sights.knows(path) {
-                    // Its address is not among what has changed.
+                if sights.wonders(path, &changed) {
                     let all = self.call(path, [PROPERTIES, "GetAll"], &(DEVICE,)).await.ok()?;
                     changed = all.body().deserialize().ok()?;
                 }

@@ -11,7 +11,7 @@ use crate::radio::RadioEvent;
 /// Properties of one interface, by name.
 pub(super) type Properties = HashMap<String, OwnedValue>;
 
-/// Devices whose advertisement is remembered, because later reports tell only what has changed.
+/// Devices that are remembered, because later reports tell only what has changed.
 /// bluetoothd forgets them after 30 s; of whoever is left out, reports that tell everything count.
 const MAX_SIGHTS: usize = 256;
 
@@ -21,22 +21,21 @@ pub(super) fn service() -> String {
     format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }
 
-/// Devices that advertise our service, by bluetoothd's path.
+/// Devices by bluetoothd's path: what they advertise of our service, if they do.
 #[derive(Default)]
-pub(super) struct Sights(BTreeMap<String, (Device, Advertisement)>);
+pub(super) struct Sights(BTreeMap<String, Option<(Device, Advertisement)>>);
 
 impl Sights {
     /// Properties of the device at `path` are new or have changed; what there is to report of it.
     pub(super) fn seen(&mut self, path: &str, properties: &Properties) -> Option<RadioEvent> {
         let known = self.0.get(path).copied();
-        let mut sight = known;
+        let mut sight = known.flatten();
         if let Some(advertisement) = advertisement(properties) {
-            let device = device(properties).or(known.map(|(device, _)| device));
-            let now = (device.or_else(|| public_of(path))?, advertisement);
-            if self.0.len() < MAX_SIGHTS || known.is_some() {
-                self.0.insert(path.to_owned(), now);
-            }
-            sight = Some(now);
+            let device = device(properties).or(sight.map(|(device, _)| device));
+            sight = Some((device.or_else(|| public_of(path))?, advertisement));
+        }
+        if known.is_some() || self.0.len() < MAX_SIGHTS {
+            self.0.insert(path.to_owned(), sight);
         }
         // A device that bluetoothd only remembers has no signal strength.
         let Value::I16(rssi) = **properties.get("RSSI")? else { return None };
@@ -44,9 +43,17 @@ impl Sights {
         Some(RadioEvent::Sighted { device, advertisement, rssi })
     }
 
-    /// Whether the address of the device at `path` is known.
-    pub(super) fn knows(&self, path: &str) -> bool {
-        self.0.contains_key(path)
+    /// Whether everything about the device at `path` has to be asked for to know what `changed` means:
+    /// bluetoothd tells only what is not as it was before this node began to listen.
+    pub(super) fn wonders(&self, path: &str, changed: &Properties) -> bool {
+        match self.0.get(path) {
+            Some(Some(_)) => false,
+            Some(None) => changed.contains_key("ServiceData"),
+            None => {
+                let heard = changed.contains_key("RSSI") && self.0.len() < MAX_SIGHTS;
+                heard || changed.contains_key("ServiceData")
+            }
+        }
     }
 
     /// The device at `path` is forgotten.
@@ -132,6 +139,28 @@ mod tests {
         assert_eq!((same, advertisement.psm), (device, 0x82));
         sights.gone(PATH);
         assert!(sights.seen(PATH, &properties(vec![rssi()])).is_none(), "forgotten");
+    }
+
+    #[test]
+    fn a_device_known_to_bluetoothd_from_before_is_asked_for_once() {
+        let mut sights = Sights::default();
+        let heard = properties(vec![("RSSI", OwnedValue::from(-50_i16))]);
+        let gone = properties(vec![("Connected", OwnedValue::from(false))]);
+        let told = properties(vec![("ServiceData", data(0x81))]);
+        assert!(sights.wonders(PATH, &heard) && sights.wonders(PATH, &told));
+        assert!(!sights.wonders(PATH, &gone));
+        assert!(sights.seen(PATH, &heard).is_none(), "nobody of ours");
+        assert!(!sights.wonders(PATH, &heard), "asked for once");
+        assert!(sights.wonders(PATH, &told), "it is one now");
+        let all = vec![("Address", text("00:AA:01:00:00:24")), ("ServiceData", data(0x81))];
+        assert!(sights.seen(PATH, &properties(all)).is_none(), "not heard");
+        assert!(!sights.wonders(PATH, &told) && !sights.wonders(PATH, &heard));
+        assert!(sights.seen(PATH, &heard).is_some());
+        for number in 0..MAX_SIGHTS {
+            sights.seen(&format!("/{number}"), &heard);
+        }
+        assert!(!sights.wonders("/one/more", &heard), "a crowd of strangers is not asked about");
+        assert!(sights.wonders("/one/more", &told));
     }
 
     #[test]

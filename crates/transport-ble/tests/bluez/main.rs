@@ -5,23 +5,32 @@
 #![expect(clippy::disallowed_methods, reason = "what is measured is time")]
 #![expect(clippy::print_stdout, reason = "figures are for whoever runs this")]
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bitcraps_session::Identity;
+use bitcraps_session::link::Caller;
 use bitcraps_transport_api::conformance::{CASES, Ends, Fixture, Recorder};
-use bitcraps_transport_api::{Address, ConnectTarget, Link, Sink, Transport as _, TransportEvent};
+use bitcraps_transport_api::{
+    Address, ConnectError, ConnectTarget, Link, Sink, Transport as _, TransportEvent,
+};
 use bitcraps_transport_ble::{
     BleConfig, BleTransport, Bluez, Channel, MAX_SDU, Radio as _, RadioEvent, Tag,
 };
 use bitcraps_types::{LinkId, PeerId, TransportType};
 use bytes::Bytes;
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng as _;
 use tokio::process::Command;
 use tokio::sync::{Notify, mpsc};
+use zbus::zvariant::Value;
 
 const ADAPTERS: [&str; 2] = ["hci0", "hci1"];
+/// The service of an advertisement as bluetoothd writes it.
+const SERVICE: &str = "d1ce0001-6c62-4372-a150-73b1c7a95e5c";
 /// Larger than anything here takes on a machine that emulates its processor.
 const PATIENCE: Duration = Duration::from_secs(60);
 const ECHOES: usize = 500;
@@ -32,7 +41,17 @@ struct Node {
     told: Arc<Recorder>,
 }
 
+/// What the transport does goes to a file, for whoever looks for the reason of a failure.
+fn logged() {
+    let path = std::env::temp_dir().join("transport.log");
+    let file = std::fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
+    let log = tracing_subscriber::fmt().with_ansi(false).with_writer(Mutex::new(file));
+    // Only the first test of a process finds none.
+    drop(log.with_env_filter("bitcraps_transport_ble=debug").try_init());
+}
+
 fn node(number: usize, discover: bool) -> Node {
+    logged();
     let config = BleConfig { discover, ..BleConfig::default() };
     let radio = Arc::new(Bluez::new(Some(ADAPTERS[number].to_owned())));
     let identity = Identity::from_seed(&[number as u8 + 1; 32]);
@@ -82,6 +101,10 @@ impl Fixture for Adapters {
     fn one_link_per_peer(&self) -> bool {
         true
     }
+
+    fn many_frames(&self) -> usize {
+        1_000
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -102,41 +125,56 @@ fn percentile(sorted: &[Duration], share: f64) -> f64 {
     sorted[at.min(sorted.len() - 1)].as_secs_f64() * 1e3
 }
 
-/// Round trips of 200 bytes over a raw channel; milliseconds at the median.
-async fn raw_round_trips(near: &dyn Channel, far: Arc<dyn Channel>) -> f64 {
-    let echo = tokio::spawn(async move {
+/// A raw channel, whose far end sends units back, or keeps them and tells of each.
+struct Raw {
+    near: Arc<dyn Channel>,
+    /// Asks the far end to keep what comes from now on.
+    keep: Arc<AtomicBool>,
+    kept: mpsc::Receiver<()>,
+}
+
+impl Raw {
+    fn new(near: Arc<dyn Channel>, far: Arc<dyn Channel>) -> Self {
+        let keep = Arc::new(AtomicBool::new(false));
+        let (tell, kept) = mpsc::channel(ECHOES);
+        let keeps = keep.clone();
+        tokio::spawn(async move {
+            let mut unit = [0; MAX_SDU];
+            while let Ok(len @ 1..) = far.receive(&mut unit).await {
+                match keeps.load(Ordering::SeqCst) {
+                    true => tell.send(()).await.unwrap(),
+                    false => far.send(&unit[..len]).await.unwrap(),
+                }
+            }
+        });
+        Self { near, keep, kept }
+    }
+
+    /// Round trips of 200 bytes.
+    async fn round_trips(&self, count: usize, trips: &mut Vec<Duration>) {
         let mut unit = [0; MAX_SDU];
-        for _ in 0..ECHOES {
-            let len = far.receive(&mut unit).await.unwrap();
-            far.send(&unit[..len]).await.unwrap();
+        for _ in 0..count {
+            let begun = Instant::now();
+            self.near.send(&[7; BYTES]).await.unwrap();
+            self.near.receive(&mut unit).await.unwrap();
+            trips.push(begun.elapsed());
         }
-        far
-    });
-    let mut unit = [0; MAX_SDU];
-    let mut trips = Vec::new();
-    for _ in 0..ECHOES {
+    }
+
+    /// How long units of a frame's size take one way.
+    async fn one_way(&mut self, count: usize) -> Duration {
+        self.keep.store(true, Ordering::SeqCst);
         let begun = Instant::now();
-        near.send(&[7; BYTES]).await.unwrap();
-        near.receive(&mut unit).await.unwrap();
-        trips.push(begun.elapsed());
-    }
-    let far = echo.await.unwrap();
-    trips.sort_unstable();
-    // And one way, units of a frame's size.
-    let begun = Instant::now();
-    let sink = tokio::spawn(async move {
-        let mut unit = [0; MAX_SDU];
-        for _ in 0..ECHOES {
-            far.receive(&mut unit).await.unwrap();
+        for _ in 0..count {
+            self.near.send(&[7; 1_000]).await.unwrap();
         }
-    });
-    for _ in 0..ECHOES {
-        near.send(&[7; 1_000]).await.unwrap();
+        for _ in 0..count {
+            self.kept.recv().await.unwrap();
+        }
+        let took = begun.elapsed();
+        self.keep.store(false, Ordering::SeqCst);
+        took
     }
-    sink.await.unwrap();
-    let rate = (ECHOES * 1_000) as f64 / begun.elapsed().as_secs_f64() / 1e3;
-    println!("RADIO bluetooth.raw_kilobytes_per_second {rate:.0}");
-    percentile(&trips, 0.5)
 }
 
 /// A node's sink as a coordinator is one: frames are answered in the call that brings them, and
@@ -190,33 +228,69 @@ impl Meter {
 }
 
 /// The same over a link.
-async fn link_round_trips(near: &Meter, far: &Meter) -> f64 {
-    let there = near.told.standing(1).await.unwrap().pop().unwrap();
-    *far.echo.lock().unwrap() = far.told.standing(1).await.unwrap().pop();
-    let mut trips = Vec::new();
-    for _ in 0..ECHOES {
-        let begun = Instant::now();
-        let send = async { there.try_send(Bytes::from_static(&[7; BYTES])).unwrap() };
-        near.after(1, send).await;
-        trips.push(begun.elapsed());
-    }
-    trips.sort_unstable();
-    *far.echo.lock().unwrap() = None;
-    let begun = Instant::now();
-    let send = async {
-        let mut sent = 0;
-        while sent < ECHOES {
-            match there.try_send(Bytes::from_static(&[7; 1_000])) {
-                Ok(()) => sent += 1,
-                // Full, and not empty again for ten times as long.
-                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
-            }
+struct Linked<'a> {
+    near: &'a Meter,
+    far: &'a Meter,
+    there: Arc<dyn Link>,
+    back: Arc<dyn Link>,
+}
+
+impl Linked<'_> {
+    async fn round_trips(&self, count: usize, trips: &mut Vec<Duration>) {
+        *self.far.echo.lock().unwrap() = Some(self.back.clone());
+        for _ in 0..count {
+            let begun = Instant::now();
+            let send = async { self.there.try_send(Bytes::from_static(&[7; BYTES])).unwrap() };
+            self.near.after(1, send).await;
+            trips.push(begun.elapsed());
         }
-    };
-    far.after(ECHOES, send).await;
-    let rate = (ECHOES * 1_000) as f64 / begun.elapsed().as_secs_f64() / 1e3;
-    println!("RADIO bluetooth.link_kilobytes_per_second {rate:.0}");
-    percentile(&trips, 0.5)
+        *self.far.echo.lock().unwrap() = None;
+    }
+
+    async fn one_way(&self, count: usize, frame: &'static [u8]) -> Duration {
+        let begun = Instant::now();
+        let send = async {
+            let mut sent = 0;
+            while sent < count {
+                match self.there.try_send(Bytes::from_static(frame)) {
+                    Ok(()) => sent += 1,
+                    // Full, and not empty again for ten times as long.
+                    Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+                }
+            }
+        };
+        self.far.after(count, send).await;
+        begun.elapsed()
+    }
+}
+
+fn rate(bytes: usize, took: Duration) -> f64 {
+    bytes as f64 / took.as_secs_f64() / 1e3
+}
+
+/// Both in turn, so that what else the machine does meets both.
+async fn side_by_side(raw: &mut Raw, link: &Linked<'_>) {
+    const TURNS: usize = 10;
+    let (mut bare, mut linked) = (Vec::new(), Vec::new());
+    let [mut bare_took, mut linked_took, mut small_took] = [Duration::ZERO; 3];
+    for _ in 0..TURNS {
+        raw.round_trips(ECHOES / TURNS, &mut bare).await;
+        link.round_trips(ECHOES / TURNS, &mut linked).await;
+        bare_took += raw.one_way(ECHOES / TURNS).await;
+        linked_took += link.one_way(ECHOES / TURNS, &[7; 1_000]).await;
+        small_took += link.one_way(ECHOES / TURNS, &[7; BYTES]).await;
+    }
+    for (whose, mut trips) in [("raw", bare), ("link", linked)] {
+        trips.sort_unstable();
+        println!("RADIO bluetooth.{whose}_round_trip_ms {:.2}", percentile(&trips, 0.5));
+    }
+    let (long, short) = (ECHOES * 1_000, ECHOES * BYTES);
+    println!("RADIO bluetooth.raw_kilobytes_per_second {:.0}", rate(long, bare_took));
+    println!("RADIO bluetooth.link_kilobytes_per_second {:.0}", rate(long, linked_took));
+    println!(
+        "RADIO bluetooth.link_small_frames_kilobytes_per_second {:.0}",
+        rate(short, small_took)
+    );
 }
 
 /// Discovery, connection and channel, with nothing of the transport but its radio.
@@ -268,9 +342,7 @@ async fn raw_meeting() -> (f64, Arc<dyn Channel>, Arc<dyn Channel>, [Bluez; 2]) 
 async fn b_meeting_beside_the_raw_sequence() {
     let (raw, near, far, radios) = raw_meeting().await;
     println!("RADIO bluetooth.raw_meeting_seconds {raw:.2}");
-    let raw = raw_round_trips(&*near, far).await;
-    println!("RADIO bluetooth.raw_round_trip_ms {raw:.2}");
-    drop(near);
+    drop((near, far));
     for radio in radios {
         radio.close().await;
     }
@@ -288,11 +360,42 @@ async fn b_meeting_beside_the_raw_sequence() {
     println!("RADIO bluetooth.link_meeting_seconds {seconds:.2}");
     assert_eq!((there.peer(), back.peer()), (nodes[1].peer(), nodes[0].peer()));
     println!("link {}: {:?}", there.path(), there.capabilities());
-    let link = link_round_trips(&meters[0], &meters[1]).await;
-    println!("RADIO bluetooth.link_round_trip_ms {link:.2}");
+    // A bare channel beside the link, over the same connection.
+    let (near, far, radios) = raw_channel().await;
+    let linked = Linked { near: &meters[0], far: &meters[1], there, back };
+    side_by_side(&mut Raw::new(near, far), &linked).await;
+    for radio in radios {
+        radio.close().await;
+    }
+    drop(linked);
     nodes[0].shutdown().await;
     meters[1].told.standing(0).await.unwrap();
     nodes[1].shutdown().await;
+}
+
+/// A channel between two radios that know where the other is.
+async fn raw_channel() -> (Arc<dyn Channel>, Arc<dyn Channel>, [Bluez; 2]) {
+    let radios = ADAPTERS.map(|name| Bluez::new(Some(name.to_owned())));
+    let (tell, mut called) = mpsc::channel(64);
+    let place = radios[1].open(Tag([1; 8]), tell).await.unwrap();
+    let (tell, _events) = mpsc::channel(64);
+    radios[0].open(Tag([0; 8]), tell).await.unwrap();
+    let near = radios[0].dial(place).await.unwrap();
+    near.send(b"this one").await.unwrap();
+    // A channel may have been asked for twice.
+    loop {
+        match called.recv().await.unwrap() {
+            RadioEvent::Called(far) => {
+                let mut unit = [0; MAX_SDU];
+                let said = tokio::time::timeout(Duration::from_secs(2), far.receive(&mut unit));
+                if matches!(said.await, Ok(Ok(8))) {
+                    return (near, far, radios);
+                }
+            }
+            RadioEvent::Sighted { .. } => {}
+            RadioEvent::Lost(error) => panic!("{error}"),
+        }
+    }
 }
 
 async fn power(adapter: &str, on: bool) {
@@ -306,29 +409,59 @@ async fn power(adapter: &str, on: bool) {
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
 }
 
+/// Open files of this process, and tasks of this runtime.
+fn held() -> (usize, usize) {
+    let files = std::fs::read_dir("/proc/self/fd").unwrap().count();
+    (files, tokio::runtime::Handle::current().metrics().num_alive_tasks())
+}
+
+/// Waits until no more is held than `most`.
+async fn held_no_more_than(most: (usize, usize)) {
+    let begun = Instant::now();
+    loop {
+        let (files, tasks) = held();
+        if files <= most.0 && tasks <= most.1 {
+            return;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{files} files and {tasks} tasks, {most:?} before");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c_adapter_off_and_on() {
-    let rounds: usize = std::env::var("RADIO_ROUNDS").map_or(5, |n| n.parse().unwrap());
+    let rounds: usize = std::env::var("RADIO_ROUNDS").map_or(50, |n| n.parse().unwrap());
     let (near, far) = (node(0, true), node(1, true));
     tokio::join!(near.start(), far.start());
     tokio::join!(near.link(), far.link());
     let mut back = Vec::new();
+    // What is held with a link that stands, after everything has happened once.
+    let mut before = None;
     for round in 0..rounds {
-        power(ADAPTERS[1], false).await;
+        // Either end's adapter in turn.
+        let adapter = ADAPTERS[round % 2];
+        power(adapter, false).await;
         near.told.standing(0).await.unwrap();
         far.told.standing(0).await.unwrap();
         let begun = Instant::now();
-        power(ADAPTERS[1], true).await;
+        power(adapter, true).await;
         let (there, here) = (near.link().await, far.link().await);
         back.push(begun.elapsed());
         let seen = far.told.arrived(here.id());
         there.try_send(Bytes::from_static(b"back")).unwrap();
         far.told.arrivals(here.id(), seen + 1).await.unwrap();
-        println!("round {round}: link back after {:.1?}", back[round]);
+        println!("round {round}: {adapter}, link back after {:.1?}", back[round]);
+        if round == 1 {
+            // Channels that nobody waits for are seen to their end for 2 s.
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            before = Some(held());
+        }
     }
+    held_no_more_than(before.unwrap()).await;
     back.sort_unstable();
     println!("RADIO bluetooth.links_back_after_adapter_off {rounds} {rounds}");
     println!("RADIO bluetooth.back_seconds_p50 {:.1}", percentile(&back, 0.5) / 1e3);
+    println!("RADIO bluetooth.back_seconds_worst {:.1}", percentile(&back, 1.0) / 1e3);
     near.transport.shutdown().await;
     far.transport.shutdown().await;
 }
@@ -344,4 +477,138 @@ async fn d_errors_name_what_is_missing() {
     let error = off.open(Tag([0; 8]), tell).await.unwrap_err().to_string();
     power("hci0", true).await;
     assert!(error.starts_with("Bluetooth adapter hci0 is switched off"), "{error}");
+}
+
+/// An advertisement as bluetoothd asks for it, of whatever bytes.
+struct Shown(Vec<u8>);
+
+#[zbus::interface(name = "org.bluez.LEAdvertisement1")]
+impl Shown {
+    #[zbus(property, name = "Type")]
+    fn kind(&self) -> &str {
+        "peripheral"
+    }
+
+    #[zbus(property)]
+    fn service_data(&self) -> HashMap<String, Value<'static>> {
+        HashMap::from([(SERVICE.to_owned(), Value::from(self.0.clone()))])
+    }
+}
+
+/// Advertises `data` on `adapter` for a moment; whether bluetoothd does so.
+async fn show(adapter: &str, data: Vec<u8>) -> bool {
+    let bus = zbus::Connection::system().await.unwrap();
+    let path = zbus::zvariant::ObjectPath::from_static_str_unchecked("/hostile");
+    bus.object_server().at(&path, Shown(data)).await.unwrap();
+    let to = format!("/org/bluez/{adapter}");
+    let interface = Some("org.bluez.LEAdvertisingManager1");
+    let body = (&path, HashMap::<&str, Value<'_>>::new());
+    let shown =
+        bus.call_method(Some("org.bluez"), to.as_str(), interface, "RegisterAdvertisement", &body);
+    let shown = shown.await.is_ok();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    bus.close().await.unwrap();
+    shown
+}
+
+/// A caller that takes what comes until the channel is closed.
+async fn ended(channel: &dyn Channel) {
+    let mut unit = [0; MAX_SDU];
+    let closed = async { while channel.receive(&mut unit).await.unwrap_or(0) > 0 {} };
+    tokio::time::timeout(PATIENCE, closed).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e_hostile_neighbours_are_refused_and_what_stands_is_not_disturbed() {
+    const CALLS: usize = 1_000;
+    let (near, far) = (node(0, false), node(1, true));
+    tokio::join!(near.start(), far.start());
+    let place = far.transport.place().unwrap();
+    let id = near.transport.connect(far.target()).await.unwrap();
+    let (there, here) = (near.link().await, far.link().await);
+    assert_eq!(there.id(), id);
+    let unharmed = async || {
+        let seen = far.told.arrived(here.id());
+        there.try_send(Bytes::from_static(b"still here")).unwrap();
+        far.told.arrivals(here.id(), seen + 1).await.unwrap();
+        assert_eq!((near.told.down(there.id()), far.told.down(here.id())), (None, None));
+    };
+    let hostile = Bluez::new(Some(ADAPTERS[0].to_owned()));
+    let (tell, _events) = mpsc::channel(64);
+    hostile.open(Tag([0xff; 8]), tell).await.unwrap();
+    let begun = far.transport.refused();
+    // At least: a channel may have been asked for twice.
+    let refused_reaches = async |count: u64| {
+        let waiting = Instant::now();
+        while far.transport.refused() < count {
+            assert!(waiting.elapsed() < PATIENCE, "{} of {count}", far.transport.refused());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+
+    for bad in [vec![1], vec![2; 10], vec![1; 9], vec![1; 10], vec![0xff; 8]] {
+        assert!(show(ADAPTERS[0], bad.clone()).await, "bluetoothd does not advertise {bad:?}");
+    }
+    unharmed().await;
+    assert_eq!(far.transport.refused(), begun, "nobody called");
+
+    // Garbage for a hello, of the right length too.
+    let lens = [1, 96, 1_231, 1_232, MAX_SDU];
+    for len in lens {
+        let channel = hostile.dial(place).await.unwrap();
+        channel.send(&vec![0xff; len]).await.unwrap();
+        ended(&*channel).await;
+    }
+    let mut refused = begun + lens.len() as u64;
+    refused_reaches(refused).await;
+
+    // Another key than the one that was asked for.
+    let stranger = ConnectTarget { peer: PeerId::from_bytes([3; 32]), ..far.target() };
+    let wrong = near.transport.connect(stranger).await;
+    assert!(matches!(wrong, Err(ConnectError::WrongPeer { .. })), "{wrong:?}");
+
+    // A handshake, played again.
+    let mut rng = ChaCha20Rng::seed_from_u64(1);
+    let mut unit = [0; MAX_SDU];
+    let channel = hostile.dial(place).await.unwrap();
+    let (caller, hello) = Caller::new(&Identity::from_seed(&[9; 32]), &mut rng).unwrap();
+    channel.send(&hello).await.unwrap();
+    let len = channel.receive(&mut unit).await.unwrap();
+    let (_, proof) = caller.finish(&unit[..len]).unwrap();
+    channel.send(&proof).await.unwrap();
+    far.told.standing(2).await.unwrap();
+    drop(channel);
+    far.told.standing(1).await.unwrap();
+    let channel = hostile.dial(place).await.unwrap();
+    channel.send(&hello).await.unwrap();
+    assert!(channel.receive(&mut unit).await.unwrap() > 0);
+    channel.send(&proof).await.unwrap();
+    ended(&*channel).await;
+    drop(channel);
+    unharmed().await;
+    // The one that hung up on the stranger, and the replay.
+    refused += 2;
+    refused_reaches(refused).await;
+
+    // Calls that say nothing; what finds all places for callers taken is closed at once.
+    let calls = Instant::now();
+    let mut connected = 0;
+    for call in 0..CALLS {
+        connected += usize::from(hostile.dial(place).await.is_ok());
+        if call % 100 == 0 {
+            unharmed().await;
+        }
+    }
+    let seconds = calls.elapsed().as_secs_f64();
+    unharmed().await;
+    println!("RADIO bluetooth.hostile_calls {connected} {CALLS}");
+    println!("RADIO bluetooth.hostile_calls_seconds {seconds:.1}");
+    // Who has hung up before being accepted has not been seen at all.
+    refused_reaches(refused + connected as u64 * 8 / 10).await;
+    println!("RADIO bluetooth.hostile_calls_refused {}", far.transport.refused() - refused);
+    assert!(connected >= CALLS / 2, "{connected} calls came through");
+    hostile.close().await;
+    unharmed().await;
+    near.transport.shutdown().await;
+    far.transport.shutdown().await;
 }
