@@ -42,11 +42,11 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// How long an attempt stands alone before another one is made beside it, by whether this end's address is
 /// the lesser.
 ///
-/// Linux (6.1 and 6.12 were looked at) mixes up channels that both ends ask for at once on one connection,
-/// and those that bluetoothd asks for two at a time (EATT, on by default): answers are given to the
-/// wrong one, channels stay half closed for 40 s, and keep the number that they have at the other end.
-/// A channel that is given such a number is refused, or no answer to it is ever taken. One that is asked
-/// for beside it has another number, and comes through.
+/// Seen with Linux 6.12 at both ends: bluetoothd asks for two channels at a time (EATT, on by default), the
+/// kernels pair them wrongly, and what is left of them when they are closed keeps numbers taken at
+/// one end only. A channel that is given such a number is refused, or no answer to it is ever taken. One
+/// that is asked for beside it has another number, and comes through. Both ends that ask at once are
+/// likely to fare the same, which is why the two wait for different times.
 const ALONE: [Duration; 2] = [Duration::from_millis(2_500), Duration::from_millis(1_500)];
 /// Attempts that stand at once. Each may cost the other end one of its places for callers.
 const MAX_STANDING: usize = 3;

