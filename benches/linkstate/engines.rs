@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bitcraps_linkstate::Config;
-use bitcraps_sim::scenario::{Scenario, Verdict};
+use bitcraps_sim::scenario::{Scenario, Step, Verdict};
 use bitcraps_sim::{Death, LinkModel, NodeId, Return, Simulation};
 use bitcraps_types::{EnergyProfile, Epoch};
 
@@ -81,13 +81,22 @@ pub(super) fn silence(arguments: &Arguments, report: &mut Report) {
     report.push(Row::new(name, wrong as f64, "").at_most(0.0));
 }
 
-/// A scenario's verdict, and the CPU seconds that it took.
-fn course(text: &str, seed: u64) -> Result<(Verdict, f64), Failure> {
+/// A scenario's verdict, and the CPU seconds that it took. It says how far it is.
+fn course(text: &str, seed: u64, report: &Report) -> Result<(Verdict, f64), Failure> {
     let mut scenario = Scenario::read(text).map_err(|why| Failure::broken("scenario", why))?;
     scenario.seed = seed;
     let start = process();
-    let verdict = scenario.run(false, |_| ()).map_err(|why| Failure::broken("scenario", why))?;
-    Ok((verdict, (process() - start) as f64 / 1e9))
+    let took = || (process() - start) as f64 / 1e9;
+    let length = scenario.length().as_secs_f64();
+    let watch = |step: &Step<'_>| {
+        if step.at.subsec_nanos() == 0 {
+            let at = step.at.as_secs();
+            let (took, peak) = (took(), peak());
+            report.progress(&format!("{at} of {length} virtual s: {took:.0} s CPU, {peak:.2} GB"));
+        }
+    };
+    let verdict = scenario.run(false, watch).map_err(|why| Failure::broken("scenario", why))?;
+    Ok((verdict, took()))
 }
 
 /// The most memory that this process had so far, in gigabytes; not a number where nobody tells.
@@ -100,7 +109,7 @@ fn peak() -> f64 {
 
 /// The scenario of a thousand nodes.
 pub(super) fn thousand(arguments: &Arguments, report: &mut Report) -> Result<(), Failure> {
-    let (verdict, took) = course(THOUSAND, arguments.seed)?;
+    let (verdict, took) = course(THOUSAND, arguments.seed, report)?;
     let name = "1,000 engines, 60 virtual seconds with churn and traffic";
     report.push(Row::new(format!("{name}: CPU"), took, "s").at_most(120.0));
     report.push(wrong_views(name, &verdict));
@@ -112,7 +121,7 @@ pub(super) fn thousand(arguments: &Arguments, report: &mut Report) -> Result<(),
 
 /// The scenario of ten thousand.
 pub(super) fn ten_thousand(arguments: &Arguments, report: &mut Report) -> Result<(), Failure> {
-    let (verdict, took) = course(TEN_THOUSAND, arguments.seed)?;
+    let (verdict, took) = course(TEN_THOUSAND, arguments.seed, report)?;
     let name = "10,000 engines in islands, 10 virtual seconds";
     report.push(Row::new(format!("{name}: CPU"), took, "s"));
     report.push(wrong_views(name, &verdict));

@@ -6,6 +6,7 @@
 //! lock; production and the simulator run the same bytes of it.
 
 mod admission;
+mod chart;
 mod dialer;
 mod engine;
 mod healing;

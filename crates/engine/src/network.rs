@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use bitcraps_coordinator::{Core, LinkMeasures, Notice, SILENT_PROBES, Silence, Standing};
@@ -9,19 +10,15 @@ use bitcraps_linkstate::{
     Change, Command, Config, Flag, Link, LinkDatabase, LinkFacts, Metrics, Verified, alias_of,
 };
 use bitcraps_monitor::Offer;
-use bitcraps_topology::{
-    Disjoint, EdgeInfo, LinkWeight, NodeType, Snapshot, Topology, disjoint_paths,
-};
+use bitcraps_topology::{EdgeInfo, NodeType, Topology};
 use bitcraps_types::{Epoch, PeerId, Timestamp, TransportType};
 use bitcraps_wire::{Alias, Body, HopHeader};
 use bytes::Bytes;
 
+use crate::chart::Chart;
+
 /// How often links are measured anew, and databases compared with those of neighbours.
 const LOOK: Duration = Duration::from_secs(1);
-/// What a relay takes for a message, whatever the links.
-const HOP: Duration = Duration::from_micros(200);
-/// A less reliable link is reckoned as if it were this reliable: it costs a thousand times its latency.
-const LEAST: f64 = 0.001;
 /// How often a link that came up is looked at until its first round trip is measured: what is not
 /// measured is not told, because the other end may have measured it already.
 const UNMEASURED: Duration = Duration::from_millis(20);
@@ -38,6 +35,8 @@ const DOUBT: Duration = Duration::from_millis(100);
 pub struct Network {
     database: LinkDatabase,
     topology: Topology,
+    /// Of the topology as it is, once somebody has asked for ways.
+    chart: OnceLock<Chart>,
     me: PeerId,
     /// Origins of records; others are in the topology as ends of links only.
     origins: BTreeSet<PeerId>,
@@ -70,6 +69,7 @@ impl Network {
         let mut network = Self {
             database: LinkDatabase::new(seed, config, now),
             topology: Topology::new(hash),
+            chart: OnceLock::new(),
             me,
             origins: BTreeSet::new(),
             told: BTreeMap::new(),
@@ -193,25 +193,8 @@ impl Network {
         count: usize,
         may_begin: impl Fn(&PeerId) -> bool,
     ) -> Vec<Vec<PeerId>> {
-        let snapshot = self.topology.snapshot();
-        let position = |peer| snapshot.position(self.topology.slot_of(peer)?);
-        let Some((from, to)) = position(&self.me).zip(position(to)) else { return Vec::new() };
-        let weights = self.topology.weights(&snapshot);
-        let links = snapshot.graph().link_list().zip(&weights);
-        let costs: Vec<_> = links
-            .map(|((a, b), weight)| {
-                let hop = (a == from).then_some(b).or((b == from).then_some(a));
-                let hop = hop.and_then(|hop| self.topology.peer(snapshot.slot(hop)?));
-                expected_us(weight).filter(|_| hop.is_none_or(|hop| may_begin(&hop)))
-            })
-            .collect();
-        let ways = disjoint_paths(snapshot.graph(), &costs, from, to, count, Disjoint::Peers);
-        ways.into_iter().map(|way| self.named(&snapshot, &way.peers)).collect()
-    }
-
-    fn named(&self, snapshot: &Snapshot, way: &[u32]) -> Vec<PeerId> {
-        let peer = |position: &u32| self.topology.peer(snapshot.slot(*position)?);
-        way.iter().filter_map(peer).collect()
+        let chart = self.chart.get_or_init(|| Chart::of(&self.topology));
+        chart.ways(&self.topology, (&self.me, to), count, may_begin)
     }
 
     /// What was found to be wrong with what a peer says.
@@ -391,17 +374,16 @@ impl Network {
     fn apply(&mut self, change: Change, now: Timestamp) {
         match change {
             Change::Peer(peer) => {
+                self.chart = OnceLock::new();
                 self.origins.insert(peer);
                 self.add(peer, now);
             }
             Change::PeerGone(peer) => {
+                self.chart = OnceLock::new();
                 self.origins.remove(&peer);
                 self.remove_lone(&peer);
             }
             Change::Link(link) => {
-                for end in [link.a, link.b] {
-                    self.add(end, now);
-                }
                 let quality = link.quality;
                 let info = EdgeInfo::of_units(
                     quality.transport(),
@@ -410,18 +392,17 @@ impl Network {
                     quality.reliability(),
                     now,
                 );
-                let known = self.topology.update_edge(&link.a, &link.b, info).is_ok();
-                self.changed |= !known;
-                self.reshaped |= !known;
-                if !known && let Err(why) = self.topology.add_edge(&link.a, &link.b, info) {
-                    // More than a topology holds: the rest is not shown.
-                    debug_assert!(
-                        matches!(why, bitcraps_topology::AddEdgeError::Full(..)),
-                        "{why}"
-                    );
+                // More than a topology holds is not shown.
+                let new = self.topology.note_edge(&link.a, &link.b, info, now).unwrap_or(true);
+                self.changed |= new;
+                self.reshaped |= new;
+                match self.chart.get_mut() {
+                    Some(chart) if !new => chart.update(&self.topology, &link.a, &link.b),
+                    _ => self.chart = OnceLock::new(),
                 }
             }
             Change::LinkGone { a, b, transport } => {
+                self.chart = OnceLock::new();
                 (self.changed, self.reshaped) = (true, true);
                 // One that found no room was not there.
                 if self.topology.remove_edge(&a, &b, transport).is_ok() {
@@ -448,14 +429,6 @@ impl Network {
             let _gone = self.topology.remove_node(peer);
         }
     }
-}
-
-/// Time until a message is expected to have passed the link, with its retransmissions, in
-/// microseconds; `None` when it never is.
-fn expected_us(link: &LinkWeight) -> Option<u64> {
-    let reliability = link.reliability.get();
-    (reliability > 0.0)
-        .then(|| ((link.latency + HOP).as_micros() as f64 / reliability.max(LEAST)) as u64)
 }
 
 fn facts(link: &LinkMeasures, round_trip: Duration) -> LinkFacts {

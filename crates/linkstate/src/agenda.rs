@@ -1,17 +1,22 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::hash::Hash;
 
 use bitcraps_types::Timestamp;
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
 
-/// Things by key, each due at a time. Every operation is O(log n).
+/// Things by key, each due at a time. Looking up is O(1), every other operation O(log n).
 #[derive(Debug)]
 pub(crate) struct Agenda<K, V> {
-    things: BTreeMap<K, (Timestamp, V)>,
+    things: HashMap<K, (Timestamp, V), FixedState>,
     order: BTreeSet<(Timestamp, K)>,
 }
 
-impl<K: Ord + Copy, V> Agenda<K, V> {
-    pub(crate) const fn new() -> Self {
-        Self { things: BTreeMap::new(), order: BTreeSet::new() }
+impl<K: Ord + Copy + Hash, V> Agenda<K, V> {
+    /// Without things. `hash` keys the hash of keys.
+    pub(crate) fn new(hash: u64) -> Self {
+        let things = HashMap::with_hasher(FixedState::with_seed(hash));
+        Self { things, order: BTreeSet::new() }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -63,12 +68,14 @@ impl<K: Ord + Copy, V> Agenda<K, V> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     #[test]
     fn an_agenda_agrees_with_a_map_that_is_searched() {
         let mut rng = fastrand::Rng::with_seed(1);
-        let mut agenda = Agenda::new();
+        let mut agenda = Agenda::new(7);
         let mut model: BTreeMap<u8, (Timestamp, u32)> = BTreeMap::new();
         for step in 0..5_000 {
             let (key, due) = (rng.u8(..40), Timestamp::from_millis(rng.u64(..50)));

@@ -1,3 +1,4 @@
+mod forgetting;
 mod intake;
 mod view;
 
@@ -6,8 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bitcraps_types::{PeerId, Timestamp, TransportType};
-use bitcraps_wire::{Alias, Part, Presence, Quality, Record};
+use bitcraps_wire::{Alias, MAX_RECORD_LINKS, Part, Presence, Quality, Record};
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 use crate::graph::{Duty, Graph, Hops};
 use crate::identity::{Privacy, Publisher, Verified, peer_of};
@@ -16,7 +18,7 @@ use crate::own::{Links, Own};
 use crate::reconcile::{self, EVERYTHING};
 use crate::roots::Roots;
 use crate::shown::Shown;
-use crate::table::{Origin, Table};
+use crate::table::{ClaimKey, Origin, Table};
 use crate::{BodyError, Change, Command, Config, LinkFacts, Metrics, alias_of};
 
 /// Origins that are remembered, with a completed session or without: about 1 kB each.
@@ -68,6 +70,8 @@ pub struct LinkDatabase {
     by_alias: BTreeMap<Alias, PeerId>,
     shown: Shown,
     ageing_at: Timestamp,
+    /// When something is due next, as of the last flush, after which nothing changes it.
+    due: Timestamp,
     commands: VecDeque<Command>,
     metrics: Metrics,
     /// What others of this process found to be signed.
@@ -95,8 +99,9 @@ impl LinkDatabase {
             hops_at: now,
             neighbours: BTreeMap::new(),
             by_alias: BTreeMap::new(),
-            shown: Shown::default(),
+            shown: Shown::new(publisher.hash),
             ageing_at: now + AGEING,
+            due: now + AGEING,
             commands: VecDeque::new(),
             metrics: Metrics::default(),
             shared: None,
@@ -159,7 +164,8 @@ impl LinkDatabase {
         if *peer == self.me {
             return;
         }
-        let neighbour = self.neighbours.entry(*peer).or_insert_with(|| Neighbour::new(*peer));
+        let new = || Neighbour::new(*peer, self.publisher.hash);
+        let neighbour = self.neighbours.entry(*peer).or_insert_with(new);
         let was_up = neighbour.is_up();
         neighbour.set_link(transport, Some(facts), &self.config, now);
         if !was_up {
@@ -207,8 +213,7 @@ impl LinkDatabase {
         if !std::mem::replace(&mut origin.verified, true) {
             self.unverified -= 1;
         }
-        let ends: Vec<_> = origin.claims.keys().copied().collect();
-        for (neighbour, transport) in ends {
+        for (neighbour, transport) in origin.claims().keys().copied() {
             self.show(alias, neighbour, transport);
         }
     }
@@ -338,21 +343,23 @@ impl LinkDatabase {
         }
     }
 
-    /// Puts a record that was checked into the table, and sends it on.
+    /// Puts a record that was checked into the table, and sends it on; which links it changes.
     fn store(
         &mut self,
         record: Arc<Record>,
         from: Option<&PeerId>,
         born: Timestamp,
         now: Timestamp,
-    ) {
+    ) -> Vec<ClaimKey> {
         let (alias, page) = (record.version.alias, record.version.page);
-        let first = self.table.get(alias).is_some_and(|origin| origin.pages.is_empty());
+        let Some(origin) = self.table.get(alias) else { return Vec::new() };
+        let (first, before) = (origin.pages.is_empty(), origin.claims());
         if self.table.put(record, born).is_none() {
-            return;
+            return Vec::new();
         }
-        let structural = self.refresh_claims(alias);
+        let (changed, structural) = self.claims_changed(alias, &before);
         self.spread((alias, page), from, first, structural, now);
+        changed
     }
 
     /// Sends a page to the neighbours that get it from here, and tells the others of it.
@@ -366,11 +373,12 @@ impl LinkDatabase {
     ) {
         let Some(origin) = self.table.get(key.0) else { return };
         let own = self.publisher.alias;
-        let ends: Vec<Alias> = origin.claims.keys().map(|(end, _)| *end).collect();
+        let ends: SmallVec<[Alias; MAX_RECORD_LINKS]> =
+            origin.claims().keys().map(|(end, _)| *end).collect();
         let near = self.neighbours.values().filter(|near| near.is_up());
         let near = near.filter_map(Neighbour::alias);
-        let tree = self.graph.tree(key.0, &ends, own, near);
         let hops = self.graph.distance(&self.hops, key.0);
+        let tree = self.graph.tree(key.0, &ends, own, near);
         for neighbour in self.neighbours.values_mut() {
             let Some(alias) = neighbour.alias().filter(|_| neighbour.is_up()) else { continue };
             if from == Some(&neighbour.peer) {
@@ -392,11 +400,9 @@ impl LinkDatabase {
         }
     }
 
-    /// The earliest time at which [`Self::on_timer`] may have something to do. O(own links).
-    pub fn next_deadline(&self) -> Option<Timestamp> {
-        let own = self.own.next_due(&self.publisher);
-        let neighbours = self.neighbours.values().map(Neighbour::next_due);
-        neighbours.chain(own).chain([self.ageing_at]).min()
+    /// The earliest time at which [`Self::on_timer`] may have something to do.
+    pub const fn next_deadline(&self) -> Option<Timestamp> {
+        Some(self.due)
     }
 
     /// Publishes, sends and forgets what is due.
@@ -421,7 +427,7 @@ impl LinkDatabase {
         if self.hops_stale && self.hops_at <= now {
             (self.hops_stale, self.hops_at) = (false, now + HOPS);
             let own = self.neighbours.values().filter(|n| n.is_up()).filter_map(Neighbour::alias);
-            self.hops = self.graph.hops(self.publisher.alias, &own.collect::<Vec<_>>());
+            self.graph.count(&mut self.hops, self.publisher.alias, own.collect());
         }
         let held = Held {
             table: &self.table,
@@ -435,52 +441,25 @@ impl LinkDatabase {
             config: &self.config,
             crowded: self.roots.are_many(now),
         };
+        let mut due = self.own.next_due(&self.publisher).unwrap_or(Timestamp::MAX);
+        due = due.min(self.ageing_at);
         for (peer, neighbour) in &mut self.neighbours {
-            for body in neighbour.flush(&held, now) {
-                self.metrics.bodies_sent += 1;
-                self.metrics.bytes_sent += body.len() as u64;
-                self.commands.push_back(Command::Transmit { to: *peer, body });
+            let at = neighbour.not_before();
+            if at > now && at >= due {
+                continue;
             }
-        }
-    }
-
-    /// Forgets origins that were not heard of for three refreshes, and neighbours that left.
-    fn forget_old(&mut self, now: Timestamp) {
-        let age = self.config.refresh * 3;
-        let own = self.publisher.alias;
-        let old =
-            self.table.iter().filter(|(alias, _)| *alias != own).flat_map(|(alias, origin)| {
-                let old = origin.pages.iter().filter(|(_, page)| now.since(page.born) > age);
-                old.map(move |(page, _)| (alias, *page))
-            });
-        for (alias, page) in old.collect::<Vec<_>>() {
-            self.table.remove_page(alias, page);
-            self.refresh_claims(alias);
-            if self.table.get(alias).is_some_and(|origin| origin.pages.is_empty()) {
-                self.forget(alias);
-                self.metrics.expired += 1;
+            let mut next = neighbour.next_due();
+            if next <= now {
+                for body in neighbour.flush(&held, now) {
+                    self.metrics.bodies_sent += 1;
+                    self.metrics.bytes_sent += body.len() as u64;
+                    self.commands.push_back(Command::Transmit { to: *peer, body });
+                }
+                next = neighbour.next_due();
             }
+            due = due.min(next);
         }
-        let over = self.neighbours.values().filter(|n| !n.is_up() && n.is_over(GRACE, now));
-        for (peer, alias) in over.map(|n| (n.peer, n.alias())).collect::<Vec<_>>() {
-            self.neighbours.remove(&peer);
-            if let Some(alias) = alias {
-                self.by_alias.remove(&alias);
-                self.show_again(alias);
-            }
-        }
-    }
-
-    fn forget(&mut self, alias: Alias) {
-        let Some(origin) = self.table.get_mut(alias) else { return };
-        let claims = std::mem::take(&mut origin.claims);
-        for (neighbour, transport) in claims.keys().copied() {
-            self.pair_changed(alias, neighbour, transport);
-        }
-        if let Some(origin) = self.table.remove(alias) {
-            self.unverified -= usize::from(!origin.verified);
-            self.commands.push_back(Command::Changed(Change::PeerGone(origin.introduction.key)));
-        }
+        self.due = due;
     }
 }
 

@@ -1,7 +1,11 @@
+mod reach;
+
 use bitcraps_wire::Alias;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
+
+use self::reach::Reach;
 
 /// No distance: not reached.
 pub(crate) const FAR: u16 = u16::MAX;
@@ -10,6 +14,8 @@ const WATCHED: u16 = FAR - 1;
 
 /// The neighbours of one origin, ascending: as many as most have are kept in place.
 type Row = SmallVec<[u16; 12]>;
+/// Something of each who is near.
+type Near<T> = SmallVec<[T; 48]>;
 
 /// Pairs of origins of which each says that it has a link with the other. No more of them than there
 /// are origins in the table.
@@ -19,13 +25,24 @@ pub(crate) struct Graph {
     aliases: Vec<Alias>,
     rows: Vec<Row>,
     free: Vec<u16>,
+    /// Distances from those who are near.
+    reach: Reach,
+    /// Pairs that were linked or parted so far.
+    changes: u64,
 }
 
 impl Graph {
     /// Without pairs. `hash` keys the hash of aliases.
     pub(crate) fn new(hash: u64) -> Self {
         let slots = HashMap::with_hasher(FixedState::with_seed(hash));
-        Self { slots, aliases: Vec::new(), rows: Vec::new(), free: Vec::new() }
+        Self {
+            slots,
+            aliases: Vec::new(),
+            rows: Vec::new(),
+            free: Vec::new(),
+            reach: Reach::default(),
+            changes: 0,
+        }
     }
 
     fn slot(&mut self, alias: Alias) -> Option<u16> {
@@ -42,6 +59,7 @@ impl Graph {
         }
         self.aliases[usize::from(slot)] = alias;
         self.slots.insert(alias, slot);
+        self.reach.came(slot);
         Some(slot)
     }
 
@@ -49,10 +67,11 @@ impl Graph {
         let Some((a, b)) = self.slot(a).zip(self.slot(b)) else { return };
         for (from, to) in [(a, b), (b, a)] {
             let row = &mut self.rows[usize::from(from)];
-            if let Err(at) = row.binary_search(&to) {
-                row.insert(at, to);
-            }
+            let Err(at) = row.binary_search(&to) else { return };
+            row.insert(at, to);
         }
+        self.changes += 1;
+        self.reach.linked(&self.rows, a, b);
     }
 
     pub(crate) fn remove(&mut self, a: Alias, b: Alias) {
@@ -60,11 +79,15 @@ impl Graph {
         let Some((a, b)) = ends else { return };
         for (from, to) in [(a, b), (b, a)] {
             let row = &mut self.rows[usize::from(from)];
-            if let Ok(at) = row.binary_search(&to) {
-                row.remove(at);
-            }
-            if row.is_empty() && self.slots.remove(&self.aliases[usize::from(from)]).is_some() {
-                self.free.push(from);
+            let Ok(at) = row.binary_search(&to) else { return };
+            row.remove(at);
+        }
+        self.changes += 1;
+        self.reach.parted(&self.rows, a, b);
+        for end in [a, b].map(usize::from) {
+            if self.rows[end].is_empty() && self.slots.remove(&self.aliases[end]).is_some() {
+                self.free.push(end as u16);
+                self.reach.went(end as u16);
             }
         }
     }
@@ -99,34 +122,72 @@ impl Graph {
         search.distances
     }
 
-    /// Hops from `from`, whose links lead to `ends` whether or not others confirm it. O(n + m).
-    pub(crate) fn hops(&self, from: Alias, ends: &[Alias]) -> Hops {
-        Hops(self.measure(from, ends, 0..self.rows.len() as u16))
+    /// Counts the hops from `from`, whose links lead to `ends` whether or not others confirm it. O(n +
+    /// m), or O(ends) when nothing has changed since they were counted last.
+    pub(crate) fn count(&self, hops: &mut Hops, from: Alias, ends: Vec<Alias>) {
+        let of = Some((self.changes, ends));
+        if hops.of != of
+            && let Some((_, ends)) = &of
+        {
+            hops.distances = self.measure(from, ends, 0..self.rows.len() as u16);
+            hops.of = of;
+        }
     }
 
     /// How far away an origin is, by what was found when the hops were counted.
     pub(crate) fn distance(&self, hops: &Hops, alias: Alias) -> u16 {
         let slot = self.slots.get(&alias);
-        let hops = slot.and_then(|slot| hops.0.get(usize::from(*slot))).copied();
+        let hops = slot.and_then(|slot| hops.distances.get(usize::from(*slot))).copied();
         hops.filter(|hops| *hops < WATCHED).unwrap_or(FAR)
     }
 
     /// Which of the neighbours of `me` get a record of `origin` from me, when each node gets it from
     /// one neighbour that is nearer to the origin. The origin's links lead to `ends`, as its record
     /// says. Everybody with the same graph gives the same answers, and parents are spread over
-    /// candidates by a hash of both. Only `neighbours` may be asked about. O(n + m), of what is nearer
-    /// to the origin than they are.
+    /// candidates by a hash of both. Only `neighbours` may be asked about. O(links of neighbours) where
+    /// these are few and stay the same, O(n + m), of what is nearer to the origin than they are,
+    /// otherwise.
     pub(crate) fn tree<'a>(
-        &'a self,
+        &'a mut self,
         origin: Alias,
         ends: &'a [Alias],
         me: Alias,
         neighbours: impl Iterator<Item = Alias>,
     ) -> Tree<'a> {
-        // Beyond the farthest of them all that matters is that it is farther.
         let watched = neighbours.filter_map(|alias| self.slots.get(&alias).copied());
-        let distances = self.measure(origin, ends, watched);
+        let mut watched: Near<u16> = watched.collect();
+        watched.sort_unstable();
+        watched.dedup();
+        let distances = if self.reach.around(&self.rows, &watched) {
+            self.reached(origin, ends, &watched)
+        } else {
+            let distances = self.measure(origin, ends, watched.iter().copied());
+            (0..).zip(distances).filter(|(_, distance)| *distance < WATCHED).collect()
+        };
         Tree { graph: self, origin, me, distances, starts: ends }
+    }
+
+    /// What [`Self::measure`] finds, of those whose distances are kept.
+    fn reached(&self, origin: Alias, ends: &[Alias], watched: &[u16]) -> Near<(u16, u16)> {
+        let slot = self.slots.get(&origin).copied();
+        let starts = ends.iter().filter_map(|end| self.slots.get(end).copied());
+        // What is linked with the origin is next to it anyway.
+        let linked = slot.map_or(&[][..], |slot| &self.rows[usize::from(slot)]);
+        let starts = starts.filter(|start| linked.binary_search(start).is_err());
+        let span = self.reach.from(slot, starts);
+        let sources = self.reach.sources().iter();
+        let mut distances: Near<(u16, u16)> =
+            sources.filter_map(|(slot, column)| Some((*slot, span.get(*column)?))).collect();
+        let find = |slot: &u16| {
+            let at = distances.binary_search_by_key(slot, |(slot, _)| *slot).ok()?;
+            Some(distances[at].1)
+        };
+        // Beyond the farthest of them all that matters is that it is farther.
+        let farthest = watched.iter().map(find).try_fold(0, |most, d| Some(most.max(d?)));
+        if let Some(farthest) = farthest {
+            distances.retain(|(_, distance)| *distance <= farthest);
+        }
+        distances
     }
 
     /// Whether a pair is linked.
@@ -137,9 +198,14 @@ impl Graph {
     }
 }
 
-/// How far away origins are, by their slots.
+/// How far away origins are.
 #[derive(Debug, Default)]
-pub(crate) struct Hops(Vec<u16>);
+pub(crate) struct Hops {
+    /// By slot.
+    distances: Vec<u16>,
+    /// Of which state of the graph, and of which links.
+    of: Option<(u64, Vec<Alias>)>,
+}
 
 /// A search in breadth. Its room is asked for anew each time: what was used a moment ago is near.
 struct Search {
@@ -180,7 +246,8 @@ pub(crate) struct Tree<'a> {
     graph: &'a Graph,
     origin: Alias,
     me: Alias,
-    distances: Vec<u16>,
+    /// Of neighbours and what is linked with them, ascending by slot; what is not there is farther.
+    distances: Near<(u16, u16)>,
     starts: &'a [Alias],
 }
 
@@ -199,6 +266,11 @@ pub(crate) enum Duty {
 }
 
 impl Tree<'_> {
+    fn distance(&self, slot: u16) -> u16 {
+        let at = self.distances.binary_search_by_key(&slot, |(slot, _)| *slot);
+        at.map_or(FAR, |at| self.distances[at].1)
+    }
+
     pub(crate) fn duty(&self, neighbour: Alias) -> Duty {
         if neighbour == self.origin {
             return Duty::Others;
@@ -213,7 +285,7 @@ impl Tree<'_> {
                 false => Duty::Unknown,
             };
         };
-        let distance = self.distances[usize::from(slot)];
+        let distance = self.distance(slot);
         if distance == 1 && self.me == self.origin {
             return Duty::Mine;
         }
@@ -226,7 +298,7 @@ impl Tree<'_> {
                 .wrapping_mul(0x9E37_79B9_7F4A_7C15)
                 .rotate_left(29)
         };
-        let rank = |slot: u16| (self.distances[usize::from(slot)], weight(slot), slot);
+        let rank = |slot: u16| (self.distance(slot), weight(slot), slot);
         // Those next to the origin have it from there, confirmed or not.
         let (mut first, mut second) = (None, None);
         for &other in &self.graph.rows[usize::from(slot)] {
@@ -305,10 +377,78 @@ mod tests {
     }
 
     #[test]
+    fn distances_that_are_kept_are_those_that_a_search_finds() {
+        let mut rng = fastrand::Rng::with_seed(3);
+        let (mut kept, mut searched) = (0, 0);
+        for round in 0..60 {
+            // Among many nodes with many links each there is no room for all that are near.
+            let (nodes, links) = if round % 3 == 0 { (150, 1_500) } else { (40, 60) };
+            let (mut graph, mut model) = random(&mut rng, nodes, links);
+            let mut near: Vec<Alias> = (0..4).map(|_| Alias(rng.u64(0..nodes))).collect();
+            for _ in 0..200 {
+                let (a, b) = (rng.u64(0..nodes), rng.u64(0..nodes));
+                let pair = (a.min(b), a.max(b));
+                if a != b && model.remove(&pair) {
+                    graph.remove(Alias(a), Alias(b));
+                } else if a != b && model.len() < links {
+                    model.insert(pair);
+                    graph.insert(Alias(a), Alias(b));
+                }
+                if rng.u8(..10) == 0 {
+                    near = (0..rng.usize(0..5)).map(|_| Alias(rng.u64(0..nodes))).collect();
+                }
+                let origin = Alias(rng.u64(0..nodes));
+                let starts: Vec<_> = (0..rng.u64(0..3)).map(|_| Alias(rng.u64(0..nodes))).collect();
+                let watched = near.iter().filter_map(|alias| graph.slots.get(alias).copied());
+                let watched: BTreeSet<u16> = watched.collect();
+                let is_asked = |slot: &u16| graph.slots.get(&origin) != Some(slot);
+                if !watched.iter().any(is_asked) {
+                    continue;
+                }
+                let expected = graph.measure(origin, &starts, watched.iter().copied());
+                let distances =
+                    graph.tree(origin, &starts, Alias(0), near.iter().copied()).distances;
+                let row = |slot: &u16| graph.rows[usize::from(*slot)].iter().copied();
+                let all: BTreeSet<u16> =
+                    watched.iter().flat_map(|slot| row(slot).chain([*slot])).collect();
+                let is_kept = graph.reach.sources().iter().map(|(slot, _)| slot).eq(&all);
+                (kept, searched) = (kept + usize::from(is_kept), searched + usize::from(!is_kept));
+                for slot in all {
+                    let expected = Some(expected[usize::from(slot)]).filter(|d| *d < WATCHED);
+                    let found = distances.iter().find(|(other, _)| *other == slot);
+                    assert_eq!(found.map(|(_, distance)| *distance), expected, "{slot}");
+                }
+            }
+        }
+        assert!(kept > 5_000 && searched > 500, "both happen: {kept}, {searched}");
+    }
+
+    #[test]
+    fn hops_are_counted_again_when_links_change_and_only_then() {
+        let mut graph = Graph::new(7);
+        graph.insert(Alias(1), Alias(2));
+        let mut hops = Hops::default();
+        graph.count(&mut hops, Alias(1), vec![Alias(2)]);
+        graph.insert(Alias(2), Alias(3));
+        assert_eq!(graph.distance(&hops, Alias(3)), FAR);
+        graph.count(&mut hops, Alias(1), vec![Alias(2)]);
+        assert_eq!(graph.distance(&hops, Alias(3)), 2);
+        let before = hops.distances.as_ptr();
+        graph.insert(Alias(2), Alias(3));
+        graph.count(&mut hops, Alias(1), vec![Alias(2)]);
+        assert_eq!(hops.distances.as_ptr(), before, "nothing is new");
+        graph.count(&mut hops, Alias(1), vec![Alias(2), Alias(3)]);
+        assert_eq!(graph.distance(&hops, Alias(3)), 1);
+        graph.remove(Alias(2), Alias(3));
+        graph.count(&mut hops, Alias(1), vec![Alias(2), Alias(3)]);
+        assert_eq!(graph.distance(&hops, Alias(3)), FAR);
+    }
+
+    #[test]
     fn each_node_that_can_be_reached_has_one_parent_and_all_are_reached() {
         let mut rng = fastrand::Rng::with_seed(2);
         for _ in 0..100 {
-            let (graph, model) = random(&mut rng, 20, 24);
+            let (mut graph, model) = random(&mut rng, 20, 24);
             let origin = rng.u64(0..20);
             let mut reached = BTreeSet::from([origin]);
             let mut open = vec![origin];
@@ -327,7 +467,8 @@ mod tests {
                     }
                 }
             }
-            let hops = graph.hops(Alias(origin), &ends(&model, origin));
+            let mut hops = Hops::default();
+            graph.count(&mut hops, Alias(origin), ends(&model, origin));
             let near = (0..20)
                 .filter(|node| *node == origin || graph.distance(&hops, Alias(*node)) != FAR);
             assert_eq!(near.collect::<BTreeSet<_>>(), reached);

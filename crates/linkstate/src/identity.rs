@@ -1,9 +1,10 @@
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bitcraps_types::{Epoch, PeerId};
 use bitcraps_wire::{Alias, Introduction, Record};
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
@@ -70,14 +71,17 @@ impl Publisher {
 /// Records that were found to be signed, for databases of one process that hear the same ones: each is
 /// verified once, and kept once, for all of them. A handle; clones share what is known.
 #[derive(Debug, Clone, Default)]
-pub struct Verified(Arc<Mutex<BTreeMap<[u8; 32], Arc<Record>>>>);
+pub struct Verified(Arc<Mutex<Records>>);
+
+/// By a hash of each record, its origin and its signature.
+type Records = HashMap<[u8; 32], Arc<Record>, FixedState>;
 
 impl Verified {
     /// Records that are remembered: what a network of a thousand says in minutes, 20 MB. Beyond it
     /// everything is forgotten, and verified again.
     const MOST: usize = 1 << 16;
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<[u8; 32], Arc<Record>>> {
+    fn lock(&self) -> MutexGuard<'_, Records> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -114,7 +114,8 @@ pub(crate) struct Held<'a> {
 }
 
 impl Neighbour {
-    pub(crate) fn new(peer: PeerId) -> Self {
+    /// `hash` keys the hash of what it names.
+    pub(crate) fn new(peer: PeerId, hash: u64) -> Self {
         Self {
             peer,
             presence: None,
@@ -123,10 +124,10 @@ impl Neighbour {
             gone: [None; TransportType::COUNT],
             present_due: true,
             digest_due: true,
-            out: Agenda::new(),
+            out: Agenda::new(hash),
             ready: BTreeSet::new(),
-            haves: Agenda::new(),
-            wants: Agenda::new(),
+            haves: Agenda::new(hash),
+            wants: Agenda::new(hash),
             ranges: VecDeque::new(),
             earliest: Timestamp::ZERO,
             paced: Timestamp::ZERO,
@@ -380,9 +381,14 @@ impl Neighbour {
         begins
     }
 
+    /// [`Self::next_due`] is no earlier. What the budget and the links say of it takes longer to see.
+    pub(crate) fn not_before(&self) -> Timestamp {
+        self.earliest.max(self.rests)
+    }
+
     /// When there may be something to send; [`Timestamp::MAX`] when there is nothing.
     pub(crate) fn next_due(&self) -> Timestamp {
-        if !self.is_up() || self.earliest == Timestamp::MAX {
+        if self.earliest == Timestamp::MAX || !self.is_up() {
             return Timestamp::MAX;
         }
         self.earliest.max(self.rests).max(self.budget.ready_at(self.cost(self.room())))

@@ -1,7 +1,7 @@
-use std::collections::BTreeMap;
-
 use bitcraps_types::{PeerId, TransportType};
 use bitcraps_wire::Quality;
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
 
 use crate::Link;
 use crate::sorted::Sorted;
@@ -13,10 +13,15 @@ pub(crate) type LinkKey = (PeerId, PeerId, TransportType);
 pub(crate) type Look = (Quality, bool);
 
 /// The links that count, by their lower ends.
-#[derive(Debug, Default)]
-pub(crate) struct Shown(BTreeMap<PeerId, Sorted<(PeerId, TransportType), Look>>);
+#[derive(Debug)]
+pub(crate) struct Shown(HashMap<PeerId, Sorted<(PeerId, TransportType), Look, 4>, FixedState>);
 
 impl Shown {
+    /// Without links. `hash` keys the hash of ids.
+    pub(crate) fn new(hash: u64) -> Self {
+        Self(HashMap::with_hasher(FixedState::with_seed(hash)))
+    }
+
     pub(crate) fn get(&self, (a, b, transport): &LinkKey) -> Option<Link> {
         let look = self.0.get(a)?.get(&(*b, *transport))?;
         Some(link(*a, *b, *look))
@@ -38,9 +43,12 @@ impl Shown {
         }
     }
 
-    /// Ascending.
+    /// Ascending. O(n log n).
     pub(crate) fn links(&self) -> impl Iterator<Item = Link> {
-        self.0.iter().flat_map(|(a, links)| links.iter().map(|((b, _), look)| link(*a, *b, *look)))
+        let mut ends: Vec<_> = self.0.iter().collect();
+        ends.sort_unstable_by_key(|(a, _)| *a);
+        ends.into_iter()
+            .flat_map(|(a, links)| links.iter().map(|((b, _), look)| link(*a, *b, *look)))
     }
 }
 

@@ -1,15 +1,17 @@
-/// A map of a few entries in one piece of memory of just their size: with a thousand origins there
-/// are thousands of them. Looking up is O(log n), changing O(n).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Sorted<K, V>(Vec<(K, V)>);
+use smallvec::SmallVec;
 
-impl<K, V> Default for Sorted<K, V> {
+/// A map of a few entries in one piece of memory: with a thousand origins there are thousands of
+/// them. As many as most have, `N`, are kept in place. Looking up is O(log n), changing O(n).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Sorted<K, V, const N: usize>(SmallVec<[(K, V); N]>);
+
+impl<K, V, const N: usize> Default for Sorted<K, V, N> {
     fn default() -> Self {
-        Self(Vec::new())
+        Self(SmallVec::new())
     }
 }
 
-impl<K: Ord, V> Sorted<K, V> {
+impl<K: Ord, V, const N: usize> Sorted<K, V, N> {
     fn at(&self, key: &K) -> Result<usize, usize> {
         self.0.binary_search_by(|(here, _)| here.cmp(key))
     }
@@ -56,15 +58,15 @@ impl<K: Ord, V> Sorted<K, V> {
         self.0.iter().map(|(key, _)| key)
     }
 
-    pub(crate) fn values(&self) -> impl Iterator<Item = &V> {
+    pub(crate) fn values(&self) -> impl DoubleEndedIterator<Item = &V> {
         self.0.iter().map(|(_, value)| value)
     }
 }
 
 /// Of entries with one key the last counts.
-impl<K: Ord, V> FromIterator<(K, V)> for Sorted<K, V> {
+impl<K: Ord, V, const N: usize> FromIterator<(K, V)> for Sorted<K, V, N> {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
-        let mut entries: Vec<(K, V)> = entries.into_iter().collect();
+        let mut entries: SmallVec<[(K, V); N]> = entries.into_iter().collect();
         if !entries.is_sorted_by(|(a, _), (b, _)| a < b) {
             entries.sort_by(|(a, _), (b, _)| a.cmp(b));
             entries.reverse();
@@ -85,7 +87,7 @@ mod tests {
     #[test]
     fn it_agrees_with_a_map() {
         let mut rng = fastrand::Rng::with_seed(1);
-        let (mut sorted, mut model) = (Sorted::default(), BTreeMap::new());
+        let (mut sorted, mut model) = (Sorted::<_, _, 4>::default(), BTreeMap::new());
         for step in 0..5_000 {
             let key = rng.u8(..20);
             match rng.u8(..4) {
@@ -111,7 +113,7 @@ mod tests {
         let mut rng = fastrand::Rng::with_seed(2);
         for len in 0..40 {
             let entries: Vec<(u8, usize)> = (0..len).map(|at| (rng.u8(..10), at)).collect();
-            let sorted: Sorted<_, _> = entries.iter().copied().collect();
+            let sorted: Sorted<_, _, 4> = entries.iter().copied().collect();
             assert!(sorted.iter().eq(&entries.iter().copied().collect::<BTreeMap<_, _>>()));
         }
     }

@@ -35,7 +35,7 @@ impl Simulation {
             None => patience,
         };
         let life = state.life;
-        let event = Event::Dialled { node, life, target };
+        let event = Event::Dialled { node, life, target: Box::new(target) };
         self.queue.push(self.now + patience.min(wait), event);
     }
 

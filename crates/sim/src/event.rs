@@ -28,7 +28,7 @@ pub(crate) enum Told {
 
 pub(crate) type Action = Box<dyn FnOnce(&mut Simulation) + Send>;
 
-/// What happens at a point in time.
+/// What happens at a point in time. What is large and seldom is apart: the queue moves events about.
 pub(crate) enum Event {
     /// The frame at the head of a lane's queue has left it.
     Departure { lane: LaneId, service: u64 },
@@ -37,9 +37,9 @@ pub(crate) enum Event {
     /// A node's engine wanted to be called.
     Timer { node: NodeId },
     /// An adapter tells something to a node that lived when it was noticed.
-    Told { node: NodeId, life: u32, told: Told },
+    Told { node: NodeId, life: u32, told: Box<Told> },
     /// A node finishes dialling.
-    Dialled { node: NodeId, life: u32, target: ConnectTarget },
+    Dialled { node: NodeId, life: u32, target: Box<ConnectTarget> },
     /// An end learns that the other closed the link.
     PeerClosed { link: SimLink, incarnation: u64, side: usize },
     /// An application sends.

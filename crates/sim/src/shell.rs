@@ -148,10 +148,10 @@ impl Simulation {
     /// Has an adapter tell a node something, as the next thing that happens.
     pub(crate) fn tell(&mut self, node: NodeId, told: Told) {
         let life = self.nodes[node.index()].life;
-        self.queue.push(self.now, Event::Told { node, life, told });
+        self.queue.push(self.now, Event::Told { node, life, told: Box::new(told) });
     }
 
-    pub(crate) fn told(&mut self, node: NodeId, life: u32, told: Told) {
+    pub(crate) fn told(&mut self, node: NodeId, life: u32, told: Box<Told>) {
         if let Some(until) = self.suspended(node) {
             return self.queue.push(until, Event::Told { node, life, told });
         }
@@ -159,7 +159,7 @@ impl Simulation {
             return;
         }
         self.trace(2, u64::from(node.0));
-        self.with_engine(node, |engine, now| match told {
+        self.with_engine(node, |engine, now| match *told {
             Told::Up(facts, remote) => engine.link_up(facts, remote, now),
             Told::Down(link, reason) => engine.link_down(link, &reason, now),
             Told::Written(link, total) => engine.core_mut().written(link, total, now),

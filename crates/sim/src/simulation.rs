@@ -293,7 +293,7 @@ impl Simulation {
             Event::Arrival { lane, incarnation, frame } => self.arrival(lane, incarnation, frame),
             Event::Timer { node } => self.timer(node),
             Event::Told { node, life, told } => self.told(node, life, told),
-            Event::Dialled { node, life, target } => self.dialled(node, life, target),
+            Event::Dialled { node, life, target } => self.dialled(node, life, *target),
             Event::PeerClosed { link, incarnation, side } => {
                 self.peer_closed(link, incarnation, side)
             }

@@ -1,8 +1,8 @@
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeSet, BinaryHeap};
 
-use crate::Graph;
 use crate::path::Path;
+use crate::{Graph, LinkIndex};
 
 /// What several ways may not share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,22 +48,20 @@ fn entry(peer: u32) -> u32 {
     2 * peer
 }
 
-/// An arc that can carry one unit, followed by its way back.
-#[derive(Debug, Clone, Copy)]
-struct Arc {
-    to: u32,
-    cost: i64,
-    free: bool,
-}
-
-struct Flow {
-    arcs: Vec<Arc>,
-    /// From here on four arcs are a link: one way with its way back, then the other.
-    first_link: usize,
-    /// Numbers of the arcs out of each place, ascending, one row after the other.
-    rows: Vec<u32>,
-    /// Where the row of each place begins, and where the last one ends.
-    starts: Vec<u32>,
+/// One unit a link and direction, and as many as it may let pass a peer. The arcs that carry them are
+/// those of the graph, and what is taken of them is little: none is written down.
+struct Flow<'a> {
+    graph: &'a Graph,
+    /// By link number.
+    costs: &'a [Option<u64>],
+    /// Link number of each arc of the graph.
+    numbers: Vec<u32>,
+    /// Where units go along links: from whom to whom.
+    taken: BTreeSet<(u32, u32)>,
+    /// The same the other way round.
+    taken_into: BTreeSet<(u32, u32)>,
+    /// Units that pass each peer, and how many may.
+    through: Vec<(u8, u8)>,
     potentials: Vec<i64>,
 }
 
@@ -72,110 +70,152 @@ const FAR: i64 = i64::MAX;
 /// Costs are lowered to this, so that sums over all links hold.
 const MAX_COST: u64 = 1 << 31;
 
-impl Flow {
-    fn new(graph: &Graph, costs: &[Option<u64>], from: u32, to: u32, disjoint: Disjoint) -> Self {
-        let mut flow = Self {
-            arcs: Vec::with_capacity(2 * graph.peers() + 4 * graph.links()),
-            first_link: 0,
-            rows: Vec::new(),
-            starts: vec![0; 2 * graph.peers() + 1],
-            potentials: vec![0; 2 * graph.peers()],
-        };
-        for peer in 0..graph.peers() as u32 {
+/// Places that were reached.
+struct Search {
+    best: Vec<i64>,
+    /// From which place.
+    by: Vec<u32>,
+    open: BinaryHeap<Reverse<(i64, u32)>>,
+}
+
+impl Search {
+    fn reach(&mut self, place: u32, by: u32, cost: i64) {
+        let best = &mut self.best[place as usize];
+        if cost < *best {
+            *best = cost;
+            self.by[place as usize] = by;
+            self.open.push(Reverse((cost, place)));
+        }
+    }
+}
+
+impl<'a> Flow<'a> {
+    fn new(
+        graph: &'a Graph,
+        costs: &'a [Option<u64>],
+        from: u32,
+        to: u32,
+        disjoint: Disjoint,
+    ) -> Self {
+        let most = |peer: u32| match disjoint {
+            Disjoint::Peers => u8::from(peer != from && peer != to),
             // As many as there are links may pass a peer when only links are not to be shared.
-            let times = match disjoint {
-                Disjoint::Peers if peer != from && peer != to => 1,
-                Disjoint::Peers => 0,
-                Disjoint::Links => graph.degree(peer).min(MAX_DISJOINT_PATHS as u32),
-            };
-            (0..times).for_each(|_| flow.add(entry(peer), entry(peer) + 1, 0));
-        }
-        flow.first_link = flow.arcs.len();
-        for ((a, b), cost) in graph.link_list().zip(costs) {
-            let Some(cost) = *cost else { continue };
-            let cost = cost.min(MAX_COST) as i64;
-            flow.add(entry(a) + 1, entry(b), cost);
-            flow.add(entry(b) + 1, entry(a), cost);
-        }
-        flow.sort();
-        flow
-    }
-
-    /// Puts the numbers of arcs into rows.
-    fn sort(&mut self) {
-        let mut sum = 0;
-        for start in &mut self.starts {
-            sum += std::mem::replace(start, sum);
-        }
-        self.rows = vec![0; self.arcs.len()];
-        let mut next = self.starts.clone();
-        for number in 0..self.arcs.len() {
-            let from = self.arcs[number ^ 1].to as usize;
-            self.rows[next[from] as usize] = number as u32;
-            next[from] += 1;
+            Disjoint::Links => graph.degree(peer).min(MAX_DISJOINT_PATHS as u32) as u8,
+        };
+        Self {
+            graph,
+            costs,
+            numbers: LinkIndex::of_arcs(graph),
+            taken: BTreeSet::new(),
+            taken_into: BTreeSet::new(),
+            through: (0..graph.peers() as u32).map(|peer| (0, most(peer))).collect(),
+            potentials: vec![0; 2 * graph.peers()],
         }
     }
 
-    fn row(&self, at: u32) -> &[u32] {
-        &self.rows[self.starts[at as usize] as usize..self.starts[at as usize + 1] as usize]
+    /// What the link costs to which an arc belongs; `None` when it is not passed.
+    fn cost(&self, arc: usize) -> Option<i64> {
+        let cost = self.costs.get(self.numbers[arc] as usize).copied()??;
+        Some(cost.min(MAX_COST) as i64)
     }
 
-    fn add(&mut self, from: u32, to: u32, cost: i64) {
-        self.arcs.push(Arc { to, cost, free: true });
-        self.arcs.push(Arc { to: from, cost: -cost, free: false });
-        self.starts[from as usize] += 1;
-        self.starts[to as usize] += 1;
+    fn cost_between(&self, from: u32, to: u32) -> Option<i64> {
+        let at = self.graph.row(from).binary_search(&to).ok()?;
+        self.cost(self.graph.offsets()[from as usize] as usize + at)
     }
 
     /// Sends one more unit over the cheapest way that is left. Whether there was one.
     fn augment(&mut self, from: u32, to: u32) -> bool {
-        let mut best = vec![FAR; self.potentials.len()];
-        let mut by = vec![u32::MAX; self.potentials.len()];
-        let mut open = BinaryHeap::from([Reverse((0_i64, from))]);
-        best[from as usize] = 0;
-        while let Some(Reverse((cost, at))) = open.pop() {
+        let places = self.potentials.len();
+        let mut search = Search {
+            best: vec![FAR; places],
+            by: vec![u32::MAX; places],
+            open: BinaryHeap::from([Reverse((0_i64, from))]),
+        };
+        search.best[from as usize] = 0;
+        while let Some(Reverse((cost, at))) = search.open.pop() {
             if at == to {
                 break;
             }
-            if cost > best[at as usize] {
-                continue;
-            }
-            for &number in self.row(at) {
-                let arc = self.arcs[number as usize];
-                // Reduced costs are never below zero.
-                let step =
-                    arc.cost + self.potentials[at as usize] - self.potentials[arc.to as usize];
-                if arc.free && cost + step < best[arc.to as usize] {
-                    best[arc.to as usize] = cost + step;
-                    by[arc.to as usize] = number;
-                    open.push(Reverse((cost + step, arc.to)));
-                }
+            if cost <= search.best[at as usize] {
+                self.follow(at, cost, &mut search);
             }
         }
-        let reached = best[to as usize];
+        let reached = search.best[to as usize];
         if reached == FAR {
             return false;
         }
-        for (potential, best) in self.potentials.iter_mut().zip(&best) {
+        for (potential, best) in self.potentials.iter_mut().zip(&search.best) {
             *potential += (*best).min(reached);
         }
         let mut at = to;
         while at != from {
-            let number = by[at as usize];
-            self.arcs[number as usize].free = false;
-            self.arcs[number as usize ^ 1].free = true;
-            at = self.arcs[number as usize ^ 1].to;
+            let by = search.by[at as usize];
+            self.pass(by, at);
+            at = by;
         }
         true
+    }
+
+    /// Reaches what is next to a place: forward where a unit may go, back where one goes already.
+    fn follow(&self, at: u32, cost: i64, search: &mut Search) {
+        let peer = at / 2;
+        // Reduced costs are never below zero.
+        let mut reach = |place: u32, step: i64| {
+            let step = step + self.potentials[at as usize] - self.potentials[place as usize];
+            search.reach(place, at, cost + step);
+        };
+        let (passing, most) = self.through[peer as usize];
+        if at == entry(peer) {
+            if passing < most {
+                reach(at + 1, 0);
+            }
+            for (_, before) in self.taken_into.range((peer, 0)..=(peer, u32::MAX)) {
+                if let Some(cost) = self.cost_between(*before, peer) {
+                    reach(entry(*before) + 1, -cost);
+                }
+            }
+            return;
+        }
+        if passing > 0 {
+            reach(entry(peer), 0);
+        }
+        let first = self.graph.offsets()[peer as usize] as usize;
+        for (arc, next) in (first..).zip(self.graph.row(peer)) {
+            if let Some(cost) = self.cost(arc)
+                && !self.taken.contains(&(peer, *next))
+            {
+                reach(entry(*next), cost);
+            }
+        }
+    }
+
+    /// A unit goes from a place to the next, or one that went the other way does not.
+    fn pass(&mut self, from: u32, to: u32) {
+        let (peer, next) = (from / 2, to / 2);
+        match (peer == next, from == entry(peer)) {
+            (true, true) => self.through[peer as usize].0 += 1,
+            (true, false) => self.through[peer as usize].0 -= 1,
+            (false, false) => {
+                self.taken.insert((peer, next));
+                self.taken_into.insert((next, peer));
+            }
+            (false, true) => self.release(next, peer),
+        }
+    }
+
+    fn release(&mut self, from: u32, to: u32) {
+        self.taken.remove(&(from, to));
+        self.taken_into.remove(&(to, from));
     }
 
     /// The ways that the units take.
     fn paths(&mut self, from: u32, to: u32) -> Vec<Path> {
         // Two units that pass a link in opposite directions could as well turn back before it.
-        for link in self.arcs[self.first_link..].chunks_exact_mut(4) {
-            if !link[0].free && !link[2].free {
-                (link[0].free, link[2].free) = (true, true);
-            }
+        let both = |(a, b): &(u32, u32)| a < b && self.taken.contains(&(*b, *a));
+        for (a, b) in self.taken.iter().copied().filter(both).collect::<Vec<_>>() {
+            self.release(a, b);
+            self.release(b, a);
         }
         let mut paths = Vec::new();
         while let Some(path) = self.take(from, to) {
@@ -188,18 +228,17 @@ impl Flow {
     /// Takes one unit out and follows it.
     fn take(&mut self, from: u32, to: u32) -> Option<Path> {
         let mut path = Path { peers: vec![from], cost: 0 };
-        let mut at = entry(from) + 1;
-        while at != entry(to) {
-            let used =
-                |number: &&u32| number.is_multiple_of(2) && !self.arcs[**number as usize].free;
-            let number = *self.row(at).iter().find(used)?;
-            self.arcs[number as usize].free = true;
-            let arc = self.arcs[number as usize];
-            path.cost += arc.cost as u64;
-            if arc.to.is_multiple_of(2) {
-                path.peers.push(arc.to / 2);
+        let mut at = from;
+        while at != to {
+            if at != from {
+                let passing = &mut self.through[at as usize].0;
+                *passing = passing.checked_sub(1)?;
             }
-            at = arc.to;
+            let (_, next) = *self.taken.range((at, 0)..=(at, u32::MAX)).next()?;
+            self.release(at, next);
+            path.cost += self.cost_between(at, next)? as u64;
+            path.peers.push(next);
+            at = next;
         }
         // A way that comes back to a peer is cut short.
         let mut at = 0;

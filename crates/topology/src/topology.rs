@@ -231,14 +231,53 @@ impl Topology {
                 Err(AddEdgeError::Duplicate { a: *a, b: *b, transport })
             };
         }
+        self.link(from, to, link).ok_or(AddEdgeError::Full(*a, *b))
+    }
+
+    /// Notes what a link is like, both ends being heard of at `now`: adds what is not there, and replaces
+    /// what is. Whether the link was not there.
+    ///
+    /// # Errors
+    /// [`AddEdgeError`] when the ends are the same, or when there is no room.
+    pub fn note_edge(
+        &mut self,
+        a: &PeerId,
+        b: &PeerId,
+        link: EdgeInfo,
+        now: Timestamp,
+    ) -> Result<bool, AddEdgeError> {
+        let (from, to) = (self.note_node(a, now)?, self.note_node(b, now)?);
+        if let Some(set) = self.rows[from as usize].edge(to).and_then(|e| self.set_mut(e)) {
+            return Ok(set.replace(link).is_none() && set.add(link));
+        }
+        if from == to {
+            return Err(AddEdgeError::SelfLink(*a));
+        }
+        self.link(from, to, link).map(|_| true).ok_or(AddEdgeError::Full(*a, *b))
+    }
+
+    /// The slot of a peer, which is heard of at `now`, and added when it is not there.
+    fn note_node(&mut self, peer: &PeerId, now: Timestamp) -> Result<u32, UnknownPeer> {
+        let Some(slot) = self.slots.get(peer).copied() else {
+            let added = self.add_node(*peer, NodeType::Regular, now);
+            return added.map(|Slot(slot)| slot).map_err(|_| UnknownPeer(*peer));
+        };
+        if let Some(node) = self.graph.node_weight_mut(NodeIndex::new(slot as usize)) {
+            node.last_seen = node.last_seen.max(now);
+        }
+        Ok(slot)
+    }
+
+    /// Links two slots that are not linked; none when there is no room.
+    fn link(&mut self, from: u32, to: u32, link: EdgeInfo) -> Option<PairChange> {
         if self.linked_pairs() >= Graph::MAX_LINKS {
-            return Err(AddEdgeError::Full(*a, *b));
+            return None;
         }
         let ends = (NodeIndex::new(from as usize), NodeIndex::new(to as usize));
         let edge = self.graph.add_edge(ends.0, ends.1, LinkSet::of(link)).index() as u32;
         self.rows[from as usize].insert(to, edge);
         self.rows[to as usize].insert(from, edge);
-        Ok(PairChange::Linked(from, to))
+        Some(PairChange::Linked(from, to))
     }
 
     /// Replaces what is known of a link; the transport says which. Gives what was known before.
@@ -366,13 +405,18 @@ impl Topology {
     pub fn weights(&self, snapshot: &Snapshot) -> Vec<LinkWeight> {
         let weight = |(a, b)| {
             let ends = snapshot.slot(a).zip(snapshot.slot(b));
-            let edge = ends.and_then(|(a, b)| self.rows.get(a.0 as usize)?.edge(b.0));
-            match edge.and_then(|edge| self.set(edge)) {
-                Some(set) => LinkWeight { reliability: set.reliability(), latency: set.latency() },
-                None => LinkWeight { reliability: Ratio::ZERO, latency: EdgeInfo::MAX_LATENCY },
-            }
+            ends.map_or(LinkWeight::FAILS, |(a, b)| self.weight_between(a, b))
         };
         snapshot.graph().link_list().map(weight).collect()
+    }
+
+    /// What the links between two peers are worth together. O(log d).
+    pub fn weight_between(&self, a: Slot, b: Slot) -> LinkWeight {
+        let edge = self.rows.get(a.0 as usize).and_then(|row| row.edge(b.0));
+        match edge.and_then(|edge| self.set(edge)) {
+            Some(set) => LinkWeight { reliability: set.reliability(), latency: set.latency() },
+            None => LinkWeight::FAILS,
+        }
     }
 
     pub(crate) fn row(&self, slot: u32) -> &Row {
@@ -434,6 +478,11 @@ pub struct LinkWeight {
     pub reliability: Ratio,
     /// That of the fastest transport.
     pub latency: Duration,
+}
+
+impl LinkWeight {
+    /// That of peers that are not linked.
+    const FAILS: Self = Self { reliability: Ratio::ZERO, latency: EdgeInfo::MAX_LATENCY };
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use super::{ACK_AFTER, GRACE, LinkDatabase, MAX_ORIGINS};
 use crate::graph::FAR;
 use crate::identity::signed;
 use crate::neighbour::PageKey;
-use crate::table::{CHANGE_INTERVAL, Origin, Standing};
+use crate::table::{CHANGE_INTERVAL, ClaimKey, Origin, Standing};
 use crate::{Change, Command, Flag, alias_of};
 
 /// Bluetooth links that no radio holds.
@@ -178,8 +178,8 @@ impl LinkDatabase {
         }
         self.metrics.accepted += 1;
         neighbour_got(self, from, key);
-        self.store(record, Some(from), born, now);
-        self.check(alias, now);
+        let changed = self.store(record, Some(from), born, now);
+        self.check(alias, &changed, now);
     }
 
     /// An origin, or a new incarnation of one.
@@ -199,10 +199,10 @@ impl LinkDatabase {
     /// Somebody else's word on the age of a record can make it older, never younger.
     fn grow_older(&mut self, key: (Alias, u8), age: u16, now: Timestamp) {
         let born = now - Duration::from_secs(u64::from(age));
-        let page = self.table.get_mut(key.0).and_then(|origin| origin.pages.get_mut(&key.1));
+        let page = self.table.get(key.0).and_then(|origin| origin.pages.get(&key.1));
         // A second is lost to rounding at each hop; more than that is news.
-        if let Some(page) = page.filter(|page| born + Duration::from_secs(2) < page.born) {
-            page.born = born;
+        if page.is_some_and(|page| born + Duration::from_secs(2) < page.born) {
+            self.table.grow_older(key, born);
         }
     }
 
@@ -269,23 +269,28 @@ impl LinkDatabase {
         }
     }
 
-    /// Looks for what cannot be true in what an origin says.
-    fn check(&mut self, alias: Alias, now: Timestamp) {
+    /// Looks for what cannot be true in what an origin says, after it said something else of some links.
+    fn check(&mut self, alias: Alias, changed: &[ClaimKey], now: Timestamp) {
         let Some(origin) = self.table.get(alias) else { return };
-        let own = self.publisher.alias;
+        let (own, claims) = (self.publisher.alias, origin.claims());
         let mut flags = Vec::new();
-        let bluetooth = origin.claims.keys().filter(|(_, t)| *t == TransportType::Bluetooth);
+        let bluetooth = claims.keys().filter(|(_, t)| *t == TransportType::Bluetooth);
         if bluetooth.count() >= MANY_BLUETOOTH {
             flags.push((alias, Flag::TooManyLinks));
         }
         let neighbour = self.by_alias.get(&alias).and_then(|peer| self.neighbours.get(peer));
-        for ((end, transport), quality) in origin.claims.iter() {
+        for ((end, transport), quality) in claims.iter() {
             let had =
                 |neighbour: &crate::neighbour::Neighbour| neighbour.had(*transport, GRACE, now);
             if *end == own && !neighbour.is_some_and(had) {
                 flags.push((alias, Flag::NoSuchLink));
             }
-            let other = self.table.get(*end).and_then(|o| o.claims.get(&(alias, *transport)));
+            // What was said before was held against the other end when one of the two said it; what this
+            // node says itself was not.
+            if *end != own && !changed.contains(&(*end, *transport)) {
+                continue;
+            }
+            let other = self.table.get(*end).and_then(|o| o.claim(&(alias, *transport)));
             if let Some(other) = other {
                 let (here, there) = (quality.latency(), other.latency());
                 if here > there * 8 + BUSY {

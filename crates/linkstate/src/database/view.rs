@@ -8,7 +8,7 @@ use bitcraps_wire::{Alias, Quality};
 
 use super::LinkDatabase;
 use crate::shown::{LinkKey, Look};
-use crate::table::{Claims, Origin, Page};
+use crate::table::{ClaimKey, Claims, Origin};
 use crate::{Change, Command, Flag, Link};
 
 /// A round trip this much longer than the links of the shortest path say has another path.
@@ -28,9 +28,10 @@ impl LinkDatabase {
     pub fn offers(&self) -> impl Iterator<Item = (PeerId, PeerId, TransportType)> + '_ {
         self.table.iter().flat_map(move |(alias, origin)| {
             let from = self.shown_name(alias);
-            origin.offers.iter().filter_map(move |(end, transport)| {
-                Some((from?, self.shown_name(*end)?, *transport))
-            })
+            origin
+                .offers()
+                .into_iter()
+                .filter_map(move |(end, transport)| Some((from?, self.shown_name(end)?, transport)))
         })
     }
 
@@ -87,8 +88,8 @@ impl LinkDatabase {
             true => self.publisher.alias,
             false => self.alias_of_shown(peer),
         };
-        let claims = self.table.get(alias).into_iter().flat_map(|origin| origin.claims.keys());
-        let named = claims.map(|(end, transport)| (self.shown_name(*end), *transport));
+        let claims = self.table.get(alias).map(Origin::claims).unwrap_or_default();
+        let named = claims.keys().map(|(end, transport)| (self.shown_name(*end), *transport));
         let own = self.neighbours.keys().flat_map(|n| TransportType::ALL.map(|t| (*n, t)));
         let own = own.filter(|_| *peer == self.me).map(|(n, t)| (Some(n), t));
         let keys: BTreeSet<LinkKey> = named
@@ -119,15 +120,15 @@ impl LinkDatabase {
         neighbour.or_else(|| Some(origin?.introduction.key))
     }
 
-    /// Takes over what the pages of an origin say now; whether links came or went.
-    pub(super) fn refresh_claims(&mut self, alias: Alias) -> bool {
-        let Some(origin) = self.table.get_mut(alias) else { return false };
-        let said = origin.pages.values().flat_map(Page::claims);
-        let (offers, after): (Vec<_>, Vec<_>) = said.partition(|(_, quality)| quality.is_offer());
-        origin.offers = offers.into_iter().map(|(key, _)| key).collect();
-        let after: Claims = after.into_iter().collect();
-        let before = std::mem::replace(&mut origin.claims, after);
-        let after = &origin.claims;
+    /// An origin may say something else of its links than `before`: of which it does, and whether
+    /// links came or went.
+    pub(super) fn claims_changed(
+        &mut self,
+        alias: Alias,
+        before: &Claims,
+    ) -> (Vec<ClaimKey>, bool) {
+        let Some(origin) = self.table.get(alias) else { return (Vec::new(), false) };
+        let after = origin.claims();
         let structural = !before.keys().eq(after.keys());
         let changed: Vec<_> = before
             .iter()
@@ -135,54 +136,67 @@ impl LinkDatabase {
             .map(|(key, _)| *key)
             .chain(after.keys().filter(|key| !before.contains_key(key)).copied())
             .collect();
-        for (neighbour, transport) in changed {
+        for (neighbour, transport) in changed.iter().copied() {
             self.pair_changed(alias, neighbour, transport);
         }
-        structural
+        (changed, structural)
     }
 
     /// What one end says of a pair has changed.
     pub(super) fn pair_changed(&mut self, a: Alias, b: Alias, transport: TransportType) {
-        let ends = self.table.get(a).zip(self.table.get(b));
+        let ends = (self.table.get(a), self.table.get(b));
         let linked = |(here, there): (&Origin, &Origin)| {
             let by = |t| confirmed((a, here), (b, there), t).is_some();
-            TransportType::ALL.into_iter().any(by)
+            by(transport) || TransportType::ALL.into_iter().any(by)
         };
-        if ends.is_some_and(linked) {
+        if ends.0.zip(ends.1).is_some_and(linked) {
             self.graph.insert(a, b);
         } else {
             self.graph.remove(a, b);
         }
         self.hops_stale = true;
-        self.show(a, b, transport);
+        if let Some((key, look)) = self.look((a, ends.0), (b, ends.1), transport) {
+            self.set_shown(key, look);
+        }
     }
 
     /// Shows a link of others as it is now.
     pub(super) fn show(&mut self, a: Alias, b: Alias, transport: TransportType) {
+        let ends = [a, b].map(|alias| (alias, self.table.get(alias)));
+        if let Some((key, look)) = self.look(ends[0], ends[1], transport) {
+            self.set_shown(key, look);
+        }
+    }
+
+    /// How a link is to be shown, if its ends have names and it is not one of this node.
+    fn look(
+        &self,
+        (a, here): (Alias, Option<&Origin>),
+        (b, there): (Alias, Option<&Origin>),
+        transport: TransportType,
+    ) -> Option<(LinkKey, Option<Look>)> {
         let own = self.publisher.alias;
         if a == own || b == own {
-            return;
+            return None;
         }
-        let (here, there) = (self.table.get(a), self.table.get(b));
-        let names = self.name_of(a, here).zip(self.name_of(b, there));
-        let Some((from, to)) = names else { return };
+        let (from, to) = self.name_of(a, here).zip(self.name_of(b, there))?;
         let look = here.zip(there).and_then(|(here, there)| {
             let quality = confirmed((a, here), (b, there), transport)?;
             Some((quality, here.verified && there.verified))
         });
-        self.set_shown(key(from, to, transport), look);
+        Some((key(from, to, transport), look))
     }
 
     /// Shows every link of an alias again, whose name has changed.
     pub(super) fn show_again(&mut self, alias: Alias) {
         let Some(origin) = self.table.get(alias) else { return };
-        let claims: Vec<_> = origin.claims.keys().copied().collect();
+        let claims = origin.claims();
         let names = [self.by_alias.get(&alias).copied(), Some(origin.introduction.key)];
         let published = origin.introduction.key;
         if names[0] == Some(published) {
             return;
         }
-        for (neighbour, transport) in claims {
+        for (neighbour, transport) in claims.keys().copied() {
             let Some(other) = self.shown_name(neighbour).filter(|other| *other != self.me) else {
                 continue;
             };
@@ -223,9 +237,9 @@ fn confirmed(
     (b, there): (Alias, &Origin),
     transport: TransportType,
 ) -> Option<Quality> {
-    let here = here.claims.get(&(b, transport))?;
-    let there = there.claims.get(&(a, transport))?;
-    Some(here.worse(*there))
+    let there = there.claim(&(a, transport))?;
+    let here = here.claim(&(b, transport))?;
+    Some(here.worse(there))
 }
 
 fn key(a: PeerId, b: PeerId, transport: TransportType) -> LinkKey {

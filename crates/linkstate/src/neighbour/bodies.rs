@@ -11,12 +11,10 @@ use super::{EARLY, Held, Neighbour, Outgoing, PACE, REST, TRIES, Wanted};
 use crate::table::{Origin, Page};
 
 impl Neighbour {
-    /// The bodies that are due and within the budget. O((queued here and said) log n).
+    /// The bodies that are due and within the budget, once [`Self::next_due`] has come. O((queued here
+    /// and said) log n).
     pub(crate) fn flush(&mut self, held: &Held<'_>, now: Timestamp) -> Vec<Bytes> {
         let mut bodies = Vec::new();
-        if self.next_due() > now {
-            return bodies;
-        }
         if self.first_due() <= now {
             // What would be due a moment later goes along.
             while let Some(key) = self.out.first(now + PACE) {

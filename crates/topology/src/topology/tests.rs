@@ -68,6 +68,25 @@ fn transports_of_a_pair_are_kept_apart_and_count_as_one_link() {
 }
 
 #[test]
+fn what_is_noted_of_a_link_adds_what_is_not_there_and_replaces_what_is() {
+    use TransportType::{Bluetooth, Internet};
+    let mut topology = of(1);
+    let (a, b) = (peer(0), peer(1));
+    let at = Timestamp::from_millis;
+    let good = link(Bluetooth, 0.5, 0);
+    assert_eq!(topology.note_edge(&a, &a, good, at(1)), Err(AddEdgeError::SelfLink(a)));
+    assert_eq!(topology.note_edge(&a, &b, good, at(7)), Ok(true));
+    assert_eq!(topology.note_edge(&b, &a, link(Internet, 0.8, 0), at(5)), Ok(true));
+    let better = link(Bluetooth, 1.0, 9);
+    assert_eq!(topology.note_edge(&b, &a, better, at(6)), Ok(false));
+    assert_eq!(topology.links_between(&a, &b), [better, link(Internet, 0.8, 0)]);
+    assert_eq!((topology.peers(), topology.linked_pairs()), (2, 1));
+    for peer in [a, b] {
+        assert_eq!(topology.node(&peer).unwrap().last_seen, at(7), "time does not go back");
+    }
+}
+
+#[test]
 fn what_is_too_old_goes_and_what_is_exactly_that_old_stays() {
     use TransportType::{Internet, WiFiDirect};
     let mut topology = of(4);

@@ -1,0 +1,135 @@
+use std::time::Duration;
+
+use bitcraps_topology::{Disjoint, LinkIndex, LinkWeight, Snapshot, Topology, disjoint_paths};
+use bitcraps_types::PeerId;
+
+/// What a relay takes for a message, whatever the links.
+const HOP: Duration = Duration::from_micros(200);
+/// A less reliable link is reckoned as if it were this reliable: it costs a thousand times its latency.
+const LEAST: f64 = 0.001;
+
+/// The network as it is searched for ways, and what its links cost. It is made when a way is asked for,
+/// and follows what is measured of links until one comes or goes.
+#[derive(Debug)]
+pub(crate) struct Chart {
+    snapshot: Snapshot,
+    index: LinkIndex,
+    /// By link number.
+    costs: Vec<Option<u64>>,
+}
+
+impl Chart {
+    /// O(n + m log d).
+    pub(crate) fn of(topology: &Topology) -> Self {
+        let snapshot = topology.snapshot();
+        let index = LinkIndex::new(snapshot.graph());
+        let costs = topology.weights(&snapshot).iter().map(expected_us).collect();
+        Self { snapshot, index, costs }
+    }
+
+    /// What is known of the links between two has changed. O(log d).
+    pub(crate) fn update(&mut self, topology: &Topology, a: &PeerId, b: &PeerId) {
+        let Some((a, b)) = topology.slot_of(a).zip(topology.slot_of(b)) else { return };
+        let ends = self.snapshot.position(a).zip(self.snapshot.position(b));
+        let number = ends.and_then(|(a, b)| self.index.find(self.snapshot.graph(), a, b));
+        if let Some(cost) = number.and_then(|number| self.costs.get_mut(number as usize)) {
+            *cost = expected_us(&topology.weight_between(a, b));
+        }
+    }
+
+    /// Up to `count` ways that share no other peer, the fastest first, both ends included, of those
+    /// that begin with somebody for whom `may_begin` holds. O(count (n + m) log n).
+    pub(crate) fn ways(
+        &self,
+        topology: &Topology,
+        (from, to): (&PeerId, &PeerId),
+        count: usize,
+        may_begin: impl Fn(&PeerId) -> bool,
+    ) -> Vec<Vec<PeerId>> {
+        let position = |peer| self.snapshot.position(topology.slot_of(peer)?);
+        let Some((from, to)) = position(from).zip(position(to)) else { return Vec::new() };
+        let graph = self.snapshot.graph();
+        let named = |position: &u32| topology.peer(self.snapshot.slot(*position)?);
+        let barred =
+            graph.row(from).iter().filter(|hop| named(hop).is_some_and(|p| !may_begin(&p)));
+        let barred = barred.filter_map(|hop| self.index.find(graph, from, *hop));
+        let barred: Vec<u32> = barred.collect();
+        let find = |costs: &[_]| disjoint_paths(graph, costs, from, to, count, Disjoint::Peers);
+        let ways = if barred.is_empty() {
+            find(&self.costs)
+        } else {
+            let mut costs = self.costs.clone();
+            barred.into_iter().for_each(|number| costs[number as usize] = None);
+            find(&costs)
+        };
+        ways.into_iter().map(|way| way.peers.iter().filter_map(named).collect()).collect()
+    }
+}
+
+/// Time until a message is expected to have passed the link, with its retransmissions, in
+/// microseconds; `None` when it never is.
+fn expected_us(link: &LinkWeight) -> Option<u64> {
+    let reliability = link.reliability.get();
+    (reliability > 0.0)
+        .then(|| ((link.latency + HOP).as_micros() as f64 / reliability.max(LEAST)) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use bitcraps_topology::EdgeInfo;
+    use bitcraps_types::{Timestamp, TransportType};
+
+    use super::*;
+
+    #[test]
+    fn a_chart_follows_what_is_measured_of_links() {
+        let mut rng = fastrand::Rng::with_seed(1);
+        let peer = |number: u8| PeerId::from_bytes([number; 32]);
+        let mut note = |topology: &mut Topology, a: u8, b: u8, transport| {
+            let (latency, reliability) = (f64::from(rng.u16(1..500)), rng.f64());
+            let now = Timestamp::from_millis(1);
+            let link = EdgeInfo::new(transport, latency, 1_000.0, reliability, now).unwrap();
+            topology.note_edge(&peer(a), &peer(b), link, now).unwrap()
+        };
+        let mut topology = Topology::new(1);
+        let pairs: Vec<(u8, u8)> =
+            (0..20).flat_map(|a| (a + 1..20).step_by(3).map(move |b| (a, b))).collect();
+        for (a, b) in &pairs {
+            note(&mut topology, *a, *b, TransportType::WiFiDirect);
+            note(&mut topology, *a, *b, TransportType::Bluetooth);
+        }
+        let mut chart = Chart::of(&topology);
+        for (number, (a, b)) in pairs.iter().enumerate() {
+            let before = chart.costs.clone();
+            let (a, b) = if number % 2 == 0 { (*a, *b) } else { (*b, *a) };
+            assert!(!note(&mut topology, a, b, TransportType::WiFiDirect));
+            chart.update(&topology, &peer(a), &peer(b));
+            assert_eq!(chart.costs, Chart::of(&topology).costs);
+            assert_ne!(
+                chart.costs, before,
+                "the fastest of the two has changed, or how often it fails"
+            );
+        }
+        chart.update(&topology, &peer(0), &peer(99));
+        assert_eq!(chart.costs, Chart::of(&topology).costs, "nobody knows 99");
+    }
+
+    #[test]
+    fn ways_begin_where_they_may() {
+        let peer = |number: u8| PeerId::from_bytes([number; 32]);
+        let mut topology = Topology::new(1);
+        for (a, b, latency) in [(0, 1, 1.0), (1, 3, 1.0), (0, 2, 9.0), (2, 3, 9.0)] {
+            let now = Timestamp::from_millis(1);
+            let link = EdgeInfo::new(TransportType::WiFiDirect, latency, 1.0, 1.0, now).unwrap();
+            topology.note_edge(&peer(a), &peer(b), link, now).unwrap();
+        }
+        let chart = Chart::of(&topology);
+        let ends = (&peer(0), &peer(3));
+        let ways = |count, bars: u8| chart.ways(&topology, ends, count, |hop| *hop != peer(bars));
+        let by = |hop: u8| vec![peer(0), peer(hop), peer(3)];
+        assert_eq!(ways(1, 9), [by(1)]);
+        assert_eq!(ways(2, 9), [by(1), by(2)]);
+        assert_eq!(ways(2, 1), [by(2)]);
+        assert_eq!(chart.ways(&topology, ends, 2, |_| false), Vec::<Vec<PeerId>>::new());
+    }
+}
