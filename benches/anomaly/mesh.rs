@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bitcraps_coordinator::SendOptions;
-use bitcraps_linkstate::forger::{Forger, body, quality};
+use bitcraps_linkstate::forger::{Forger, body};
 use bitcraps_linkstate::{Config, alias_of};
 use bitcraps_monitor::{AlertKind, Change, MonitorConfig};
 use bitcraps_sim::{
@@ -32,6 +32,8 @@ const FADING: f64 = 0.7;
 const MOST_LOSS: f64 = 0.08;
 /// Bytes of a message, by class.
 const BYTES: [usize; TrafficClass::COUNT] = [40, 200, 600, 4_000];
+/// Time between two occasions to lie.
+const LIES: Duration = Duration::from_secs(1);
 /// Share of frames that a jammed node, or one direction of its links, loses by severity.
 const LOSSES: [f64; Ailment::SEVERITIES] = [0.1, 0.2, 0.35, 0.5, 0.7, 0.95];
 
@@ -42,7 +44,7 @@ pub(super) enum Ailment {
     Jammed,
     /// Every link of a peer loses the frames that it sends.
     Asymmetric,
-    /// A peer passes on what nobody signed, with a share of what it tells.
+    /// A peer says what nobody signed: the more severe, the more often.
     Liar,
     /// A peer is gone without a word: the more severe, the more links it had.
     BatteryDeath,
@@ -232,22 +234,25 @@ impl Mesh {
         }
     }
 
-    /// For a minute, with a share of what a peer tells goes what nobody signed: that another peer is
-    /// linked with nobody.
+    /// For a minute, each second and with this probability, a peer tells each neighbour what nobody
+    /// signed: that another peer is linked with nobody. It rides on whatever passes next; what is told
+    /// of links passes too seldom in a calm network for lies to be told with it.
     fn lie(&mut self, victim: usize, share: f64) {
         self.ailing.insert(victim);
         let other = self.sim.peer_id(self.nodes[(victim + 1) % PEERS]);
         let lie = unsigned(&other);
         let end = self.sim.now() + 12 * TICK;
         for wire in self.wires.clone().into_iter().filter(|wire| wire.touches(victim)) {
-            let (lie, mut rng) = (lie.clone(), self.rng.fork());
+            let (lie, mut rng, mut next) = (lie.clone(), self.rng.fork(), self.sim.now());
             self.sim.rule(wire.link, Way::From(self.nodes[victim]), move |passing| {
-                let Some(Frame { header, body: Body::LinkState(_), .. }) = passing.decoded() else {
-                    return Fate::Pass;
-                };
-                if passing.at > end || rng.f64() >= share {
+                if passing.at > end || passing.at < next {
                     return Fate::Pass;
                 }
+                next = passing.at + LIES;
+                let Some(Frame { header, .. }) = passing.decoded().filter(|_| rng.f64() < share)
+                else {
+                    return Fate::Pass;
+                };
                 let header = HopHeader { ttl: 1, deadline_ms: NO_DEADLINE, link_seq: 0, ..header };
                 let body = Body::LinkState(lie.clone());
                 let lie = Frame { header, hop_ack: None, route: None, body };
@@ -284,7 +289,7 @@ impl Mesh {
 
 fn unsigned(other: &PeerId) -> Bytes {
     let forger = Forger::new(900, 1);
-    let mut record = forger.record(9, 0, &[(*other, quality(Duration::ZERO))]);
+    let mut record = forger.record(9, 0, &[]);
     record.version.alias = alias_of(other);
     body(vec![forger.carried(record)])
 }
