@@ -112,3 +112,61 @@ pub(super) fn read(message: &Message) -> Option<Signal> {
     };
     Some(Signal::Fact(fact))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use zbus::zvariant::DynamicType;
+
+    use super::*;
+
+    const STORED: &str = "/fi/w1/wpa_supplicant1/Interfaces/0/PersistentGroups/3";
+
+    fn stored(path: &str, settings: &[(&str, &str)]) -> Vec<Fact> {
+        let owned = |text: &str| OwnedValue::try_from(Value::from(text)).unwrap();
+        let settings = settings.iter().map(|(name, text)| ((*name).to_owned(), owned(text)));
+        kept(path, &settings.collect())
+    }
+
+    fn told<B: serde::Serialize + DynamicType>(name: &str, body: &B) -> Option<Signal> {
+        let interface = "fi.w1.wpa_supplicant1.Interface.P2PDevice";
+        let message = Message::signal("/fi/w1/wpa_supplicant1/Interfaces/0", interface, name);
+        read(&message.unwrap().build(body).unwrap())
+    }
+
+    #[test]
+    fn a_stored_group_is_with_its_owner_or_with_all_that_its_owner_let_in() {
+        let of = |role, with: Option<u8>| {
+            let with = with.map(|last| Device([2, 0, 0, 0, 0, last]));
+            Fact::Kept { group: 3, role, with }
+        };
+        let client = [("mode", "0"), ("bssid", "02:00:00:00:00:07"), ("p2p_client_list", "")];
+        assert_eq!(stored(STORED, &client), [of(Role::Client, Some(7))]);
+        let two = "02:00:00:00:00:08 nonsense 02:00:00:00:00:09";
+        let owner = [("mode", "3"), ("bssid", "02:00:00:00:00:07"), ("p2p_client_list", two)];
+        let expected = [of(Role::Owner, Some(8)), of(Role::Owner, Some(9))];
+        assert_eq!(stored(STORED, &owner), expected);
+        assert_eq!(stored(STORED, &owner[..2]), [of(Role::Owner, None)], "nobody was let in yet");
+        let many = "02:00:00:00:00:08 ".repeat(MAX_KEPT + 1);
+        assert_eq!(stored(STORED, &[("mode", "3"), ("p2p_client_list", &many)]).len(), MAX_KEPT);
+        for path in ["/PersistentGroups/x", "/Peers/3", "3", ""] {
+            assert_eq!(stored(path, &client), [], "{path}");
+        }
+    }
+
+    #[test]
+    fn an_invitation_that_is_taken_says_nothing_and_an_unknown_group_is_told_from_silence() {
+        let rows = [
+            (0, None),
+            (8, Some(Fact::Unknown)),
+            (-1, Some(Fact::Failed)),
+            (1, Some(Fact::Failed)),
+        ];
+        for (status, expected) in rows {
+            let body = (HashMap::from([("status", Value::from(status))]),);
+            assert_eq!(told("InvitationResult", &body), expected.map(Signal::Fact), "{status}");
+        }
+        assert_eq!(told("InvitationResult", &(7_u8,)), None, "nonsense");
+    }
+}
