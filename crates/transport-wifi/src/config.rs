@@ -31,8 +31,9 @@ pub const BEACON_GROUP: Ipv4Addr = Ipv4Addr::new(239, 255, 98, 99);
 #[derive(Debug, Clone, PartialEq)]
 pub struct WifiConfig {
     /// Local addresses, one QUIC endpoint each; port 0 lets the system choose. At least one, unless
-    /// there is Wi-Fi Direct, at most [`MAX_LISTEN`], all different, none unspecified or multicast. When all are loopback,
-    /// nothing this transport does leaves the machine.
+    /// there is Wi-Fi Direct, at most [`MAX_LISTEN`], all different, none unspecified or multicast.
+    /// When all are loopback, and there is no Wi-Fi Direct, nothing this transport does leaves the
+    /// machine.
     pub listen: Vec<SocketAddr>,
     /// Peers told as hints at start, at most [`MAX_STATICS`].
     pub statics: Vec<StaticPeer>,

@@ -22,7 +22,8 @@ pub(super) const MAX_DEVICES: usize = 64;
 /// Stored groups remembered, as many as a supplicant sensibly keeps; the lowest number gives way.
 pub(super) const MAX_KEPT: usize = 32;
 
-/// How long one look for devices takes: discovery was seen to take 4.6 to 7.3 s.
+/// How long one look for devices takes: on every channel two devices were seen to find each other in 4.3 to
+/// 7.3 s, on the social ones in 0.2 to 2.1 s.
 pub(super) const FIND: Duration = Duration::from_secs(10);
 /// From one look to the next while something was just lost or begun. The pause serves the station's
 /// own network, whose channel the radio leaves to look.
@@ -231,11 +232,6 @@ impl Formation {
             Phase::Grouped { alone_since, .. } => Some(alone_since + ALONE),
         };
         asks.chain(phase).filter(|at| *at > now).min()
-    }
-
-    /// Whether there is a group now.
-    pub fn is_grouped(&self) -> bool {
-        matches!(self.phase, Phase::Grouped { .. })
     }
 
     fn seen(&mut self, device: Device, now: Timestamp) -> &mut Seen {

@@ -58,7 +58,7 @@ impl Formation {
             [found(number), Fact::Named(device(number), tag(number)), Fact::Called(device(number))];
         assert_eq!(self.after(&facts, millis), [connect(number)]);
         assert_eq!(self.after(&[Fact::Started(role)], millis), []);
-        assert!(self.is_grouped());
+        assert!(matches!(self.phase, Phase::Grouped { .. }));
     }
 }
 
