@@ -147,6 +147,42 @@ fn two_losses_in_a_row_among_many_answers_are_forgiven_after_five_and_a_third_is
 }
 
 #[test]
+fn what_comes_after_a_pardon_is_one_fall_whatever_tells_of_it() {
+    type Tells = fn(&mut Link, Timestamp) -> Option<Change>;
+    fn lose_two(link: &mut Link, size: SizeBucket, at: Timestamp) -> Option<Change> {
+        assert_eq!(link.expired(size, at), None);
+        link.expired(size, at + ms(10))
+    }
+    let tells: [(&str, Tells); 4] = [
+        ("another size", |link, at| lose_two(link, SizeBucket::Large, at)),
+        ("the driver", |link, at| link.suspect(SizeBucket::Small, at)),
+        ("a third loss", |link, at| link.expired(SizeBucket::Small, at)),
+        ("losses after answers", |link, at| {
+            (0..4).for_each(|_| assert_eq!(good(link, at), None));
+            lose_two(link, SizeBucket::Small, at)
+        }),
+    ];
+    for (what, tell) in tells {
+        let mut link = link();
+        for fall in 0..3 {
+            let at = NOW + ms(fall * 4_500);
+            (0..50).for_each(|_| assert_eq!(good(&mut link, at), None, "{what}"));
+            assert_eq!(lose_two(&mut link, SizeBucket::Small, at), Some(Change::Suspect), "{what}");
+            let told = tell(&mut link, at + ms(100));
+            assert_eq!(told, (fall == 2).then_some(Change::Flapping), "{what}, told once");
+            assert_eq!(link.damping.hold(), ms(1_000 << fall), "{what}");
+            link.suspect(SizeBucket::Medium, at + ms(120));
+            assert_eq!(link.damping.hold(), ms(1_000 << fall), "{what}: it has fallen already");
+            // Each size that is in doubt is answered until it is trusted.
+            let back = at + ms(4_400);
+            let answers = [10_000, 5_000, 64].map(|bytes| [bytes; 5]).into_iter().flatten();
+            let last = answers.filter_map(|bytes| answer(&mut link, bytes, ms(5), back)).last();
+            assert_eq!(last, Some(Change::Recovered), "{what}");
+        }
+    }
+}
+
+#[test]
 fn a_hold_that_is_under_way_is_not_begun_anew_by_chance() {
     let small = SizeBucket::Small;
     for (answers, losses, trusted) in [(50, 2, true), (49, 2, false), (50, 3, false)] {

@@ -148,7 +148,7 @@ impl Link {
             size.pardoned = true;
             return self.distrust(bucket, now).then_some(Change::Suspect);
         }
-        let relapse = size.suspect && (size.answers >= RELAPSE_ANSWERS || size.pardoned);
+        let relapse = size.suspect && !size.pardoned && size.answers >= RELAPSE_ANSWERS;
         let flapping = relapse && self.damping.fall(now) == Fall::FlappingBegins;
         let change = self.suspect(bucket, now);
         if flapping { Some(Change::Flapping) } else { change }
@@ -156,14 +156,14 @@ impl Link {
 
     /// Something speaks against frames of this size.
     pub(crate) fn suspect(&mut self, bucket: SizeBucket, now: Timestamp) -> Option<Change> {
+        // What was pardoned is no fall yet: this is.
+        let fallen = self.buckets.iter().any(|b| b.suspect && !b.pardoned);
         self.buckets[bucket.index()].pardoned = false;
-        if !self.distrust(bucket, now) {
-            return None;
+        let trusted = self.distrust(bucket, now);
+        if !fallen && self.damping.fall(now) == Fall::FlappingBegins {
+            return Some(Change::Flapping);
         }
-        Some(match self.damping.fall(now) {
-            Fall::FlappingBegins => Change::Flapping,
-            Fall::Single | Fall::Flapping => Change::Suspect,
-        })
+        trusted.then_some(Change::Suspect)
     }
 
     /// Frames of this size are out of favour; whether the link was trusted until now.
