@@ -54,7 +54,8 @@ impl Chart {
             graph.row(from).iter().filter(|hop| named(hop).is_some_and(|p| !may_begin(&p)));
         let barred = barred.filter_map(|hop| self.index.find(graph, from, *hop));
         let barred: Vec<u32> = barred.collect();
-        let find = |costs: &[_]| disjoint_paths(graph, costs, from, to, count, Disjoint::Peers);
+        let numbered = (graph, &self.index);
+        let find = |costs: &[_]| disjoint_paths(numbered, costs, from, to, count, Disjoint::Peers);
         let ways = if barred.is_empty() {
             find(&self.costs)
         } else {

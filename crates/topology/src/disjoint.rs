@@ -17,13 +17,13 @@ pub enum Disjoint {
 pub const MAX_DISJOINT_PATHS: usize = 16;
 
 /// Up to `count` ways from `from` to `to` that share nothing, as many as there are, and of all such
-/// sets the one that costs least together; the cheapest first. `costs` are by link number; a link
-/// without a cost is not passed.
+/// sets the one that costs least together; the cheapest first. `costs` are by number of `index`, which
+/// is that of the graph; a link without a cost is not passed.
 ///
 /// Suurballe 1974 with the potentials of Suurballe and Tarjan 1984, peers being split in two for
 /// [`Disjoint::Peers`]. O(count (n + m) log n); `count` is lowered to [`MAX_DISJOINT_PATHS`].
 pub fn disjoint_paths(
-    graph: &Graph,
+    (graph, index): (&Graph, &LinkIndex),
     costs: &[Option<u64>],
     from: u32,
     to: u32,
@@ -34,7 +34,7 @@ pub fn disjoint_paths(
     if from == to || from as usize >= peers || to as usize >= peers {
         return Vec::new();
     }
-    let mut flow = Flow::new(graph, costs, from, to, disjoint);
+    let mut flow = Flow::new((graph, index), costs, (from, to), disjoint);
     for _ in 0..count.min(MAX_DISJOINT_PATHS) {
         if !flow.augment(entry(from) + 1, entry(to)) {
             break;
@@ -52,10 +52,9 @@ fn entry(peer: u32) -> u32 {
 /// those of the graph, and what is taken of them is little: none is written down.
 struct Flow<'a> {
     graph: &'a Graph,
+    index: &'a LinkIndex,
     /// By link number.
     costs: &'a [Option<u64>],
-    /// Link number of each arc of the graph.
-    numbers: Vec<u32>,
     /// Where units go along links: from whom to whom.
     taken: BTreeSet<(u32, u32)>,
     /// The same the other way round.
@@ -91,10 +90,9 @@ impl Search {
 
 impl<'a> Flow<'a> {
     fn new(
-        graph: &'a Graph,
+        (graph, index): (&'a Graph, &'a LinkIndex),
         costs: &'a [Option<u64>],
-        from: u32,
-        to: u32,
+        (from, to): (u32, u32),
         disjoint: Disjoint,
     ) -> Self {
         let most = |peer: u32| match disjoint {
@@ -104,8 +102,8 @@ impl<'a> Flow<'a> {
         };
         Self {
             graph,
+            index,
             costs,
-            numbers: LinkIndex::of_arcs(graph),
             taken: BTreeSet::new(),
             taken_into: BTreeSet::new(),
             through: (0..graph.peers() as u32).map(|peer| (0, most(peer))).collect(),
@@ -113,15 +111,11 @@ impl<'a> Flow<'a> {
         }
     }
 
-    /// What the link costs to which an arc belongs; `None` when it is not passed.
-    fn cost(&self, arc: usize) -> Option<i64> {
-        let cost = self.costs.get(self.numbers[arc] as usize).copied()??;
+    /// What the link between two peers costs; `None` when there is none, or when it is not passed.
+    fn cost(&self, from: u32, to: u32) -> Option<i64> {
+        let number = self.index.find(self.graph, from, to)?;
+        let cost = self.costs.get(number as usize).copied()??;
         Some(cost.min(MAX_COST) as i64)
-    }
-
-    fn cost_between(&self, from: u32, to: u32) -> Option<i64> {
-        let at = self.graph.row(from).binary_search(&to).ok()?;
-        self.cost(self.graph.offsets()[from as usize] as usize + at)
     }
 
     /// Sends one more unit over the cheapest way that is left. Whether there was one.
@@ -171,7 +165,7 @@ impl<'a> Flow<'a> {
                 reach(at + 1, 0);
             }
             for (_, before) in self.taken_into.range((peer, 0)..=(peer, u32::MAX)) {
-                if let Some(cost) = self.cost_between(*before, peer) {
+                if let Some(cost) = self.cost(*before, peer) {
                     reach(entry(*before) + 1, -cost);
                 }
             }
@@ -180,9 +174,8 @@ impl<'a> Flow<'a> {
         if passing > 0 {
             reach(entry(peer), 0);
         }
-        let first = self.graph.offsets()[peer as usize] as usize;
-        for (arc, next) in (first..).zip(self.graph.row(peer)) {
-            if let Some(cost) = self.cost(arc)
+        for next in self.graph.row(peer) {
+            if let Some(cost) = self.cost(peer, *next)
                 && !self.taken.contains(&(peer, *next))
             {
                 reach(entry(*next), cost);
@@ -230,13 +223,9 @@ impl<'a> Flow<'a> {
         let mut path = Path { peers: vec![from], cost: 0 };
         let mut at = from;
         while at != to {
-            if at != from {
-                let passing = &mut self.through[at as usize].0;
-                *passing = passing.checked_sub(1)?;
-            }
             let (_, next) = *self.taken.range((at, 0)..=(at, u32::MAX)).next()?;
             self.release(at, next);
-            path.cost += self.cost_between(at, next)? as u64;
+            path.cost += self.cost(at, next)? as u64;
             path.peers.push(next);
             at = next;
         }
@@ -307,9 +296,10 @@ mod tests {
             let costs: Vec<Option<u64>> = (0..graph.links()).map(cost).collect();
             let to = peers as u32 - 1;
             let all = simple_paths(&graph, &costs, 0, to);
+            let index = LinkIndex::new(&graph);
             for disjoint in [Disjoint::Links, Disjoint::Peers] {
                 let count = rng.usize(1..5);
-                let told = disjoint_paths(&graph, &costs, 0, to, count, disjoint);
+                let told = disjoint_paths((&graph, &index), &costs, 0, to, count, disjoint);
                 let cost: u64 = told.iter().map(|path| path.cost).sum();
                 let expected = best(&all, count, disjoint);
                 assert_eq!((told.len(), cost), expected, "{disjoint:?} {graph:?} {costs:?}");
@@ -325,14 +315,15 @@ mod tests {
         // The cheapest way 0 1 2 3 uses what both disjoint ones need.
         let links = [(0, 1), (1, 2), (2, 3), (0, 2), (1, 3)];
         let graph = testing::graph(4, &links);
+        let index = LinkIndex::new(&graph);
         let costs: Vec<_> = graph
             .link_list()
             .map(|link| Some(if [(0, 1), (1, 2), (2, 3)].contains(&link) { 1 } else { 4 }))
             .collect();
-        let told = disjoint_paths(&graph, &costs, 0, 3, 2, Disjoint::Peers);
+        let told = disjoint_paths((&graph, &index), &costs, 0, 3, 2, Disjoint::Peers);
         let ways: Vec<_> = told.iter().map(|path| (path.peers.clone(), path.cost)).collect();
         assert_eq!(ways, [(vec![0, 1, 3], 5), (vec![0, 2, 3], 5)]);
-        assert_eq!(disjoint_paths(&graph, &costs, 0, 0, 2, Disjoint::Links), []);
-        assert_eq!(disjoint_paths(&graph, &costs, 0, 4, 2, Disjoint::Links), []);
+        assert_eq!(disjoint_paths((&graph, &index), &costs, 0, 0, 2, Disjoint::Links), []);
+        assert_eq!(disjoint_paths((&graph, &index), &costs, 0, 4, 2, Disjoint::Links), []);
     }
 }
