@@ -10,7 +10,7 @@ use bitcraps_linkstate::{
     Change, Command, Config, Flag, Link, LinkDatabase, LinkFacts, Metrics, Verified, alias_of,
 };
 use bitcraps_monitor::Offer;
-use bitcraps_topology::{EdgeInfo, NodeType, Topology};
+use bitcraps_topology::{EdgeInfo, Topology};
 use bitcraps_types::{Epoch, PeerId, Timestamp, TransportType};
 use bitcraps_wire::{Alias, Body, HopHeader};
 use bytes::Bytes;
@@ -49,9 +49,9 @@ pub struct Network {
     soon_at: Timestamp,
     /// Neighbours with links that the network is told no more of, because they are silent.
     silent: BTreeSet<PeerId>,
-    /// Links have come or gone since somebody looked at ways.
+    /// A pair was linked or parted since somebody looked at ways.
     changed: bool,
-    /// A pair was linked or parted since somebody looked at how the network hangs together.
+    /// The same since somebody looked at how the network hangs together.
     reshaped: bool,
     elsewhere: bool,
 }
@@ -81,7 +81,7 @@ impl Network {
             reshaped: false,
             elsewhere: false,
         };
-        network.add(me, now);
+        let _first = network.topology.note_node(&me, now);
         network
     }
 
@@ -159,12 +159,12 @@ impl Network {
         self.act(core, now);
     }
 
-    /// Whether links have come or gone since this was asked.
+    /// Whether a pair was linked or parted since this was asked.
     pub(crate) fn take_changed(&mut self) -> bool {
         std::mem::take(&mut self.changed)
     }
 
-    /// Whether a pair may have been linked or parted since [`Self::seen_shape`].
+    /// Whether a pair was linked or parted since [`Self::seen_shape`].
     pub(crate) const fn is_reshaped(&self) -> bool {
         self.reshaped
     }
@@ -176,7 +176,7 @@ impl Network {
 
     /// Whether every link of a way is there.
     pub(crate) fn has_way(&self, way: &[PeerId]) -> bool {
-        way.windows(2).all(|ends| !self.topology.links_between(&ends[0], &ends[1]).is_empty())
+        way.windows(2).all(|ends| self.are_linked(&ends[0], &ends[1]))
     }
 
     /// Up to `count` ways to a peer that share no other peer, the fastest first, both ends included;
@@ -376,7 +376,8 @@ impl Network {
             Change::Peer(peer) => {
                 self.chart = OnceLock::new();
                 self.origins.insert(peer);
-                self.add(peer, now);
+                // For one that finds no room there is nothing to be seen.
+                let _full = self.topology.note_node(&peer, now);
             }
             Change::PeerGone(peer) => {
                 self.chart = OnceLock::new();
@@ -392,20 +393,16 @@ impl Network {
                     quality.reliability(),
                     now,
                 );
+                let are_new = !self.are_linked(&link.a, &link.b);
                 // More than a topology holds is not shown.
-                let new = self.topology.note_edge(&link.a, &link.b, info, now).unwrap_or(true);
-                self.changed |= new;
-                self.reshaped |= new;
-                match self.chart.get_mut() {
-                    Some(chart) if !new => chart.update(&self.topology, &link.a, &link.b),
-                    _ => self.chart = OnceLock::new(),
+                if self.topology.note_edge(&link.a, &link.b, info, now).is_ok() {
+                    self.follow(&link.a, &link.b, are_new);
                 }
             }
             Change::LinkGone { a, b, transport } => {
-                self.chart = OnceLock::new();
-                (self.changed, self.reshaped) = (true, true);
                 // One that found no room was not there.
                 if self.topology.remove_edge(&a, &b, transport).is_ok() {
+                    self.follow(&a, &b, !self.are_linked(&a, &b));
                     self.remove_lone(&a);
                     self.remove_lone(&b);
                 }
@@ -413,10 +410,17 @@ impl Network {
         }
     }
 
-    fn add(&mut self, peer: PeerId, now: Timestamp) {
-        // One that is there is seen; for one that finds no room there is nothing to be seen.
-        if self.topology.seen(&peer, now).is_err() {
-            let _full = self.topology.add_node(peer, NodeType::Regular, now);
+    fn are_linked(&self, a: &PeerId, b: &PeerId) -> bool {
+        !self.topology.links_between(a, b).is_empty()
+    }
+
+    /// The links of a pair have changed, and, when that is `reshaped`, whether it has any.
+    fn follow(&mut self, a: &PeerId, b: &PeerId, reshaped: bool) {
+        self.changed |= reshaped;
+        self.reshaped |= reshaped;
+        match self.chart.get_mut() {
+            Some(chart) if !reshaped => chart.update(&self.topology, a, b),
+            _ => self.chart = OnceLock::new(),
         }
     }
 
@@ -439,3 +443,6 @@ fn facts(link: &LinkMeasures, round_trip: Duration) -> LinkFacts {
         room: link.max_frame.saturating_sub(HopHeader::LEN),
     }
 }
+
+#[cfg(test)]
+mod tests;

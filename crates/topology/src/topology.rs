@@ -1,3 +1,5 @@
+mod error;
+
 use std::time::Duration;
 
 use bitcraps_types::{PeerId, Ratio, Timestamp, TransportType};
@@ -8,64 +10,7 @@ use petgraph::stable_graph::{EdgeIndex, NodeIndex, StableUnGraph};
 use crate::edge::LinkSet;
 use crate::row::Row;
 use crate::{EdgeInfo, Graph, NodeInfo, NodeType, Slot, Snapshot};
-
-/// Why a peer was not added. Nothing changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum AddNodeError {
-    /// It is there already.
-    #[error("peer {0} is in the topology already")]
-    Duplicate(PeerId),
-    /// There are [`Graph::MAX_PEERS`] peers.
-    #[error("the topology is full; remove a peer before adding {0}")]
-    Full(PeerId),
-}
-
-/// A peer that is not in the topology. Nothing changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("peer {0} is not in the topology; add it first")]
-pub struct UnknownPeer(pub PeerId);
-
-/// Why a link was not added. Nothing changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum AddEdgeError {
-    /// Both ends are the same peer.
-    #[error("peer {0} cannot be linked with itself")]
-    SelfLink(PeerId),
-    /// One of the ends is not there.
-    #[error(transparent)]
-    Unknown(#[from] UnknownPeer),
-    /// The pair has a link over this transport.
-    #[error("{a} and {b} are linked over {transport} already; update that link")]
-    Duplicate {
-        /// One end.
-        a: PeerId,
-        /// The other.
-        b: PeerId,
-        /// What carries it.
-        transport: TransportType,
-    },
-    /// There are [`Graph::MAX_LINKS`] linked pairs.
-    #[error("the topology is full; remove a link before adding {0} - {1}")]
-    Full(PeerId, PeerId),
-}
-
-/// Why a link was neither changed nor removed. Nothing changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum EdgeError {
-    /// One of the ends is not there.
-    #[error(transparent)]
-    Unknown(#[from] UnknownPeer),
-    /// The pair has no link over this transport.
-    #[error("{a} and {b} are not linked over {transport}")]
-    NoLink {
-        /// One end.
-        a: PeerId,
-        /// The other.
-        b: PeerId,
-        /// What would carry it.
-        transport: TransportType,
-    },
-}
+pub use error::{AddEdgeError, AddNodeError, EdgeError, UnknownPeer};
 
 /// What [`Topology::age_out`] removed, in a fixed order.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -185,8 +130,8 @@ impl Topology {
     /// # Errors
     /// [`UnknownPeer`].
     pub fn seen(&mut self, peer: &PeerId, now: Timestamp) -> Result<(), UnknownPeer> {
-        let node = self.node_mut(peer)?;
-        node.last_seen = node.last_seen.max(now);
+        let slot = self.slot(peer)?;
+        self.hear_of(slot, now);
         Ok(())
     }
 
@@ -238,7 +183,7 @@ impl Topology {
     /// what is. Whether the link was not there.
     ///
     /// # Errors
-    /// [`AddEdgeError`] when the ends are the same, or when there is no room.
+    /// [`AddEdgeError`] when the ends are the same, or when there is no room. Neither end was added.
     pub fn note_edge(
         &mut self,
         a: &PeerId,
@@ -246,26 +191,42 @@ impl Topology {
         link: EdgeInfo,
         now: Timestamp,
     ) -> Result<bool, AddEdgeError> {
-        let (from, to) = (self.note_node(a, now)?, self.note_node(b, now)?);
-        if let Some(set) = self.rows[from as usize].edge(to).and_then(|e| self.set_mut(e)) {
-            return Ok(set.replace(link).is_none() && set.add(link));
-        }
-        if from == to {
+        if a == b {
             return Err(AddEdgeError::SelfLink(*a));
         }
-        self.link(from, to, link).map(|_| true).ok_or(AddEdgeError::Full(*a, *b))
+        let full = AddEdgeError::Full(*a, *b);
+        let ends = [a, b].map(|end| self.slots.get(end).copied());
+        let edge = ends[0].zip(ends[1]).and_then(|(from, to)| self.rows[from as usize].edge(to));
+        let strangers = ends.iter().filter(|end| end.is_none()).count();
+        let has_room =
+            self.peers() + strangers <= Graph::MAX_PEERS && self.linked_pairs() < Graph::MAX_LINKS;
+        if edge.is_none() && !has_room {
+            return Err(full);
+        }
+        let Slot(from) = self.note_node(a, now).map_err(|_| full)?;
+        let Slot(to) = self.note_node(b, now).map_err(|_| full)?;
+        match edge.and_then(|edge| self.set_mut(edge)) {
+            Some(set) => Ok(set.replace(link).is_none() && set.add(link)),
+            None => self.link(from, to, link).map(|_| true).ok_or(full),
+        }
     }
 
-    /// The slot of a peer, which is heard of at `now`, and added when it is not there.
-    fn note_node(&mut self, peer: &PeerId, now: Timestamp) -> Result<u32, UnknownPeer> {
+    /// Notes that a peer was heard of, and adds it when it is not there. Time does not go back. O(1).
+    ///
+    /// # Errors
+    /// [`AddNodeError::Full`].
+    pub fn note_node(&mut self, peer: &PeerId, now: Timestamp) -> Result<Slot, AddNodeError> {
         let Some(slot) = self.slots.get(peer).copied() else {
-            let added = self.add_node(*peer, NodeType::Regular, now);
-            return added.map(|Slot(slot)| slot).map_err(|_| UnknownPeer(*peer));
+            return self.add_node(*peer, NodeType::Regular, now);
         };
+        self.hear_of(slot, now);
+        Ok(Slot(slot))
+    }
+
+    fn hear_of(&mut self, slot: u32, now: Timestamp) {
         if let Some(node) = self.graph.node_weight_mut(NodeIndex::new(slot as usize)) {
             node.last_seen = node.last_seen.max(now);
         }
-        Ok(slot)
     }
 
     /// Links two slots that are not linked; none when there is no room.

@@ -74,7 +74,14 @@ fn what_is_noted_of_a_link_adds_what_is_not_there_and_replaces_what_is() {
     let (a, b) = (peer(0), peer(1));
     let at = Timestamp::from_millis;
     let good = link(Bluetooth, 0.5, 0);
-    assert_eq!(topology.note_edge(&a, &a, good, at(1)), Err(AddEdgeError::SelfLink(a)));
+    for peer in [a, b] {
+        assert_eq!(
+            topology.note_edge(&peer, &peer, good, at(9)),
+            Err(AddEdgeError::SelfLink(peer))
+        );
+    }
+    assert_eq!(topology.peers(), 1, "what is refused adds nobody");
+    assert_eq!(topology.node(&a).unwrap().last_seen, Timestamp::ZERO);
     assert_eq!(topology.note_edge(&a, &b, good, at(7)), Ok(true));
     assert_eq!(topology.note_edge(&b, &a, link(Internet, 0.8, 0), at(5)), Ok(true));
     let better = link(Bluetooth, 1.0, 9);
@@ -82,8 +89,12 @@ fn what_is_noted_of_a_link_adds_what_is_not_there_and_replaces_what_is() {
     assert_eq!(topology.links_between(&a, &b), [better, link(Internet, 0.8, 0)]);
     assert_eq!((topology.peers(), topology.linked_pairs()), (2, 1));
     for peer in [a, b] {
+        assert_eq!(topology.note_node(&peer, at(5)), Ok(topology.slot_of(&peer).unwrap()));
         assert_eq!(topology.node(&peer).unwrap().last_seen, at(7), "time does not go back");
     }
+    topology.note_node(&b, at(8)).unwrap();
+    assert_eq!(topology.node(&b).unwrap().last_seen, at(8));
+    assert_eq!(topology.note_node(&peer(2), at(8)), Ok(Slot(2)), "added");
 }
 
 #[test]
