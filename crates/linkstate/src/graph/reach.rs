@@ -53,6 +53,8 @@ impl Reach {
             if wanted.binary_search(&slot).is_ok() {
                 free[usize::from(column)] = false;
                 self.sources.push((slot, column));
+            } else {
+                self.distances.iter_mut().for_each(|row| row[usize::from(column)] = NEVER);
             }
         }
         if self.sources.is_empty() {
@@ -75,9 +77,8 @@ impl Reach {
         self.sources.sort_unstable();
     }
 
-    /// A search in breadth.
+    /// A search in breadth, for a column that is nobody's.
     fn measure(&mut self, rows: &[Row], source: u16, column: usize) {
-        self.distances.iter_mut().for_each(|row| row[column] = NEVER);
         self.distances[usize::from(source)][column] = 0;
         let mut order = VecDeque::from([source]);
         while let Some(slot) = order.pop_front() {
