@@ -400,7 +400,7 @@ impl Machine for Engine {
     }
 
     fn next_deadline(&self) -> Option<Timestamp> {
-        let network = self.network.as_ref().and_then(Network::next_deadline);
+        let network = self.network.as_ref().map(Network::next_deadline);
         let own = [self.dialer.next_deadline(), self.joins.next_deadline()];
         let sessions = self.tunnels.as_ref().and_then(|tunnels| tunnels.sessions.next_deadline());
         let (health, healing) = (self.health_deadline(), self.healing_deadline());

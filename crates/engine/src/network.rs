@@ -325,9 +325,8 @@ impl Network {
         }
     }
 
-    pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
-        let database = self.database.next_deadline().filter(|at| *at != Timestamp::MAX);
-        database.into_iter().chain([self.look_at, self.soon_at]).min()
+    pub(crate) fn next_deadline(&self) -> Timestamp {
+        self.database.next_deadline().min(self.look_at).min(self.soon_at)
     }
 
     /// Serves what is due; whether links were measured anew.

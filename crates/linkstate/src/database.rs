@@ -18,7 +18,7 @@ use crate::own::{Links, Own};
 use crate::reconcile::{self, EVERYTHING};
 use crate::roots::Roots;
 use crate::shown::Shown;
-use crate::table::{ClaimKey, Origin, Table};
+use crate::table::{ClaimKey, Claims, Origin, Table};
 use crate::{BodyError, Change, Command, Config, LinkFacts, Metrics, alias_of};
 
 /// Origins that are remembered, with a completed session or without: about 1 kB each.
@@ -46,8 +46,8 @@ const FAR_WAIT: Duration = Duration::from_secs(4);
 
 /// What a node knows of every link of the network: facts and `now` in, commands out.
 ///
-/// Taking a record costs the verification of a signature (50 µs) and O(n + m) for n origins and m
-/// links; everything else O(log n) or what it says.
+/// Taking a record costs the verification of a signature (50 µs) and, where more than 64 peers are
+/// within two links, O(n + m) for n origins and m links; everything else O(log n) or what it says.
 pub struct LinkDatabase {
     me: PeerId,
     config: Config,
@@ -63,7 +63,6 @@ pub struct LinkDatabase {
     verified: BTreeSet<PeerId>,
     graph: Graph,
     hops: Hops,
-    hops_stale: bool,
     /// Before this, hops are not counted again.
     hops_at: Timestamp,
     neighbours: BTreeMap<PeerId, Neighbour>,
@@ -95,7 +94,6 @@ impl LinkDatabase {
             verified: BTreeSet::new(),
             graph: Graph::new(publisher.hash),
             hops: Hops::default(),
-            hops_stale: false,
             hops_at: now,
             neighbours: BTreeMap::new(),
             by_alias: BTreeMap::new(),
@@ -294,7 +292,6 @@ impl LinkDatabase {
             self.by_alias.remove(&before);
         }
         self.by_alias.insert(alias, *from);
-        self.hops_stale = true;
         self.show_again(alias);
         self.show_own(from);
         self.publish_links(now);
@@ -343,38 +340,38 @@ impl LinkDatabase {
         }
     }
 
-    /// Puts a record that was checked into the table, and sends it on; which links it changes.
+    /// Puts a record that was checked into the table, and sends it on: what its origin says of its
+    /// links now, and of which it says something else.
     fn store(
         &mut self,
         record: Arc<Record>,
         from: Option<&PeerId>,
         born: Timestamp,
         now: Timestamp,
-    ) -> Vec<ClaimKey> {
+    ) -> Option<(Claims, Vec<ClaimKey>)> {
         let (alias, page) = (record.version.alias, record.version.page);
-        let Some(origin) = self.table.get(alias) else { return Vec::new() };
+        let origin = self.table.get(alias)?;
         let (first, before) = (origin.pages.is_empty(), origin.claims());
-        if self.table.put(record, born).is_none() {
-            return Vec::new();
-        }
-        let (changed, structural) = self.claims_changed(alias, &before);
-        self.spread((alias, page), from, first, structural, now);
-        changed
+        self.table.put(record, born)?;
+        let claims = self.table.get(alias)?.claims();
+        let (changed, structural) = self.claims_changed(alias, &before, &claims);
+        self.spread((alias, page), &claims, from, first, structural, now);
+        Some((claims, changed))
     }
 
     /// Sends a page to the neighbours that get it from here, and tells the others of it.
     fn spread(
         &mut self,
         key: PageKey,
+        claims: &Claims,
         from: Option<&PeerId>,
         introduce: bool,
         structural: bool,
         now: Timestamp,
     ) {
-        let Some(origin) = self.table.get(key.0) else { return };
         let own = self.publisher.alias;
         let ends: SmallVec<[Alias; MAX_RECORD_LINKS]> =
-            origin.claims().keys().map(|(end, _)| *end).collect();
+            claims.keys().map(|(end, _)| *end).collect();
         let near = self.neighbours.values().filter(|near| near.is_up());
         let near = near.filter_map(Neighbour::alias);
         let hops = self.graph.distance(&self.hops, key.0);
@@ -401,8 +398,8 @@ impl LinkDatabase {
     }
 
     /// The earliest time at which [`Self::on_timer`] may have something to do.
-    pub const fn next_deadline(&self) -> Option<Timestamp> {
-        Some(self.due)
+    pub const fn next_deadline(&self) -> Timestamp {
+        self.due
     }
 
     /// Publishes, sends and forgets what is due.
@@ -424,10 +421,11 @@ impl LinkDatabase {
 
     fn flush(&mut self, now: Timestamp) {
         self.roots.set(self.table.root(), now);
-        if self.hops_stale && self.hops_at <= now {
-            (self.hops_stale, self.hops_at) = (false, now + HOPS);
+        if self.hops_at <= now {
             let own = self.neighbours.values().filter(|n| n.is_up()).filter_map(Neighbour::alias);
-            self.graph.count(&mut self.hops, self.publisher.alias, own.collect());
+            if self.graph.count(&mut self.hops, self.publisher.alias, own) {
+                self.hops_at = now + HOPS;
+            }
         }
         let held = Held {
             table: &self.table,

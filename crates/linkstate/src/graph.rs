@@ -122,16 +122,21 @@ impl Graph {
         search.distances
     }
 
-    /// Counts the hops from `from`, whose links lead to `ends` whether or not others confirm it. O(n +
-    /// m), or O(ends) when nothing has changed since they were counted last.
-    pub(crate) fn count(&self, hops: &mut Hops, from: Alias, ends: Vec<Alias>) {
-        let of = Some((self.changes, ends));
-        if hops.of != of
-            && let Some((_, ends)) = &of
-        {
-            hops.distances = self.measure(from, ends, 0..self.rows.len() as u16);
-            hops.of = of;
+    /// Counts the hops from `from`, whose links lead to `ends` whether or not others confirm it; whether
+    /// something has changed since they were counted last. O(n + m), or O(ends) when nothing has.
+    pub(crate) fn count(
+        &self,
+        hops: &mut Hops,
+        from: Alias,
+        ends: impl Iterator<Item = Alias> + Clone,
+    ) -> bool {
+        if hops.changes == self.changes && hops.ends.iter().copied().eq(ends.clone()) {
+            return false;
         }
+        hops.ends = ends.collect();
+        hops.changes = self.changes;
+        hops.distances = self.measure(from, &hops.ends, 0..self.rows.len() as u16);
+        true
     }
 
     /// How far away an origin is, by what was found when the hops were counted.
@@ -203,8 +208,10 @@ impl Graph {
 pub(crate) struct Hops {
     /// By slot.
     distances: Vec<u16>,
-    /// Of which state of the graph, and of which links.
-    of: Option<(u64, Vec<Alias>)>,
+    /// Of which state of the graph.
+    changes: u64,
+    /// Whom the links of this node led to.
+    ends: Vec<Alias>,
 }
 
 /// A search in breadth. Its room is asked for anew each time: what was used a moment ago is near.

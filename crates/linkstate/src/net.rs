@@ -218,12 +218,10 @@ impl Net {
                 other => self.nodes[number].others.push(other),
             }
         }
-        let next = self.nodes[number].db.next_deadline().map(|at| at.max(self.now));
-        if next != self.nodes[number].timer {
-            self.nodes[number].timer = next;
-            if let Some(at) = next {
-                self.push(at, Event::Timer(number));
-            }
+        let next = self.nodes[number].db.next_deadline().max(self.now);
+        if self.nodes[number].timer != Some(next) {
+            self.nodes[number].timer = Some(next);
+            self.push(next, Event::Timer(number));
         }
     }
 

@@ -12,9 +12,10 @@ impl LinkDatabase {
     pub(super) fn forget_old(&mut self, now: Timestamp) {
         let age = self.config.refresh * 3;
         for (alias, page) in self.table.made_before(self.publisher.alias, now - age) {
-            let before = self.table.get(alias).map(Origin::claims).unwrap_or_default();
+            let claims = |of: &Self| of.table.get(alias).map(Origin::claims).unwrap_or_default();
+            let before = claims(self);
             self.table.remove_page(alias, page);
-            self.claims_changed(alias, &before);
+            self.claims_changed(alias, &before, &claims(self));
             if self.table.get(alias).is_some_and(|origin| origin.pages.is_empty()) {
                 self.forget(alias);
                 self.metrics.expired += 1;

@@ -10,7 +10,7 @@ use super::{ACK_AFTER, GRACE, LinkDatabase, MAX_ORIGINS};
 use crate::graph::FAR;
 use crate::identity::signed;
 use crate::neighbour::PageKey;
-use crate::table::{CHANGE_INTERVAL, ClaimKey, Origin, Standing};
+use crate::table::{CHANGE_INTERVAL, ClaimKey, Claims, Origin, Standing};
 use crate::{Change, Command, Flag, alias_of};
 
 /// Bluetooth links that no radio holds.
@@ -178,8 +178,9 @@ impl LinkDatabase {
         }
         self.metrics.accepted += 1;
         neighbour_got(self, from, key);
-        let changed = self.store(record, Some(from), born, now);
-        self.check(alias, &changed, now);
+        if let Some((claims, changed)) = self.store(record, Some(from), born, now) {
+            self.check(alias, &claims, &changed, now);
+        }
     }
 
     /// An origin, or a new incarnation of one.
@@ -270,9 +271,8 @@ impl LinkDatabase {
     }
 
     /// Looks for what cannot be true in what an origin says, after it said something else of some links.
-    fn check(&mut self, alias: Alias, changed: &[ClaimKey], now: Timestamp) {
-        let Some(origin) = self.table.get(alias) else { return };
-        let (own, claims) = (self.publisher.alias, origin.claims());
+    fn check(&mut self, alias: Alias, claims: &Claims, changed: &[ClaimKey], now: Timestamp) {
+        let own = self.publisher.alias;
         let mut flags = Vec::new();
         let bluetooth = claims.keys().filter(|(_, t)| *t == TransportType::Bluetooth);
         if bluetooth.count() >= MANY_BLUETOOTH {

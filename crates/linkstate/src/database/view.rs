@@ -126,9 +126,8 @@ impl LinkDatabase {
         &mut self,
         alias: Alias,
         before: &Claims,
+        after: &Claims,
     ) -> (Vec<ClaimKey>, bool) {
-        let Some(origin) = self.table.get(alias) else { return (Vec::new(), false) };
-        let after = origin.claims();
         let structural = !before.keys().eq(after.keys());
         let changed: Vec<_> = before
             .iter()
@@ -144,18 +143,15 @@ impl LinkDatabase {
 
     /// What one end says of a pair has changed.
     pub(super) fn pair_changed(&mut self, a: Alias, b: Alias, transport: TransportType) {
-        let ends = (self.table.get(a), self.table.get(b));
-        let linked = |(here, there): (&Origin, &Origin)| {
-            let by = |t| confirmed((a, here), (b, there), t).is_some();
-            by(transport) || TransportType::ALL.into_iter().any(by)
-        };
-        if ends.0.zip(ends.1).is_some_and(linked) {
+        let ends = [a, b].map(|alias| (alias, self.table.get(alias)));
+        let by = |transport| confirmed(ends, transport);
+        let quality = by(transport);
+        if quality.is_some() || TransportType::ALL.into_iter().any(|t| by(t).is_some()) {
             self.graph.insert(a, b);
         } else {
             self.graph.remove(a, b);
         }
-        self.hops_stale = true;
-        if let Some((key, look)) = self.look((a, ends.0), (b, ends.1), transport) {
+        if let Some((key, look)) = self.look(ends, transport, quality) {
             self.set_shown(key, look);
         }
     }
@@ -163,28 +159,25 @@ impl LinkDatabase {
     /// Shows a link of others as it is now.
     pub(super) fn show(&mut self, a: Alias, b: Alias, transport: TransportType) {
         let ends = [a, b].map(|alias| (alias, self.table.get(alias)));
-        if let Some((key, look)) = self.look(ends[0], ends[1], transport) {
+        if let Some((key, look)) = self.look(ends, transport, confirmed(ends, transport)) {
             self.set_shown(key, look);
         }
     }
 
-    /// How a link is to be shown, if its ends have names and it is not one of this node.
+    /// How a link of this quality is to be shown, if its ends have names and it is not one of this node.
     fn look(
         &self,
-        (a, here): (Alias, Option<&Origin>),
-        (b, there): (Alias, Option<&Origin>),
+        [(a, here), (b, there)]: Ends<'_>,
         transport: TransportType,
+        quality: Option<Quality>,
     ) -> Option<(LinkKey, Option<Look>)> {
         let own = self.publisher.alias;
         if a == own || b == own {
             return None;
         }
         let (from, to) = self.name_of(a, here).zip(self.name_of(b, there))?;
-        let look = here.zip(there).and_then(|(here, there)| {
-            let quality = confirmed((a, here), (b, there), transport)?;
-            Some((quality, here.verified && there.verified))
-        });
-        Some((key(from, to, transport), look))
+        let verified = [here, there].into_iter().flatten().all(|origin| origin.verified);
+        Some((key(from, to, transport), quality.map(|quality| (quality, verified))))
     }
 
     /// Shows every link of an alias again, whose name has changed.
@@ -216,7 +209,6 @@ impl LinkDatabase {
             let (a, b, _) = key(self.me, *peer, transport);
             self.set_shown((a, b, transport), quality.map(|quality| (*quality, true)));
         }
-        self.hops_stale = true;
     }
 
     fn set_shown(&mut self, key: LinkKey, look: Option<Look>) {
@@ -231,14 +223,13 @@ impl LinkDatabase {
     }
 }
 
-/// The worse of what both ends say of a link.
-fn confirmed(
-    (a, here): (Alias, &Origin),
-    (b, there): (Alias, &Origin),
-    transport: TransportType,
-) -> Option<Quality> {
-    let there = there.claim(&(a, transport))?;
-    let here = here.claim(&(b, transport))?;
+/// The ends of a link, and what is known of them.
+type Ends<'a> = [(Alias, Option<&'a Origin>); 2];
+
+/// The worse of what both ends say of a link, when both know of it.
+fn confirmed([(a, here), (b, there)]: Ends<'_>, transport: TransportType) -> Option<Quality> {
+    let there = there?.claim(&(a, transport))?;
+    let here = here?.claim(&(b, transport))?;
     Some(here.worse(there))
 }
 
