@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 
+use super::hops::WATCHED;
 use super::*;
 
 fn random(rng: &mut fastrand::Rng, nodes: u64, links: usize) -> (Graph, BTreeSet<(u64, u64)>) {
