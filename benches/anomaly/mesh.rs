@@ -234,14 +234,14 @@ impl Mesh {
         }
     }
 
-    /// For a minute, each second and with this probability, a peer tells each neighbour what nobody
+    /// While it lasts, each second and with this probability, a peer tells each neighbour what nobody
     /// signed: that another peer is linked with nobody. It rides on whatever passes next; what is told
     /// of links passes too seldom in a calm network for lies to be told with it.
     fn lie(&mut self, victim: usize, share: f64) {
         self.ailing.insert(victim);
         let other = self.sim.peer_id(self.nodes[(victim + 1) % PEERS]);
         let lie = unsigned(&other);
-        let end = self.sim.now() + 12 * TICK;
+        let end = self.sim.now() + super::LASTS as u32 * TICK;
         for wire in self.wires.clone().into_iter().filter(|wire| wire.touches(victim)) {
             let (lie, mut rng, mut next) = (lie.clone(), self.rng.fork(), self.sim.now());
             self.sim.rule(wire.link, Way::From(self.nodes[victim]), move |passing| {
