@@ -31,9 +31,7 @@ pub use bitcraps_session::Identity;
 #[cfg(all(feature = "bluez", target_os = "linux"))]
 pub use bluez::Bluez;
 pub use config::{BleConfig, ConfigError};
-pub use neighbourhood::{
-    MAX_NEIGHBOURS, Neighbourhood, Outcome, SCAN, SCAN_EVERY_CALM, SCAN_EVERY_EAGER,
-};
+pub use neighbourhood::{MAX_NEIGHBOURS, Neighbourhood, Outcome};
 pub use place::{Device, ParsePlaceError, Place};
 pub use radio::{Channel, MAX_SDU, Radio, RadioError, RadioEvent};
 pub use transport::BleTransport;

@@ -10,18 +10,21 @@ use crate::place::Place;
 /// was not seen for longest gives way.
 pub const MAX_NEIGHBOURS: usize = 64;
 
-/// How long one look for others takes: several advertising intervals, the longest of which is 1.3 s.
-pub const SCAN: Duration = Duration::from_secs(4);
-/// From one look to the next while something was just lost or begun. The pause lets the radio serve
-/// its links, and a new look shows devices anew that the driver has reported before.
-pub const SCAN_EVERY_EAGER: Duration = Duration::from_secs(5);
-/// From one look to the next otherwise: 7 % of the time, because a receiver that is always on costs
+/// How long the radio looks for others at a stretch: longer than the longest advertising interval, 1.3 s.
+const SCAN: Duration = Duration::from_millis(1_500);
+/// From one stretch to the next. Each begins anew because a driver tells of a device once in a stretch, if
+/// at all: controllers leave out what they have told, and bluetoothd drops what it hears of a known device
+/// before it has noticed that it is looking. The pause lets the radio serve its links.
+const SCAN_EVERY: Duration = Duration::from_secs(2);
+/// Stretches of a look while nothing was just lost or begun.
+const SCANS: u32 = 3;
+/// From one such look to the next: 7.5 % of the time, because a receiver that is always on costs
 /// more than everything else. Whoever is new looks eagerly itself, and is seen to be there.
-pub const SCAN_EVERY_CALM: Duration = Duration::from_secs(60);
+const LOOK_EVERY: Duration = Duration::from_secs(60);
 
 /// How long this node looks eagerly after its start, and after it lost a link.
 const EAGER: Duration = Duration::from_secs(30);
-/// A sighting older than this is nobody to dial. Longer than one eager round.
+/// A sighting older than this is nobody to dial. Longer than several stretches, of which each may miss somebody.
 const FRESH: Duration = Duration::from_secs(12);
 /// How long the lesser tag waits for the greater to connect before it does so itself: the other end
 /// may not see it, or may be looking seldom.
@@ -210,13 +213,17 @@ impl Neighbourhood {
             return (false, None);
         }
         let elapsed = now.since(self.eager_since);
-        let every = if elapsed < EAGER { SCAN_EVERY_EAGER } else { SCAN_EVERY_CALM };
-        let begun = if elapsed < EAGER { self.eager_since } else { self.eager_since + EAGER };
-        let into = Duration::from_nanos(
-            (now.since(begun).as_nanos() % every.as_nanos()) as u64, // below `every`
-        );
-        let on = into < SCAN;
-        let left = if on { SCAN } else { every } - into;
+        // How long ago the look began, and how long it lasts.
+        let (into, look) = match elapsed.checked_sub(EAGER) {
+            None => (elapsed, EAGER),
+            Some(calm) => (rest(calm, LOOK_EVERY), SCAN_EVERY * SCANS),
+        };
+        let stretch = rest(into, SCAN_EVERY);
+        let (on, left) = match (into < look, stretch < SCAN) {
+            (true, true) => (true, SCAN - stretch),
+            (true, false) => (false, SCAN_EVERY - stretch),
+            (false, _) => (false, LOOK_EVERY - into),
+        };
         (on, Some(now + left))
     }
 
@@ -225,6 +232,11 @@ impl Neighbourhood {
         let due = self.neighbours.iter().filter_map(|(tag, known)| self.due(*tag, known));
         due.filter(|due| *due > now).chain(self.scan(now).1).min()
     }
+}
+
+/// What is left of `time` after whole periods of `every`.
+fn rest(time: Duration, every: Duration) -> Duration {
+    Duration::from_nanos((time.as_nanos() % every.as_nanos()) as u64) // below `every`
 }
 
 #[cfg(test)]
@@ -327,24 +339,28 @@ mod tests {
     fn looks_come_often_at_first_and_seldom_later() {
         let mut hood = hood();
         let rows = [
-            (0, true, 4_000),
-            (3_999, true, 4_000),
-            (4_000, false, 5_000),
-            (5_000, true, 9_000),
-            (29_000, false, 30_000),
-            (30_000, true, 34_000),
-            (34_000, false, 90_000),
-            (90_000, true, 94_000),
+            (0, true, 1_500),
+            (1_499, true, 1_500),
+            (1_500, false, 2_000),
+            (2_000, true, 3_500),
+            (29_500, false, 30_000),
+            (30_000, true, 31_500),
+            (31_500, false, 32_000),
+            (34_000, true, 35_500),
+            (35_500, false, 36_000),
+            (36_000, false, 90_000),
+            (89_999, false, 90_000),
+            (90_000, true, 91_500),
         ];
         for (now, on, change) in rows {
             assert_eq!(hood.scan(at(now)), (on, Some(at(change))), "at {now}");
         }
         hood.link_up(tag(1), at(94_000));
         hood.link_down(tag(1), at(100_000));
-        assert_eq!(hood.scan(at(104_500)), (false, Some(at(105_000))), "eager again");
-        hood.sighted(tag(1), place(1), -80, at(104_500));
+        assert_eq!(hood.scan(at(105_500)), (false, Some(at(106_000))), "eager again");
+        hood.sighted(tag(1), place(1), -80, at(105_500));
         hood.radio_opened(at(200_000));
-        assert_eq!(hood.scan(at(200_000)), (true, Some(at(204_000))));
+        assert_eq!(hood.scan(at(200_000)), (true, Some(at(201_500))));
         assert_eq!(hood.next_dial(at(200_000)), None);
     }
 

@@ -87,7 +87,8 @@ pub enum RadioEvent {
         device: Device,
         /// What it says.
         advertisement: Advertisement,
-        /// How strongly it is received, in dBm; about -100 at the edge.
+        /// How strongly it is received, in dBm; about -100 at the edge, and the least there is where that
+        /// is not known.
         rssi: i16,
     },
     /// A device opened a channel to this node.

@@ -15,6 +15,9 @@ pub(super) type Properties = HashMap<String, OwnedValue>;
 /// bluetoothd forgets them after 30 s; of whoever is left out, reports that tell everything count.
 const MAX_SIGHTS: usize = 256;
 
+/// What a controller says that has not measured a signal's strength (Core 5.4, vol. 4, part E, 7.7.65.2).
+const NOT_MEASURED: i16 = 127;
+
 /// The UUID as bluetoothd writes it.
 pub(super) fn service() -> String {
     let hex = format!("{SERVICE:032x}");
@@ -39,6 +42,7 @@ impl Sights {
         }
         // A device that bluetoothd only remembers has no signal strength.
         let Value::I16(rssi) = **properties.get("RSSI")? else { return None };
+        let rssi = if rssi == NOT_MEASURED { i16::MIN } else { rssi };
         let (device, advertisement) = sight?;
         Some(RadioEvent::Sighted { device, advertisement, rssi })
     }
@@ -137,6 +141,12 @@ mod tests {
             panic!("changed, and not reported")
         };
         assert_eq!((same, advertisement.psm), (device, 0x82));
+        let unmeasured = properties(vec![("RSSI", OwnedValue::from(127_i16))]);
+        let told = sights.seen(PATH, &unmeasured);
+        assert!(
+            matches!(told, Some(RadioEvent::Sighted { rssi: i16::MIN, .. })),
+            "no signal is so strong"
+        );
         sights.gone(PATH);
         assert!(sights.seen(PATH, &properties(vec![rssi()])).is_none(), "forgotten");
     }
