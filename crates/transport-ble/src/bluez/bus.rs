@@ -133,7 +133,8 @@ impl Bus {
         Err(RadioError::TooOld { what: "LE advertising".to_owned(), why })
     }
 
-    /// Begins to advertise, until the connection is closed.
+    /// Begins to advertise, until the connection is closed. Never anew while it lasts: seen with bluetoothd
+    /// 5.66, which was told to every two seconds, and ended when an adapter was switched off.
     pub(super) async fn advertise(
         &self,
         adapter: &Adapter,

@@ -45,8 +45,11 @@ fn logged() {
 }
 
 fn node(number: usize, discover: bool) -> Node {
+    node_of(number, BleConfig { discover, ..BleConfig::default() })
+}
+
+fn node_of(number: usize, config: BleConfig) -> Node {
     logged();
-    let config = BleConfig { discover, ..BleConfig::default() };
     let radio = Arc::new(Bluez::new(Some(ADAPTERS[number].to_owned())));
     let identity = Identity::from_seed(&[number as u8 + 1; 32]);
     let transport = BleTransport::new(config, identity, radio).unwrap();
@@ -332,27 +335,57 @@ async fn raw_meeting() -> (f64, Arc<dyn Channel>, Arc<dyn Channel>, [Bluez; 2]) 
     (begun.elapsed().as_secs_f64(), near, far, radios)
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn b_meeting_beside_the_raw_sequence() {
-    let (raw, near, far, radios) = raw_meeting().await;
-    println!("RADIO bluetooth.raw_meeting_seconds {raw:.2}");
-    drop((near, far));
-    for radio in radios {
-        radio.close().await;
-    }
-
-    let meters: [Arc<Meter>; 2] = Default::default();
+/// Two fresh nodes that find each other.
+async fn link_meeting(
+    meters: &[Arc<Meter>; 2],
+) -> (f64, [Arc<BleTransport>; 2], [Arc<dyn Link>; 2]) {
+    // One link each: the bare radios that come later are none of theirs.
+    let config = BleConfig { max_links: 1, ..BleConfig::default() };
     let begun = Instant::now();
-    let nodes = [0, 1].map(|number| node(number, true).transport);
+    let nodes = [0, 1].map(|number| node_of(number, config.clone()).transport);
     let (one, two) =
-        tokio::join!(nodes[0].start(meters[0].clone()), nodes[1].start(meters[1].clone()),);
+        tokio::join!(nodes[0].start(meters[0].clone()), nodes[1].start(meters[1].clone()));
     one.unwrap();
     two.unwrap();
     let there = meters[0].told.standing(1).await.unwrap().pop().unwrap();
     let back = meters[1].told.standing(1).await.unwrap().pop().unwrap();
     let seconds = begun.elapsed().as_secs_f64();
-    println!("RADIO bluetooth.link_meeting_seconds {seconds:.2}");
     assert_eq!((there.peer(), back.peer()), (nodes[1].peer(), nodes[0].peer()));
+    (seconds, nodes, [there, back])
+}
+
+/// The link ends, and the other end has heard of it.
+async fn part(nodes: &[Arc<BleTransport>; 2], meters: &[Arc<Meter>; 2]) {
+    nodes[0].shutdown().await;
+    meters[1].told.standing(0).await.unwrap();
+    nodes[1].shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b_meeting_beside_the_raw_sequence() {
+    const TURNS: usize = 5;
+    let meters: [Arc<Meter>; 2] = Default::default();
+    let (mut bare, mut linked) = (Vec::new(), Vec::new());
+    let (nodes, [there, back]) = loop {
+        let (seconds, near, far, radios) = raw_meeting().await;
+        bare.push(Duration::from_secs_f64(seconds));
+        drop((near, far));
+        for radio in radios {
+            radio.close().await;
+        }
+        let (seconds, nodes, links) = link_meeting(&meters).await;
+        linked.push(Duration::from_secs_f64(seconds));
+        if linked.len() == TURNS {
+            break (nodes, links);
+        }
+        part(&nodes, &meters).await;
+    };
+    for (whose, mut times) in [("raw", bare), ("link", linked)] {
+        println!("{whose}: {times:.1?}");
+        times.sort_unstable();
+        let seconds = times[TURNS / 2].as_secs_f64();
+        println!("RADIO bluetooth.{whose}_meeting_seconds {seconds:.2}");
+    }
     println!("link {}: {:?}", there.path(), there.capabilities());
     // A bare channel beside the link, over the same connection.
     let (near, far, radios) = raw_channel().await;
@@ -362,9 +395,7 @@ async fn b_meeting_beside_the_raw_sequence() {
         radio.close().await;
     }
     drop(linked);
-    nodes[0].shutdown().await;
-    meters[1].told.standing(0).await.unwrap();
-    nodes[1].shutdown().await;
+    part(&nodes, &meters).await;
 }
 
 /// A channel between two radios that know where the other is.
