@@ -363,7 +363,7 @@ async fn part(nodes: &[Arc<BleTransport>; 2], meters: &[Arc<Meter>; 2]) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn b_meeting_beside_the_raw_sequence() {
-    const TURNS: usize = 5;
+    const TURNS: usize = 3;
     let meters: [Arc<Meter>; 2] = Default::default();
     let (mut bare, mut linked) = (Vec::new(), Vec::new());
     let (nodes, [there, back]) = loop {

@@ -7,7 +7,7 @@ use bitcraps_transport_api::Transport as _;
 use crate::{node, percentile};
 
 /// Meetings one after the other: what a link before has left behind at either end is met by the next.
-const MEETINGS: usize = 20;
+const MEETINGS: usize = 8;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fresh_transports_meet_every_time() {
