@@ -41,9 +41,10 @@ pub enum Change {
 /// What cannot be true of what somebody says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Flag {
-    /// It names a link with this node that has not been there for ten seconds.
+    /// It has named a link with this node for ten seconds and more that was not there for as long.
     NoSuchLink = 0,
-    /// It says of a link that it is eight times faster than its other end says.
+    /// It has said of a link for a minute that it is more than eight times faster than its other end
+    /// says.
     EndsDisagree = 1,
     /// It names more Bluetooth links than a radio holds.
     TooManyLinks = 2,

@@ -1,5 +1,6 @@
 mod forgetting;
 mod intake;
+mod suspicion;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -11,6 +12,7 @@ use bitcraps_wire::{Alias, MAX_RECORD_LINKS, Part, Presence, Quality, Record};
 use bytes::Bytes;
 use smallvec::SmallVec;
 
+use self::suspicion::Suspicion;
 use crate::graph::{Duty, Graph, Hops};
 use crate::identity::{Privacy, Publisher, Verified, peer_of};
 use crate::neighbour::{Held, Neighbour, PageKey};
@@ -35,7 +37,7 @@ const GRACE: Duration = Duration::from_secs(10);
 const TELL_AFTER: Duration = Duration::from_millis(150);
 /// How long an acknowledgement waits for others to go with.
 const ACK_AFTER: Duration = Duration::from_millis(8);
-/// How often the table is searched for what is too old.
+/// How often the table is searched for what is too old, and suspicions are looked at.
 const AGEING: Duration = Duration::from_secs(5);
 /// How old the count of hops may be; it decides nothing but what waits for what.
 const HOPS: Duration = Duration::from_millis(100);
@@ -68,6 +70,8 @@ pub struct LinkDatabase {
     neighbours: BTreeMap<PeerId, Neighbour>,
     by_alias: BTreeMap<Alias, PeerId>,
     shown: Shown,
+    /// What is told of when it is still so then.
+    suspicions: BTreeMap<Suspicion, Timestamp>,
     ageing_at: Timestamp,
     /// When something is due next, as of the last flush, after which nothing changes it.
     due: Timestamp,
@@ -98,6 +102,7 @@ impl LinkDatabase {
             neighbours: BTreeMap::new(),
             by_alias: BTreeMap::new(),
             shown: Shown::new(publisher.hash),
+            suspicions: BTreeMap::new(),
             ageing_at: now + AGEING,
             due: now + AGEING,
             commands: VecDeque::new(),
@@ -407,6 +412,7 @@ impl LinkDatabase {
         if self.ageing_at <= now {
             self.ageing_at = now + AGEING;
             self.forget_old(now);
+            self.judge(now);
         }
         if self.own.next_due(&self.publisher).is_some_and(|due| due <= now) {
             self.publish(now);

@@ -3,20 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bitcraps_types::{PeerId, Timestamp, TransportType};
+use bitcraps_types::{PeerId, Timestamp};
 use bitcraps_wire::{Alias, Carried, Introduction, Listing, Version};
 
-use super::{ACK_AFTER, GRACE, LinkDatabase, MAX_ORIGINS};
+use super::{ACK_AFTER, LinkDatabase, MAX_ORIGINS};
 use crate::graph::FAR;
 use crate::identity::signed;
 use crate::neighbour::PageKey;
-use crate::table::{CHANGE_INTERVAL, ClaimKey, Claims, Origin, Standing};
+use crate::table::{CHANGE_INTERVAL, Origin, Standing};
 use crate::{Change, Command, Flag, alias_of};
-
-/// Bluetooth links that no radio holds.
-const MANY_BLUETOOTH: usize = 24;
-/// One end may measure this much more than eight times what the other does: it is busy.
-const BUSY: Duration = Duration::from_millis(10);
 
 impl LinkDatabase {
     pub(super) fn on_have(&mut self, from: &PeerId, version: &Version, now: Timestamp) {
@@ -267,51 +262,6 @@ impl LinkDatabase {
                 true
             }
             None => false,
-        }
-    }
-
-    /// Looks for what cannot be true in what an origin says, after it said something else of some links.
-    fn check(&mut self, alias: Alias, claims: &Claims, changed: &[ClaimKey], now: Timestamp) {
-        let own = self.publisher.alias;
-        let mut flags = Vec::new();
-        let bluetooth = claims.keys().filter(|(_, t)| *t == TransportType::Bluetooth);
-        if bluetooth.count() >= MANY_BLUETOOTH {
-            flags.push((alias, Flag::TooManyLinks));
-        }
-        let neighbour = self.by_alias.get(&alias).and_then(|peer| self.neighbours.get(peer));
-        for ((end, transport), quality) in claims.iter() {
-            let had =
-                |neighbour: &crate::neighbour::Neighbour| neighbour.had(*transport, GRACE, now);
-            if *end == own && !neighbour.is_some_and(had) {
-                flags.push((alias, Flag::NoSuchLink));
-            }
-            // What was said before was held against the other end when one of the two said it; what this
-            // node says itself was not.
-            if *end != own && !changed.contains(&(*end, *transport)) {
-                continue;
-            }
-            let other = self.table.get(*end).and_then(|o| o.claim(&(alias, *transport)));
-            if let Some(other) = other {
-                let (here, there) = (quality.latency(), other.latency());
-                if here > there * 8 + BUSY {
-                    flags.push((*end, Flag::EndsDisagree));
-                } else if there > here * 8 + BUSY {
-                    flags.push((alias, Flag::EndsDisagree));
-                }
-            }
-        }
-        for (alias, flag) in flags {
-            self.flag(alias, flag);
-        }
-    }
-
-    pub(super) fn flag(&mut self, alias: Alias, flag: Flag) {
-        let Some(origin) = self.table.get_mut(alias) else { return };
-        let bit = 1 << flag as u8;
-        if origin.flags & bit == 0 {
-            origin.flags |= bit;
-            let peer = origin.introduction.key;
-            self.commands.push_back(Command::Flagged { peer, flag });
         }
     }
 }

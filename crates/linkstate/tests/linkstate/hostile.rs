@@ -73,17 +73,25 @@ fn a_neighbour_that_forges_is_not_verified_for_long() {
     assert_eq!(db.metrics().accepted, 2);
 }
 
+/// What is flagged when time has passed, and nothing else.
+fn flagged_at(db: &mut bitcraps_linkstate::LinkDatabase, seconds: u64) -> Vec<(PeerId, Flag)> {
+    db.on_timer(NOW + Duration::from_secs(seconds));
+    flagged(db)
+}
+
 #[test]
-fn impossible_claims_are_flagged() {
+fn impossible_claims_are_flagged_when_they_stand() {
     let (neighbour, far) = (Forger::new(1, 1), Forger::new(2, 7));
     let mut db = met(&neighbour);
     let me = db.published_key(&neighbour.id()).map(|_| Forger::new(1_000, 4).id()).unwrap();
     let phantom = far.record(1, 0, &[(me, quality(MS)), (neighbour.id(), quality(MS))]);
     db.on_body(&neighbour.id(), body(vec![far.carried(phantom)]), NOW).unwrap();
-    assert_eq!(flagged(&mut db), [(far.id(), Flag::NoSuchLink)]);
     let slow = neighbour.record(1, 0, &[(far.id(), quality(20 * MS))]);
     db.on_body(&neighbour.id(), body(vec![neighbour.carried(slow)]), NOW).unwrap();
-    assert_eq!(flagged(&mut db), [(far.id(), Flag::EndsDisagree)], "20 ms against 1 ms");
+    assert_eq!(flagged_at(&mut db, 9), []);
+    assert_eq!(flagged_at(&mut db, 14), [(far.id(), Flag::NoSuchLink)], "a search each 5 s");
+    assert_eq!(flagged_at(&mut db, 59), []);
+    assert_eq!(flagged_at(&mut db, 64), [(far.id(), Flag::EndsDisagree)], "20 ms against 1 ms");
     // Two milliseconds one way to the neighbour and beyond, as they say: 22.6 ms with the worse end.
     db.on_round_trip(&far.id(), 250 * MS + 8 * 21 * MS);
     assert_eq!(flagged(&mut db), []);
@@ -104,7 +112,31 @@ fn ends_may_disagree_by_what_a_busy_machine_takes() {
         db.on_body(&neighbour.id(), body(vec![far.carried(quick)]), NOW).unwrap();
         let slow = neighbour.record(1, 0, &[(far.id(), quality(latency))]);
         db.on_body(&neighbour.id(), body(vec![neighbour.carried(slow)]), NOW).unwrap();
-        assert_eq!(flagged(&mut db).len(), flags, "{latency:?} against 1 ms");
+        assert_eq!(flagged_at(&mut db, 65).len(), flags, "{latency:?} against 1 ms");
+    }
+}
+
+#[test]
+fn ends_that_agree_again_within_a_minute_are_not_flagged() {
+    let (neighbour, far) = (Forger::new(1, 1), Forger::new(2, 7));
+    // Whichever end starves for a moment.
+    for starved in [&neighbour, &far] {
+        let mut db = met(&neighbour);
+        let ends = [(&neighbour, &far), (&far, &neighbour)];
+        let say = |db: &mut bitcraps_linkstate::LinkDatabase, sequence, slow, seconds| {
+            for (end, other) in ends {
+                let latency = if end.id() == starved.id() { slow } else { MS };
+                let record = end.record(sequence, 0, &[(other.id(), quality(latency))]);
+                let at = NOW + Duration::from_secs(seconds);
+                db.on_body(&neighbour.id(), body(vec![end.carried(record)]), at).unwrap();
+            }
+        };
+        say(&mut db, 1, 400 * MS, 0);
+        say(&mut db, 2, 2 * MS, 50);
+        say(&mut db, 3, 400 * MS, 55);
+        assert_eq!(flagged_at(&mut db, 114), []);
+        say(&mut db, 4, 2 * MS, 114);
+        assert_eq!(flagged_at(&mut db, 200), []);
     }
 }
 
@@ -112,16 +144,36 @@ fn ends_may_disagree_by_what_a_busy_machine_takes() {
 fn a_link_that_went_a_moment_ago_may_still_be_named() {
     let neighbour = Forger::new(1, 1);
     let me = Forger::new(1_000, 4).id();
-    for (seconds, flags) in [(9, 0), (10, 1)] {
+    // Named until then, and not in the record after it.
+    for (until, flags) in [(9, 0), (20, 1)] {
         let mut db = met(&neighbour);
         let bluetooth = TransportType::Bluetooth;
         db.on_link(&neighbour.id(), bluetooth, facts(MS), NOW);
         db.on_link_down(&neighbour.id(), TransportType::WiFiDirect, NOW);
-        let record = neighbour.record(1, 0, &[(me, quality(MS))]);
-        let later = NOW + Duration::from_secs(seconds);
-        db.on_body(&neighbour.id(), body(vec![neighbour.carried(record)]), later).unwrap();
-        assert_eq!(flagged(&mut db).len(), flags, "after {seconds} s");
+        let say = |db: &mut bitcraps_linkstate::LinkDatabase, record, seconds| {
+            let at = NOW + Duration::from_secs(seconds);
+            let record = body(vec![neighbour.carried(record)]);
+            db.on_body(&neighbour.id(), record, at).unwrap();
+        };
+        say(&mut db, neighbour.record(1, 0, &[(me, quality(MS))]), 1);
+        let told = (1..until).flat_map(|second| flagged_at(&mut db, second)).collect::<Vec<_>>();
+        say(&mut db, neighbour.record(2, 0, &[]), until);
+        let later = flagged_at(&mut db, 60);
+        assert_eq!((told.len(), later.len()), (flags, 0), "named for {until} s");
     }
+}
+
+#[test]
+fn what_others_still_say_of_a_node_that_comes_back_is_no_lie() {
+    let (neighbour, far) = (Forger::new(1, 1), Forger::new(2, 7));
+    let mut db = met(&neighbour);
+    let me = Forger::new(1_000, 4).id();
+    let before = far.record(1, 0, &[(me, quality(MS))]);
+    db.on_body(&neighbour.id(), body(vec![far.carried(before)]), NOW).unwrap();
+    let later = NOW + Duration::from_secs(8);
+    let since = far.record(2, 0, &[]);
+    db.on_body(&neighbour.id(), body(vec![far.carried(since)]), later).unwrap();
+    assert_eq!(flagged_at(&mut db, 60), []);
 }
 
 #[test]
