@@ -22,8 +22,11 @@ const SCANS: u32 = 3;
 /// more than everything else. Whoever is new looks eagerly itself, and is seen to be there.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 
-/// How long this node looks eagerly after its start, and after it lost a link.
+/// How long this node looks eagerly after its start, after it lost a link, and after it could not reach
+/// somebody who is there.
 const EAGER: Duration = Duration::from_secs(30);
+/// Failures in a row after which somebody who cannot be reached is no reason to look eagerly any more.
+const EAGER_FAILURES: u32 = 4;
 /// A sighting older than this is nobody to dial. Longer than several stretches, of which each may miss somebody.
 const FRESH: Duration = Duration::from_secs(12);
 /// How long the lesser tag waits for the greater to connect before it does so itself: the other end
@@ -162,6 +165,9 @@ impl Neighbourhood {
         self.missed.remove(&tag);
         if let (Some(known), Outcome::Failed) = (self.neighbours.get_mut(&tag), outcome) {
             known.failed(now);
+            if known.failures <= EAGER_FAILURES {
+                self.eager_since = now;
+            }
         }
     }
 
@@ -181,12 +187,12 @@ impl Neighbourhood {
             self.ended.insert(tag, now);
         }
         if let Some(known) = self.neighbours.get_mut(&tag) {
-            // It was there until now.
+            // It was there until now. Whose radio is being switched off may still answer for a moment.
             (known.first_seen, known.seen) = (now, now);
             if now.since(since) < STABLE {
                 known.failed(now);
             } else {
-                (known.failures, known.retry_at) = (0, now);
+                (known.failures, known.retry_at) = (0, now + FIRST_RETRY);
             }
             known.missing = false;
         }
@@ -307,19 +313,22 @@ mod tests {
     }
 
     #[test]
-    fn a_link_that_lived_is_dialled_again_at_once_and_one_that_did_not_waits() {
+    fn a_link_that_lived_is_dialled_again_soon_and_one_that_did_not_waits_longer_each_time() {
         let mut hood = hood();
         hood.sighted(tag(1), place(1), -80, at(0));
         hood.link_up(tag(1), at(0));
         assert_eq!(hood.next_dial(at(1)), None, "linked");
         hood.link_down(tag(1), at(60_000));
-        assert_eq!(hood.next_dial(at(60_000)), Some((tag(1), place(1))), "seen until then");
-        hood.link_up(tag(1), at(60_000));
-        hood.link_down(tag(1), at(69_999));
-        assert_eq!(hood.next_dial(at(70_998)), None);
-        assert_eq!(hood.next_dial(at(70_999)), Some((tag(1), place(1))));
-        hood.link_down(tag(1), at(71_000));
-        assert!(hood.next_dial(at(71_000)).is_some(), "told twice, counted once");
+        assert_eq!(hood.next_dial(at(60_999)), None, "its radio may be going");
+        assert_eq!(hood.next_dial(at(61_000)), Some((tag(1), place(1))), "seen until then");
+        for (up, down, due) in [(61_000, 70_999, 71_999), (72_000, 80_000, 82_000)] {
+            hood.link_up(tag(1), at(up));
+            hood.link_down(tag(1), at(down));
+            assert_eq!(hood.next_dial(at(due - 1)), None);
+            assert_eq!(hood.next_dial(at(due)), Some((tag(1), place(1))));
+        }
+        hood.link_down(tag(1), at(82_000));
+        assert!(hood.next_dial(at(82_000)).is_some(), "told twice, counted once");
     }
 
     #[test]
@@ -362,6 +371,20 @@ mod tests {
         hood.radio_opened(at(200_000));
         assert_eq!(hood.scan(at(200_000)), (true, Some(at(201_500))));
         assert_eq!(hood.next_dial(at(200_000)), None);
+    }
+
+    #[test]
+    fn who_is_there_and_cannot_be_reached_is_looked_for_a_while() {
+        let mut hood = hood();
+        for failure in 1..=5_u64 {
+            let now = at(failure * 60_000);
+            hood.sighted(tag(1), place(1), -80, now);
+            hood.dialled(tag(1), Outcome::Failed, now);
+            // In the pause between two eager stretches, or in the third of a calm look.
+            let eager = hood.scan(now + Duration::from_millis(2_000)).0;
+            let calm = hood.scan(now + Duration::from_millis(29_000)).0;
+            assert_eq!((eager, calm), (failure <= 4, failure <= 4), "failure {failure}");
+        }
     }
 
     #[test]
