@@ -83,7 +83,12 @@ emulate
 echo "controllers up $(up)"
 mkdir -p /run/bluetooth
 mount -t tmpfs tmpfs /var/lib 2>/dev/null && mkdir -p /var/lib/bluetooth
-export BLUETOOTHD="$tools/usr/libexec/bluetooth/bluetoothd"
+# One channel for attributes, as the README says. With more (EATT, its default), bluetoothd 5.66 and the
+# kernel disagree on numbers of channels, those of others are refused, and it runs in circles for half a minute.
+printf '[GATT]\nChannels = 1\n' >/run/main.conf
+export BLUETOOTHD=/run/bin/configured-bluetoothd
+printf '#!/bin/sh\nexec %s -f /run/main.conf "$@"\n' "$tools/usr/libexec/bluetooth/bluetoothd" >"$BLUETOOTHD"
+chmod +x "$BLUETOOTHD"
 "$BLUETOOTHD" -n >/run/bluetoothd.log 2>&1 &
 adapters() {
     timeout 10 dbus-send --system --print-reply --dest=org.bluez / \

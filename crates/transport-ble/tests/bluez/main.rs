@@ -423,18 +423,7 @@ async fn raw_channel() -> (Arc<dyn Channel>, Arc<dyn Channel>, [Bluez; 2]) {
     }
 }
 
-/// Switches an adapter on, or off for good: Linux 6.12 has one that was being called advertise again while
-/// it is switched off, and a virtual controller then answers for an adapter that is off. Nobody calls it
-/// when it is switched off once more.
 async fn power(adapter: &str, on: bool) {
-    set_power(adapter, on).await;
-    if !on {
-        set_power(adapter, true).await;
-        set_power(adapter, false).await;
-    }
-}
-
-async fn set_power(adapter: &str, on: bool) {
     let to = if on { "true" } else { "false" };
     let path = format!("/org/bluez/{adapter}");
     let words = ["--system", "--print-reply", "--dest=org.bluez", &path];
