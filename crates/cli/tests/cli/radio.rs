@@ -42,15 +42,23 @@ fn deliver(near: &Running, far: &mut Running, class: &str, text: &str) {
     far.out.until(text);
 }
 
-/// Switches an adapter on, or off for good: Linux 6.12 has one that was being called advertise again while
-/// it is switched off, and a virtual controller then answers for an adapter that is off. Nobody calls it
-/// when it is switched off once more.
+/// Switches an adapter on, or off for good: Linux 6.12 leaves it advertising, and a virtual controller then
+/// answers for an adapter that is off, where a real one is reset or has no power.
 fn power(adapter: &str, on: bool) {
     set_power(adapter, on);
     if !on {
         set_power(adapter, true);
+        silence(adapter);
         set_power(adapter, false);
     }
+}
+
+/// Has a controller stop advertising (LE Set Advertising Enable; Core 5.4, vol. 4, part E, 7.8.9).
+#[expect(clippy::unwrap_used, reason = "what fails here fails the test that calls it")]
+fn silence(adapter: &str) {
+    let mut command = Command::new("hcitool");
+    let done = command.args(["-i", adapter, "cmd", "0x08", "0x000a", "00"]).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
 }
 
 #[expect(clippy::unwrap_used, reason = "what fails here fails the test that calls it")]
@@ -107,6 +115,7 @@ fn block(adapter: &str, on: bool) {
         true => {
             set("1");
             free();
+            silence(adapter);
             set("1");
         }
     }
