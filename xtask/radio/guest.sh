@@ -108,16 +108,18 @@ done
 . "$(dirname "$(word guest)")/wifi.sh"
 
 cd /run || finish run
+BITCRAPS=$(word bitcraps)
+export BITCRAPS
 code=0
 passes() {
     timeout "$@" --nocapture --test-threads=1 || code=$?
 }
 if [ "$(word play)" = demo ]; then
-    passes 300 "$(word program)" --ignored radio::direct::a_relay radio::direct::nodes_with
+    passes 300 "$(word cli)" --ignored radio::direct::a_relay radio::direct::nodes_with
     finish $code
 fi
 passes 90 "$(word wifi)"
 passes 330 "$(word bluetooth)"
 # Kills bluetoothd in the end.
-passes 300 "$(word program)" --ignored radio::
+passes 300 "$(word cli)" --ignored radio::
 finish $code

@@ -93,9 +93,9 @@ fn play(play: Play, arguments: &[String]) -> Result<(), Failure> {
     let root = workspace_root()?;
     let cache = root.join("target/radio");
     let tools = tools(&cache)?;
-    let tests = tests()?;
+    let programs = programs()?;
     let initrd = initrd(&root, &cache, &tools)?;
-    let told = boot(&root, &tools, &initrd, &tests, (play, json))?;
+    let told = boot(&root, &tools, &initrd, &programs, (play, json))?;
     if json {
         let printed = serde_json::to_string(&Printed { schema: 1, rows: told.rows() });
         println!("{}", printed.map_err(|error| Failure::Checked(error.to_string()))?);
@@ -216,10 +216,19 @@ fn kmod(tools: &Path, cache: &Path, name: &str) -> Result<Command, Failure> {
 /// The programs of tests that the guest runs, by the names of their targets.
 const TESTS: [&str; 3] = ["bluez", "direct", "cli"];
 
-/// Builds the programs of tests, with the features of the whole workspace so that nothing is compiled
-/// twice, and tells where they are.
-fn tests() -> Result<[PathBuf; 3], Failure> {
-    let words = ["test", "--no-run", "--message-format=json", "--workspace"];
+/// What the guest runs, as built for release.
+struct Programs {
+    bluetooth: PathBuf,
+    wifi: PathBuf,
+    cli: PathBuf,
+    /// The program itself, which the tests of `cli` run.
+    bitcraps: PathBuf,
+}
+
+/// Builds the programs of tests and the program, with the features of the whole workspace so that nothing is
+/// compiled twice, and tells where they are.
+fn programs() -> Result<Programs, Failure> {
+    let words = ["test", "--release", "--no-run", "--message-format=json", "--workspace"];
     let features = "bitcraps-transport-ble/adapters,bitcraps-transport-wifi/radios";
     let chosen = TESTS.iter().flat_map(|name| ["--test", name]);
     let words: Vec<_> = words.into_iter().chain(["--features", features]).chain(chosen).collect();
@@ -227,16 +236,17 @@ fn tests() -> Result<[PathBuf; 3], Failure> {
     let built = String::from_utf8_lossy(&messages);
     let messages: Vec<serde_json::Value> =
         built.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-    let program = |name: &str| {
+    let program = |kind: &str, name: &str| {
         let is_it = |message: &&serde_json::Value| {
-            message["target"]["kind"][0] == "test" && message["target"]["name"] == name
+            message["target"]["kind"][0] == kind && message["target"]["name"] == name
         };
         let executable = messages.iter().filter(is_it).find_map(|m| m["executable"].as_str());
-        let missing = || Failure::Checked(format!("cargo built no program of tests {name}"));
+        let missing = || Failure::Checked(format!("cargo built no {kind} {name}"));
         executable.map(PathBuf::from).ok_or_else(missing)
     };
-    let [bluetooth, wifi, programs] = TESTS;
-    Ok([program(bluetooth)?, program(wifi)?, program(programs)?])
+    let [bluetooth, wifi, cli] = TESTS.map(|name| program("test", name));
+    let bitcraps = program("bin", "bitcraps")?;
+    Ok(Programs { bluetooth: bluetooth?, wifi: wifi?, cli: cli?, bitcraps })
 }
 
 /// The guest's first file system.
@@ -288,18 +298,19 @@ fn boot(
     root: &Path,
     tools: &Path,
     initrd: &Path,
-    [bluetooth, wifi, program]: &[PathBuf; 3],
+    programs: &Programs,
     (play, quiet): (Play, bool),
 ) -> Result<Told, Failure> {
     let version = kernel_version(tools)?;
     let words = format!(
         "console=ttyS0 panic=-1 oops=panic quiet loglevel=3 mitigations=off guest={} tools={} \
-         bluetooth={} wifi={} program={} packaging={} play={}",
+         bluetooth={} wifi={} cli={} bitcraps={} packaging={} play={}",
         root.join("xtask/radio/guest.sh").display(),
         tools.display(),
-        bluetooth.display(),
-        wifi.display(),
-        program.display(),
+        programs.bluetooth.display(),
+        programs.wifi.display(),
+        programs.cli.display(),
+        programs.bitcraps.display(),
         root.join("packaging").display(),
         play.word(),
     );

@@ -1,6 +1,7 @@
 //! Processes of the command, each with a home of its own.
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test that calls it")]
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
@@ -17,6 +18,11 @@ use serde_json::Value;
 pub(crate) const SOON: Duration = Duration::from_secs(30);
 /// Time between two looks at something that tells nobody when it changes.
 pub(crate) const LOOK: Duration = Duration::from_millis(20);
+
+/// The program under test: what cargo built beside the tests, or what `BITCRAPS` names.
+pub(crate) fn program() -> OsString {
+    std::env::var_os("BITCRAPS").unwrap_or_else(|| env!("CARGO_BIN_EXE_bitcraps").into())
+}
 
 /// A UDP port that no other test on this machine uses while this value lives.
 pub(crate) struct Port {
@@ -69,7 +75,7 @@ impl Home {
 
     /// The command with `arguments`, in this home and in no other environment.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_bitcraps"));
+        let mut command = Command::new(program());
         command.args(arguments).env_clear().env("HOME", self.path()).current_dir(self.path());
         command
     }

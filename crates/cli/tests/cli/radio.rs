@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crate::process::{Home, Running, Ward, now, until_within};
+use crate::process::{Home, Running, Ward, now, program, until_within};
 
 /// Larger than anything here takes on a machine that emulates its processor.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -135,7 +135,7 @@ impl Stream {
             let mut sent = 0;
             while !stopped.load(Ordering::Relaxed) {
                 let text = format!("number {sent}.");
-                let mut send = Command::new(env!("CARGO_BIN_EXE_bitcraps"));
+                let mut send = Command::new(program());
                 send.args(["--config", "bitcraps.toml", "send", &to, &text]);
                 send.args(["--class", "critical", "--deadline", "10m", "--no-wait"]);
                 send.env_clear().env("HOME", &home).current_dir(&home);
