@@ -9,7 +9,7 @@ const HOP: Duration = Duration::from_micros(200);
 const LEAST: f64 = 0.001;
 
 /// The network as it is searched for ways, and what its links cost. It is made when a way is asked for,
-/// and follows what is measured of links until one comes or goes.
+/// and follows its links, also when they go and come again, until there is one that it does not have.
 #[derive(Debug)]
 pub(crate) struct Chart {
     snapshot: Snapshot,
@@ -27,14 +27,16 @@ impl Chart {
         Self { snapshot, index, costs }
     }
 
-    /// What is known of the links between two has changed. O(log d).
-    pub(crate) fn update(&mut self, topology: &Topology, a: &PeerId, b: &PeerId) {
-        let Some((a, b)) = topology.slot_of(a).zip(topology.slot_of(b)) else { return };
+    /// What is known of the links between two has changed; whether they have a place here. O(log d).
+    pub(crate) fn update(&mut self, topology: &Topology, a: &PeerId, b: &PeerId) -> bool {
+        let Some((a, b)) = topology.slot_of(a).zip(topology.slot_of(b)) else { return false };
         let ends = self.snapshot.position(a).zip(self.snapshot.position(b));
         let number = ends.and_then(|(a, b)| self.index.find(self.snapshot.graph(), a, b));
-        if let Some(cost) = number.and_then(|number| self.costs.get_mut(number as usize)) {
-            *cost = expected_us(&topology.weight_between(a, b));
-        }
+        let Some(cost) = number.and_then(|number| self.costs.get_mut(number as usize)) else {
+            return false;
+        };
+        *cost = expected_us(&topology.weight_between(a, b));
+        true
     }
 
     /// Up to `count` ways that share no other peer, the fastest first, both ends included, of those
@@ -104,15 +106,38 @@ mod tests {
             let before = chart.costs.clone();
             let (a, b) = if number % 2 == 0 { (*a, *b) } else { (*b, *a) };
             assert!(!note(&mut topology, a, b, TransportType::WiFiDirect));
-            chart.update(&topology, &peer(a), &peer(b));
+            assert!(chart.update(&topology, &peer(a), &peer(b)));
             assert_eq!(chart.costs, Chart::of(&topology).costs);
             assert_ne!(
                 chart.costs, before,
                 "the fastest of the two has changed, or how often it fails"
             );
         }
-        chart.update(&topology, &peer(0), &peer(99));
-        assert_eq!(chart.costs, Chart::of(&topology).costs, "nobody knows 99");
+        assert!(!chart.update(&topology, &peer(0), &peer(99)), "nobody knows 99");
+        assert!(!chart.update(&topology, &peer(0), &peer(2)), "they have never been linked");
+        assert_eq!(chart.costs, Chart::of(&topology).costs);
+    }
+
+    #[test]
+    fn a_link_that_has_gone_is_on_no_way_until_it_comes_again() {
+        let peer = |number: u8| PeerId::from_bytes([number; 32]);
+        let now = Timestamp::from_millis(1);
+        let link = |ms| EdgeInfo::new(TransportType::WiFiDirect, ms, 1.0, 1.0, now).unwrap();
+        let mut topology = Topology::new(1);
+        for (a, b, latency) in [(0, 1, 1.0), (1, 3, 1.0), (0, 2, 9.0), (2, 3, 9.0)] {
+            topology.note_edge(&peer(a), &peer(b), link(latency), now).unwrap();
+        }
+        let mut chart = Chart::of(&topology);
+        let way = |chart: &Chart, topology: &Topology| {
+            chart.ways(topology, (&peer(0), &peer(3)), 1, |_| true)
+        };
+        assert_eq!(way(&chart, &topology), [[0, 1, 3].map(peer)]);
+        topology.remove_edge(&peer(1), &peer(3), TransportType::WiFiDirect).unwrap();
+        assert!(chart.update(&topology, &peer(1), &peer(3)));
+        assert_eq!(way(&chart, &topology), [[0, 2, 3].map(peer)]);
+        topology.note_edge(&peer(1), &peer(3), link(1.0), now).unwrap();
+        assert!(chart.update(&topology, &peer(3), &peer(1)));
+        assert_eq!(way(&chart, &topology), [[0, 1, 3].map(peer)]);
     }
 
     #[test]

@@ -417,9 +417,8 @@ impl Network {
     fn follow(&mut self, a: &PeerId, b: &PeerId, reshaped: bool) {
         self.changed |= reshaped;
         self.reshaped |= reshaped;
-        match self.chart.get_mut() {
-            Some(chart) if !reshaped => chart.update(&self.topology, a, b),
-            _ => self.chart = OnceLock::new(),
+        if self.chart.get_mut().is_some_and(|chart| !chart.update(&self.topology, a, b)) {
+            self.chart = OnceLock::new();
         }
     }
 
@@ -428,8 +427,9 @@ impl Network {
         let lone = |node: &bitcraps_topology::NodeInfo| node.connections.is_empty();
         let known = self.origins.contains(peer) || *peer == self.me;
         if !known && self.topology.node(peer).as_ref().is_some_and(lone) {
-            // It was found a line ago.
+            // It was found a line ago. Another may come to its slot.
             let _gone = self.topology.remove_node(peer);
+            self.chart = OnceLock::new();
         }
     }
 }

@@ -40,7 +40,7 @@ const ACK_AFTER: Duration = Duration::from_millis(8);
 /// How often the table is searched for what is too old, and suspicions are looked at.
 const AGEING: Duration = Duration::from_secs(5);
 /// How old the count of hops may be; it decides nothing but what waits for what.
-const HOPS: Duration = Duration::from_millis(100);
+const HOPS: Duration = Duration::from_millis(500);
 /// Hops within which a narrow link passes changes of quality on at once.
 const NEAR: u16 = 2;
 /// How long changes of quality wait that are as far as that again; twice as long at each doubling.

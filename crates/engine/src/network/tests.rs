@@ -29,13 +29,13 @@ fn a_second_transport_of_a_pair_leaves_the_shape_and_the_chart_as_they_are() {
         let reshaped = (network.take_changed(), network.is_reshaped());
         network.seen_shape();
         assert_eq!(reshaped.0, reshaped.1);
-        assert_eq!(network.chart.get().is_none(), reshaped.0);
         reshaped.0
     };
     assert!(is_reshaped(&mut network));
     assert_eq!(network.ways(&peer(3), 1), [by(1)]);
     network.apply(link(0, 2, WiFiDirect, 1), NOW);
     assert!(!is_reshaped(&mut network));
+    assert!(network.chart.get().is_some());
     assert_eq!(network.ways(&peer(3), 1), [by(2)], "what it costs is known all the same");
     network.apply(gone(2, WiFiDirect), NOW);
     assert!(!is_reshaped(&mut network));
@@ -44,5 +44,18 @@ fn a_second_transport_of_a_pair_leaves_the_shape_and_the_chart_as_they_are() {
     assert!(!is_reshaped(&mut network), "there was none");
     network.apply(gone(1, Bluetooth), NOW);
     assert!(is_reshaped(&mut network));
+    assert!(network.chart.get().is_some(), "it has a place for every link that there is");
     assert_eq!(network.ways(&peer(3), 2), [by(2)]);
+    network.apply(link(0, 1, WiFiDirect, 50), NOW);
+    assert!(is_reshaped(&mut network));
+    assert!(network.chart.get().is_some(), "and one for this");
+    assert_eq!(network.ways(&peer(3), 2), [by(1), by(2)]);
+    network.apply(link(0, 3, WiFiDirect, 1), NOW);
+    assert!(is_reshaped(&mut network));
+    assert!(network.chart.get().is_none());
+    assert_eq!(network.ways(&peer(3), 1), [[peer(0), peer(3)]]);
+    network.apply(gone(3, WiFiDirect), NOW);
+    assert!(network.chart.get().is_some());
+    network.apply(Change::PeerGone(peer(3)), NOW);
+    assert!(network.chart.get().is_none(), "whoever comes next may be given its place");
 }
