@@ -2,7 +2,7 @@ use std::time::{Duration, Instant};
 
 use crate::Failure;
 use crate::command::{cargo, run as run_command};
-use crate::{layers, net, suite, tidy};
+use crate::{hci, layers, net, suite, tidy};
 
 /// One check of the whole workspace.
 struct Step {
@@ -11,7 +11,7 @@ struct Step {
 }
 
 /// In the order of running: the quick ones first.
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 11] = [
     Step {
         name: "fmt",
         check: || run_command(cargo(&["fmt", "--all", "--", "--check", "--color", "never"])?),
@@ -21,11 +21,14 @@ const STEPS: [Step; 10] = [
     Step {
         name: "clippy",
         // The features that the members ask for, as in the tests: nothing is compiled twice. And the
-        // tests that run in the guest of `test-radio` alone.
+        // tests that run in the guest of `test-radio`, or by `test-hci`, alone.
         check: || {
             let words = ["clippy", "--workspace", "--all-targets"];
-            let guest =
-                ["--features", "bitcraps-transport-ble/adapters,bitcraps-transport-wifi/radios"];
+            let guest = [
+                "--features",
+                "bitcraps-transport-ble/adapters,bitcraps-transport-ble/controllers,\
+                 bitcraps-transport-wifi/radios",
+            ];
             let strict = ["--", "-D", "warnings"];
             run_command(cargo(&[&words[..], &guest, &strict].concat())?)
         },
@@ -42,6 +45,7 @@ const STEPS: [Step; 10] = [
     Step { name: "net", check: || net::routers(&[]) },
     Step { name: "metrics", check: || net::prometheus(&[]) },
     Step { name: "dbus", check: || net::dbus(&[]) },
+    Step { name: "hci", check: || hci::run(&[]) },
     Step {
         name: "doc",
         check: || {
@@ -157,8 +161,10 @@ mod tests {
 
     #[test]
     fn steps_are_chosen_by_name() {
-        let all =
-            ["fmt", "layers", "tidy", "clippy", "bare", "test", "net", "metrics", "dbus", "doc"];
+        let all = [
+            "fmt", "layers", "tidy", "clippy", "bare", "test", "net", "metrics", "dbus", "hci",
+            "doc",
+        ];
         assert_eq!(taken(""), all);
         assert_eq!(
             taken("--skip test --skip fmt"),

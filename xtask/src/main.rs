@@ -10,6 +10,7 @@
 
 mod ci;
 mod command;
+mod hci;
 mod layers;
 mod metadata;
 mod net;
@@ -24,11 +25,13 @@ const HELP: &str = "\
 cargo xtask <command>
 
   ci [--skip STEP]... [--only STEP]...
-                        every check: fmt, layers, tidy, clippy, test, net, doc
+                        every check: fmt, layers, tidy, clippy, bare, test, net, metrics, dbus, hci, doc
   test [ARGS]           all tests (cargo-nextest when installed, else cargo test), then doc tests;
                         ARGS go to the runner
   test-net [ARGS]       the tests that need a network of their own, in a network namespace made for
                         them; ARGS go to the runner
+  test-hci [ARGS]       Bluetooth without BlueZ, in two processes, each with a virtual controller (bumble, of
+                        PyPI, installed below target/); ARGS go to the test program
   test-radio [--json]   Bluetooth and Wi-Fi Direct on a real kernel with a real bluetoothd and real
                         wpa_supplicants, over emulated radios in a guest that needs no hardware; what it
                         takes is unpacked below target/
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         "ci" => ci::run(rest),
         "test" => suite::run(rest),
         "test-net" => net::run(rest),
+        "test-hci" => hci::run(rest),
         "test-radio" => radio::run(rest),
         "layers" => layers::run(),
         "tidy" => tidy::run(),

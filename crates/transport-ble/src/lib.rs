@@ -9,7 +9,8 @@
 //!   which is pure: it takes sightings and the time, and says what to do.
 //! - [`BleTransport`] is the shell: one task that owns every link's place, a task for each link.
 //! - [`Radio`] is the seam to whatever drives the hardware. Feature `bluez`: [`Bluez`], a Linux
-//!   machine's BlueZ over D-Bus and the kernel's L2CAP sockets.
+//!   machine's BlueZ over D-Bus and the kernel's L2CAP sockets. Feature `hci`: [`Hci`], a controller
+//!   that this process drives itself.
 
 mod advertisement;
 #[cfg(all(feature = "bluez", target_os = "linux"))]
@@ -17,6 +18,8 @@ mod bluez;
 mod config;
 mod driver;
 mod handshake;
+#[cfg(feature = "hci")]
+mod hci;
 mod link;
 mod neighbourhood;
 mod place;
@@ -31,6 +34,8 @@ pub use bitcraps_session::Identity;
 #[cfg(all(feature = "bluez", target_os = "linux"))]
 pub use bluez::Bluez;
 pub use config::{BleConfig, ConfigError};
+#[cfg(feature = "hci")]
+pub use hci::{Hci, ParsePortError, Port};
 pub use neighbourhood::{MAX_NEIGHBOURS, Neighbourhood, Outcome};
 pub use place::{Device, ParsePlaceError, Place};
 pub use radio::{Channel, MAX_SDU, Radio, RadioError, RadioEvent};

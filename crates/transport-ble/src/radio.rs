@@ -128,7 +128,7 @@ pub trait Radio: Send + Sync + 'static {
     async fn dial(&self, to: Place) -> Result<Arc<dyn Channel>, RadioError>;
 
     /// Ends what [`Self::open`] began: no advertisement, no listening, no scan, no event. Channels
-    /// are left as they are. Does nothing when not open.
+    /// are left as they are, or break where they belong to what is closed. Does nothing when not open.
     async fn close(&self);
 }
 
