@@ -1,16 +1,55 @@
 use std::sync::Arc;
 
 use bitcraps_transport_ble::{
-    BleConfig, BleTransport, Bluez, ConfigError, Identity as LinkIdentity,
+    BleConfig, BleTransport, Bluez, ConfigError, Identity as LinkIdentity, Radio,
 };
+#[cfg(feature = "hci")]
+use bitcraps_transport_ble::{Hci, ParsePortError, Port, RadioError};
 use bitcraps_types::TransportType;
 
 use crate::{Config, Identity};
 
 /// Why there are no Bluetooth links.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("bluetooth: {0}")]
-pub struct BluetoothError(#[from] ConfigError);
+pub enum BluetoothError {
+    /// A bound that does not hold.
+    #[error("bluetooth: {0}")]
+    Config(#[from] ConfigError),
+    /// A controller is to be driven by this node and this build cannot.
+    #[cfg(not(feature = "hci"))]
+    #[error(
+        "bluetooth.hci = \"{0}\", but this program was built without HCI; build it with the feature \
+         `hci`, or leave bluetooth.hci empty and use BlueZ"
+    )]
+    NoHci(String),
+    /// Where the controller is cannot be read.
+    #[cfg(feature = "hci")]
+    #[error("bluetooth.hci = \"{port}\": {why}")]
+    Port {
+        /// What was written.
+        port: String,
+        /// What is wrong with it.
+        why: ParsePortError,
+    },
+    /// The radio cannot even be prepared.
+    #[cfg(feature = "hci")]
+    #[error("bluetooth: {0}")]
+    Radio(#[from] RadioError),
+}
+
+/// The controller at `hci`, which this node drives itself.
+#[cfg(feature = "hci")]
+pub(crate) fn controller(hci: &str) -> Result<Hci, BluetoothError> {
+    let port: Result<Port, _> = hci.parse();
+    let port = port.map_err(|why| BluetoothError::Port { port: hci.to_owned(), why })?;
+    Ok(Hci::new(port)?)
+}
+
+/// Nothing can be driven.
+#[cfg(not(feature = "hci"))]
+pub(crate) fn controller(hci: &str) -> Result<Bluez, BluetoothError> {
+    Err(BluetoothError::NoHci(hci.to_owned()))
+}
 
 /// The Bluetooth transport as configured; `None` when it is switched off.
 pub(crate) fn transport(
@@ -27,6 +66,29 @@ pub(crate) fn transport(
     let settings =
         BleConfig { connection_timeout: limits.connection_timeout, ..BleConfig::default() };
     let seed = zeroize::Zeroizing::new(identity.signing_key().to_bytes());
-    let radio = Arc::new(Bluez::new(bluetooth.adapter.clone()));
+    let radio: Arc<dyn Radio> = match &bluetooth.hci {
+        Some(hci) => Arc::new(controller(hci)?),
+        None => Arc::new(Bluez::new(bluetooth.adapter.clone())),
+    };
     Ok(Some(BleTransport::new(settings, LinkIdentity::from_seed(&seed), radio)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_controller_that_cannot_be_driven_is_refused_with_the_reason() {
+        #[cfg(not(feature = "hci"))]
+        let refused = [("tcp:127.0.0.1:7300", "but this program was built without HCI")];
+        #[cfg(feature = "hci")]
+        let refused = [
+            ("tcp:192.0.2.1:7300", "192.0.2.1:7300 is not on this machine"),
+            ("/dev/ttyACM0", "expected serial:/dev/ttyACM0 or tcp:127.0.0.1:7300"),
+        ];
+        for (hci, why) in refused {
+            let error = controller(hci).err().unwrap().to_string();
+            assert!(error.contains(why) && error.contains(hci), "{error}");
+        }
+    }
 }

@@ -241,6 +241,12 @@ async fn bluetooth(config: &Config) -> Finding {
     if !settings.enabled {
         return Finding::new(PART, Condition::Unused, "bluetooth.enabled = false");
     }
+    if let Some(hci) = &settings.hci {
+        return match crate::bluetooth::controller(hci) {
+            Ok(_) => Finding::new(PART, Condition::Good, format!("controller {hci} (not asked)")),
+            Err(error) => Finding::broken(PART, error),
+        };
+    }
     let radio = bitcraps_transport_ble::Bluez::new(settings.adapter.clone());
     match tokio::time::timeout(PATIENCE, radio.examine()).await {
         Ok(Ok((name, device))) => {

@@ -59,10 +59,17 @@ pub(super) fn checked(
     let node = check.node(&raw.node)?;
     let lan = check.lan(&raw.lan)?;
     let adapter = &raw.bluetooth.adapter;
-    let bluetooth = BluetoothSettings::new(raw.bluetooth.enabled, adapter).ok_or_else(|| {
-        let problem = "it is no adapter's name; write hci0, or what `bluetoothctl list` shows";
-        check.unfit("bluetooth.adapter", adapter, problem)
-    })?;
+    let hci = &raw.bluetooth.hci;
+    let bluetooth =
+        BluetoothSettings::new(raw.bluetooth.enabled, adapter, hci).ok_or_else(|| {
+            let problem = "it is no adapter's name; write hci0, or what `bluetoothctl list` shows";
+            check.unfit("bluetooth.adapter", adapter, problem)
+        })?;
+    if !hci.is_empty() && !adapter.is_empty() {
+        let problem =
+            "bluetooth.adapter names an adapter of BlueZ beside it; leave one of both empty";
+        return Err(check.unfit("bluetooth.hci", hci, problem));
+    }
     let internet = check.internet(&raw.internet)?;
     let peers = check.peers(&raw.peers)?;
     let admission = check.admission(&raw.admission)?;

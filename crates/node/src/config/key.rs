@@ -89,6 +89,7 @@ pub(super) const KEYS: &[Key] = &[
     restart("lan.prior"),
     restart("bluetooth.enabled"),
     restart("bluetooth.adapter"),
+    restart("bluetooth.hci"),
     restart("wifi_direct.enabled"),
     restart("wifi_direct.interface"),
     restart("wifi_direct.bus"),

@@ -208,6 +208,9 @@ pub(super) struct RawBluetoothLinks {
     /// Adapter as BlueZ calls it, such as hci0. Empty: the first one.
     #[schemars(length(max = MAX_ADAPTER_NAME))]
     pub(super) adapter: String,
+    /// Controller that this node drives itself, without BlueZ, such as serial:/dev/ttyACM0 or
+    /// tcp:127.0.0.1:7300. Empty: BlueZ.
+    pub(super) hci: String,
 }
 
 /// Links in groups of Wi-Fi Direct.

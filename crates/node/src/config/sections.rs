@@ -147,15 +147,19 @@ pub struct BluetoothSettings {
     pub enabled: bool,
     /// The adapter as BlueZ calls it; the first one when absent.
     pub adapter: Option<String>,
+    /// The controller that this node drives itself, without BlueZ.
+    pub hci: Option<String>,
 }
 
 impl BluetoothSettings {
-    /// `None` when `adapter` is no adapter's name; empty stands for the first one.
-    pub(super) fn new(enabled: bool, adapter: &str) -> Option<Self> {
+    /// `None` when `adapter` is no adapter's name; empty stands for the first one. BlueZ's, unless `hci` says
+    /// where a controller is.
+    pub(super) fn new(enabled: bool, adapter: &str, hci: &str) -> Option<Self> {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
         let named = adapter.len() <= MAX_ADAPTER_NAME && adapter.bytes().all(plain);
         let adapter = (!adapter.is_empty()).then(|| adapter.to_owned());
-        named.then_some(Self { enabled, adapter })
+        let hci = (!hci.is_empty()).then(|| hci.to_owned());
+        named.then_some(Self { enabled, adapter, hci })
     }
 }
 

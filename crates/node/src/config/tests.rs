@@ -292,10 +292,13 @@ format = "json"
             prior: Ratio::new(0.5).unwrap(),
         }
     );
-    let bluetooth = BluetoothSettings { enabled: true, adapter: Some("hci1".to_owned()) };
+    let bluetooth =
+        BluetoothSettings { enabled: true, adapter: Some("hci1".to_owned()), hci: None };
     assert_eq!(*config.bluetooth(), bluetooth);
-    let unchosen = BluetoothSettings { enabled: false, adapter: None };
+    let unchosen = BluetoothSettings { enabled: false, adapter: None, hci: None };
     assert_eq!(*parse("", &[]).unwrap().bluetooth(), unchosen);
+    let driven = parse("[bluetooth]\nhci = \"tcp:127.0.0.1:7300\"", &[]).unwrap();
+    assert_eq!(driven.bluetooth().hci.as_deref(), Some("tcp:127.0.0.1:7300"));
     let direct = config.wifi_direct();
     assert!(direct.enabled);
     assert_eq!(direct.interface.as_deref(), Some("wlan1"));

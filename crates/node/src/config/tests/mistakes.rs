@@ -186,6 +186,11 @@ fn a_mistake_in_the_file_is_told_with_its_place_and_its_cure() {
             "b.toml:2:1: bluetooth.adapter = \"0123456789abcdef\": it is no adapter's name; write \
              hci0, or what `bluetoothctl list` shows",
         ),
+        (
+            "[bluetooth]\nadapter = \"hci0\"\nhci = \"serial:/dev/ttyACM0\"",
+            "b.toml:3:1: bluetooth.hci = \"serial:/dev/ttyACM0\": bluetooth.adapter names an adapter of \
+             BlueZ beside it; leave one of both empty",
+        ),
         // The internet.
         // The dashboard.
         (
