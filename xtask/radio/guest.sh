@@ -119,7 +119,7 @@ if [ "$(word play)" = demo ]; then
     finish $code
 fi
 passes 90 "$(word wifi)"
-passes 330 "$(word bluetooth)"
+passes 390 "$(word bluetooth)"
 # Kills bluetoothd in the end.
 passes 300 "$(word cli)" --ignored radio::
 finish $code
