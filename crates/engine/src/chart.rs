@@ -40,21 +40,25 @@ impl Chart {
     }
 
     /// Up to `count` ways that share no other peer, the fastest first, both ends included, of those
-    /// that begin with somebody for whom `may_begin` holds. O(count (n + m) log n).
+    /// that begin with somebody for whom `may_begin` holds and lead `round` some. O(count (n + m) log n).
     pub(crate) fn ways(
         &self,
         topology: &Topology,
         (from, to): (&PeerId, &PeerId),
         count: usize,
         may_begin: impl Fn(&PeerId) -> bool,
+        round: &[PeerId],
     ) -> Vec<Vec<PeerId>> {
-        let position = |peer| self.snapshot.position(topology.slot_of(peer)?);
+        let position = |peer: &PeerId| self.snapshot.position(topology.slot_of(peer)?);
         let Some((from, to)) = position(from).zip(position(to)) else { return Vec::new() };
         let graph = self.snapshot.graph();
         let named = |position: &u32| topology.peer(self.snapshot.slot(*position)?);
         let barred =
             graph.row(from).iter().filter(|hop| named(hop).is_some_and(|p| !may_begin(&p)));
-        let barred = barred.filter_map(|hop| self.index.find(graph, from, *hop));
+        let first = barred.map(|hop| (from, *hop));
+        let round = round.iter().filter_map(position);
+        let round = round.flat_map(|at| graph.row(at).iter().map(move |hop| (at, *hop)));
+        let barred = first.chain(round).filter_map(|(a, b)| self.index.find(graph, a, b));
         let barred: Vec<u32> = barred.collect();
         let numbered = (graph, &self.index);
         let find = |costs: &[_]| disjoint_paths(numbered, costs, from, to, count, Disjoint::Peers);
@@ -151,11 +155,16 @@ mod tests {
         }
         let chart = Chart::of(&topology);
         let ends = (&peer(0), &peer(3));
-        let ways = |count, bars: u8| chart.ways(&topology, ends, count, |hop| *hop != peer(bars));
+        let ways =
+            |count, bars: u8| chart.ways(&topology, ends, count, |hop| *hop != peer(bars), &[]);
         let by = |hop: u8| vec![peer(0), peer(hop), peer(3)];
         assert_eq!(ways(1, 9), [by(1)]);
         assert_eq!(ways(2, 9), [by(1), by(2)]);
         assert_eq!(ways(2, 1), [by(2)]);
-        assert_eq!(chart.ways(&topology, ends, 2, |_| false), Vec::<Vec<PeerId>>::new());
+        assert_eq!(chart.ways(&topology, ends, 2, |_| false, &[]), Vec::<Vec<PeerId>>::new());
+        let round = |some: &[PeerId]| chart.ways(&topology, ends, 2, |_| true, some);
+        assert_eq!(round(&[peer(1)]), [by(2)]);
+        assert_eq!(round(&[peer(9), peer(2)]), [by(1)]);
+        assert_eq!(round(&[peer(1), peer(2)]), Vec::<Vec<PeerId>>::new());
     }
 }

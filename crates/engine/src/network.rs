@@ -194,7 +194,20 @@ impl Network {
         may_begin: impl Fn(&PeerId) -> bool,
     ) -> Vec<Vec<PeerId>> {
         let chart = self.chart.get_or_init(|| Chart::of(&self.topology));
-        chart.ways(&self.topology, (&self.me, to), count, may_begin)
+        chart.ways(&self.topology, (&self.me, to), count, may_begin, &[])
+    }
+
+    /// The fastest way to a peer that begins with a neighbour for which `may_begin` holds and leads
+    /// `round` some; empty when there is none.
+    pub(crate) fn way_round(
+        &self,
+        to: &PeerId,
+        round: &[PeerId],
+        may_begin: impl Fn(&PeerId) -> bool,
+    ) -> Vec<PeerId> {
+        let chart = self.chart.get_or_init(|| Chart::of(&self.topology));
+        let mut ways = chart.ways(&self.topology, (&self.me, to), 1, may_begin, round);
+        ways.pop().unwrap_or_default()
     }
 
     /// What was found to be wrong with what a peer says.

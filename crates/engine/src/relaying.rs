@@ -353,35 +353,29 @@ impl Engine {
             return;
         };
         // The destination, if it is a neighbour; the relay that was named, if it is one that answers;
-        // the next one on this node's own way there; or the one that was named all the same, because
-        // what the view shows as a link may be suspect to its own ends for long.
+        // the next one on this node's own way there, or on its way round those it comes from; or the one
+        // that was named all the same, because what the view shows as a link may be suspect to its own
+        // ends for long.
         let named = relayed.via.first().and_then(|alias| network.neighbour_of(*alias));
-        let answering = named.filter(|next| self.core.is_answering(*next));
+        let answers = |hop: &PeerId| self.core.is_answering(*hop);
         let onward = |next: &PeerId| *next != from && *next != route.source;
         let next = if self.core.is_neighbour(route.destination) {
             relayed.via.clear();
             Some(route.destination)
-        } else if let Some(next) = answering.filter(onward) {
+        } else if let Some(next) = named.filter(|next| answers(next) && onward(next)) {
             relayed.via.remove(0);
             Some(next)
+        } else if let Some(next) =
+            tunnels.next_hop(network, [from, route.source], &route.destination, answers)
+        {
+            relayed.via.clear();
+            Some(next)
         } else {
-            let own = tunnels.next_hops.entry(route.destination).or_insert_with(|| {
-                let answers = |hop: &PeerId| self.core.is_answering(*hop);
-                let first = |ways: Vec<Vec<PeerId>>| ways.first()?.get(1).copied();
-                first(network.ways_by(&route.destination, 1, answers))
-                    .or_else(|| first(network.ways(&route.destination, 1)))
-            });
-            match (own.filter(onward), named.filter(onward)) {
-                (Some(next), _) => {
-                    relayed.via.clear();
-                    Some(next)
-                }
-                (None, Some(next)) => {
-                    relayed.via.remove(0);
-                    Some(next)
-                }
-                (None, None) => None,
+            let next = named.filter(onward);
+            if next.is_some() {
+                relayed.via.remove(0);
             }
+            next
         };
         let Some(next) = next else {
             tunnels.counters.no_way += 1;

@@ -16,7 +16,7 @@ impl Engine {
         if !network.take_changed() {
             return;
         }
-        tunnels.next_hops.clear();
+        tunnels.forget_hops();
         let peers: Vec<PeerId> = tunnels.ends.keys().copied().collect();
         for peer in peers {
             if self.core.is_neighbour(peer) {
@@ -68,7 +68,7 @@ impl Engine {
     /// A neighbour answers no more, or again. Ways that begin with a silent one change, or rank last.
     pub(crate) fn hop_changed(&mut self, peer: PeerId, now: Timestamp) {
         let (Some(network), Some(tunnels)) = (&self.network, &mut self.tunnels) else { return };
-        tunnels.next_hops.clear();
+        tunnels.forget_hops();
         if self.core.is_answering(peer) {
             return;
         }

@@ -12,6 +12,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 
 use crate::loops::Loops;
+use crate::network::Network;
 
 /// Ways to one peer that are used at once: a message that is sent twice goes both.
 pub(crate) const WAYS: usize = 2;
@@ -25,6 +26,9 @@ pub(crate) const IDLE: Duration = Duration::from_secs(120);
 /// what a local network carries, and a burst of what a way holds.
 pub(crate) const RELAY_RATE: f64 = 4e6;
 const RELAY_BURST: f64 = 1e6;
+
+/// Ways round those a frame comes from that are remembered: more than pass a relay at once.
+const MAX_DETOURS: usize = 1_024;
 
 /// What was done for others, and what was not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -73,7 +77,9 @@ pub(crate) struct Tunnels {
     pub(crate) ends: BTreeMap<PeerId, End>,
     pub(crate) waiting: BTreeSet<PeerId>,
     /// Ways that others asked for, while the network stays as it is.
-    pub(crate) next_hops: BTreeMap<PeerId, Option<PeerId>>,
+    own_ways: BTreeMap<PeerId, Vec<PeerId>>,
+    /// First hops of others, round those a frame comes from.
+    detours: BTreeMap<([PeerId; 2], PeerId), Option<PeerId>>,
     pub(crate) loops: Loops,
     pub(crate) counters: RelayCounters,
     /// Handshakes sent: each takes another way than the one before.
@@ -99,7 +105,8 @@ impl Tunnels {
             links: BTreeMap::new(),
             ends: BTreeMap::new(),
             waiting: BTreeSet::new(),
-            next_hops: BTreeMap::new(),
+            own_ways: BTreeMap::new(),
+            detours: BTreeMap::new(),
             loops: Loops::default(),
             counters: RelayCounters::default(),
             handshakes: 0,
@@ -130,6 +137,39 @@ impl Tunnels {
         let idlest = self.ends.iter().min_by_key(|(peer, end)| (end.used, **peer));
         let idle = idlest.filter(|(_, end)| now.since(end.used) >= IDLE);
         idle.map(|(peer, _)| Some(*peer)).ok_or(())
+    }
+
+    /// The network, or what answers, is not what it was: ways that others asked for are looked for anew.
+    pub(crate) fn forget_hops(&mut self) {
+        self.own_ways.clear();
+        self.detours.clear();
+    }
+
+    /// The next hop of this node's own way to a peer that leads round those a frame comes `from`: one
+    /// that `answers` if such a way begins with one. What a neighbour sends by here because its own link
+    /// onward is suspect must not go back to it, at once or later, when the link from here onward is
+    /// suspect as well: nobody would carry it, while both links deliver most of what they are given.
+    /// O(length of the way) but for the first time.
+    pub(crate) fn next_hop(
+        &mut self,
+        network: &Network,
+        from: [PeerId; 2],
+        to: &PeerId,
+        answers: impl Fn(&PeerId) -> bool,
+    ) -> Option<PeerId> {
+        let first = |round: &[PeerId]| {
+            let answering = network.way_round(to, round, &answers);
+            if answering.is_empty() { network.way_round(to, round, |_| true) } else { answering }
+        };
+        let own = self.own_ways.entry(*to).or_insert_with(|| first(&[]));
+        if !from.iter().any(|peer| own.contains(peer)) {
+            return own.get(1).copied();
+        }
+        if self.detours.len() >= MAX_DETOURS {
+            self.detours.clear();
+        }
+        let hop = || first(&from).get(1).copied();
+        *self.detours.entry((from, *to)).or_insert_with(hop)
     }
 
     /// Whether others may have that many bytes more relayed.

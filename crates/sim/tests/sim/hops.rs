@@ -99,6 +99,43 @@ fn a_relay_that_is_named_and_does_not_answer_is_better_than_the_way_back() {
 }
 
 #[test]
+fn two_relays_that_both_doubt_their_link_onward_do_not_hand_it_back() {
+    let mut sim = Simulation::new(8);
+    let nodes: Vec<_> = (0..6).map(|_| sim.add_node_with(relays)).collect();
+    // Both relays, 1 and 2, have a link to 3, by whom alone the destination is reached; what either
+    // hands to 5 can only go to the other one.
+    let pairs = [(0, 1), (1, 2), (1, 3), (2, 3), (3, 4), (1, 5), (2, 5)];
+    let links = pairs.map(|(a, b)| sim.add_link(nodes[a], nodes[b], LinkModel::wifi()));
+    sim.run_for(3 * SECOND);
+    // Large frames do not pass from either of them, small ones do.
+    for (link, from) in [(links[2], 1), (links[3], 2)] {
+        sim.fault(link, Way::Both, Fault::DropLarger(Some(400)));
+        let options = SendOptions::new(TrafficClass::Critical).deadline(SECOND);
+        sim.send(nodes[from], nodes[3], 1_000, options, None);
+    }
+    sim.run_for(500 * MS);
+    for relay in [1, 2] {
+        let (relay, onward) = (sim.core(nodes[relay]).unwrap(), sim.peer_id(nodes[3]));
+        assert!(relay.is_neighbour(onward) && !relay.is_answering(onward));
+    }
+    let bets: Vec<_> = (0..40)
+        .map(|_| {
+            let bet = bet(&mut sim, nodes[0], nodes[4]);
+            sim.run_for(5 * MS);
+            bet
+        })
+        .collect();
+    sim.run_for(200 * MS);
+    let counters = [1, 2, 5];
+    let counters =
+        counters.map(|relay| sim.engine(nodes[relay]).unwrap().relay_counters().unwrap());
+    assert!(counters[0].relayed > 0 && counters[1].relayed > 0, "{counters:?}");
+    let lost = counters.iter().map(|counters| counters.no_way + counters.looped);
+    assert_eq!(lost.sum::<u64>(), 0, "{counters:?}");
+    assert!(bets.iter().all(|bet| sim.message(*bet).is_delivered()));
+}
+
+#[test]
 fn a_message_crosses_thirty_hops() {
     let mut sim = Simulation::new(6);
     let (nodes, _) = row(&mut sim, 31);
