@@ -238,6 +238,7 @@ impl Health {
         let mut works = [false; TransportType::COUNT];
         let mut rate_kbps = 0;
         let mut met = BTreeSet::new();
+        let (mut delivered, mut links) = (0.0, 0_u32);
         for peer in core.peer_ids() {
             if core.standing(peer) != Some(Standing::Admitted) {
                 continue;
@@ -248,6 +249,8 @@ impl Health {
             let mut linked = false;
             for link in core.measures(peer, now).filter(|link| link.silence.is_none()) {
                 linked = true;
+                delivered += link.delivery.get();
+                links += 1;
                 works[link.transport.index()] = true;
                 rate_kbps = rate_kbps.max(link.goodput.get());
             }
@@ -260,6 +263,7 @@ impl Health {
             }
         }
         self.met = met;
+        facts.own_reliability = (links > 0).then(|| delivered / f64::from(links));
         for transport in TransportType::ALL {
             let at = transport.index();
             let metrics = core.transport_metrics(transport);

@@ -40,6 +40,8 @@ pub struct Facts {
     pub conflicts: Vec<PeerId>,
     /// Share of frames that links deliver, averaged over pairs.
     pub link_reliability: Option<f64>,
+    /// Share of frames that this node's own links deliver, as it measures them, averaged over links.
+    pub own_reliability: Option<f64>,
     /// Latency of links, averaged over pairs.
     pub link_latency: Option<Duration>,
     /// Bytes this node has relayed for others since it started, and what it could relay in a second, in

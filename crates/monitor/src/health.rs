@@ -40,6 +40,8 @@ pub struct HealthMetrics {
     /// Share of this node's transmissions since the tick before that were confirmed, by transport, in the
     /// order of [`TransportType::ALL`].
     pub transport_success: [Option<f64>; TransportType::COUNT],
+    /// Share of frames that this node's own links deliver, averaged over links; `None` without links.
+    pub own_reliability: Option<f64>,
 }
 
 impl HealthMetrics {
@@ -68,6 +70,7 @@ impl HealthMetrics {
             transport_success: std::array::from_fn(|kind| {
                 facts.transports[kind].share_since(before.map(|before| before.transports[kind]))
             }),
+            own_reliability: facts.own_reliability,
         }
     }
 
@@ -93,6 +96,7 @@ impl HealthMetrics {
             Measure::SuccessBluetooth => self.transport_success[TransportType::Bluetooth.index()],
             Measure::SuccessWifi => self.transport_success[TransportType::WiFiDirect.index()],
             Measure::SuccessInternet => self.transport_success[TransportType::Internet.index()],
+            Measure::OwnReliability => self.own_reliability,
         }
     }
 }

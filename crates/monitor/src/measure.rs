@@ -45,11 +45,14 @@ pub enum Measure {
     SuccessWifi,
     /// Over the internet.
     SuccessInternet,
+    /// Share of frames that this node's own links deliver, as it measures them itself, averaged over
+    /// links: a loss of what it sends shows here at once, and thinned by nothing.
+    OwnReliability,
 }
 
 impl Measure {
     /// How many there are.
-    pub const COUNT: usize = 19;
+    pub const COUNT: usize = 20;
     /// Every one, in the order of their numbers.
     pub const ALL: [Self; Self::COUNT] = [
         Self::Peers,
@@ -71,6 +74,7 @@ impl Measure {
         Self::SuccessBluetooth,
         Self::SuccessWifi,
         Self::SuccessInternet,
+        Self::OwnReliability,
     ];
 
     /// Position in [`Self::ALL`].
@@ -118,7 +122,8 @@ impl Measure {
             | Self::DeliveryBulk
             | Self::SuccessBluetooth
             | Self::SuccessWifi
-            | Self::SuccessInternet => false,
+            | Self::SuccessInternet
+            | Self::OwnReliability => false,
         }
     }
 
@@ -134,7 +139,7 @@ impl Measure {
             | Self::Bridges => 1.0,
             Self::AverageDegree => 0.5,
             Self::Clustering | Self::PartitionRisk | Self::BridgeLoad => 0.05,
-            Self::LinkReliability => 0.02,
+            Self::LinkReliability | Self::OwnReliability => 0.02,
             Self::LinkLatency => 0.002,
             Self::DeliveryRealtime
             | Self::DeliveryCritical
@@ -168,6 +173,7 @@ impl Measure {
             Self::SuccessBluetooth => "success_bluetooth",
             Self::SuccessWifi => "success_wifi",
             Self::SuccessInternet => "success_internet",
+            Self::OwnReliability => "own_reliability",
         }
     }
 }

@@ -23,8 +23,9 @@ const HALVES: usize = 2;
 const MOVES: Record = Record::supposing(2.6, 0.45);
 const SCORES: Record = Record::supposing(1.3, 0.3);
 const SUMS: Record = Record::supposing(1.0, 0.5);
-/// Moves of fewer times what a measure usually moves, or its resolution, are never unusual: in a network
-/// that has rested for long, every move is the first.
+/// Moves of fewer times what a measure usually moves, or its resolution, are never unusual, and neither is
+/// what strays by fewer times its resolution: in a network that has rested for long, every move is the
+/// first, and of thirty messages one that is lost is no news.
 const LEAST_MOVE: f64 = 4.0;
 /// Looks after the beginning of an anomaly within which others belong to it.
 const EPISODE: u64 = 60;
@@ -32,6 +33,8 @@ const EPISODE: u64 = 60;
 /// What watches one measure.
 #[derive(Debug, Clone, PartialEq)]
 struct Witness {
+    /// Of its measure.
+    resolution: f64,
     /// Not of what is counted: where peers come and go, counts stray for as long as they like.
     detector: Option<Detector>,
     /// Its last scores: two of three have to be high.
@@ -62,6 +65,7 @@ pub struct Panel {
 impl Default for Panel {
     fn default() -> Self {
         let witness = |measure: Measure| Witness {
+            resolution: measure.resolution(),
             detector: (!measure.is_count()).then(|| Detector::new(measure.resolution())),
             late: VecDeque::new(),
             scores: SCORES,
@@ -93,7 +97,9 @@ impl Witness {
                 if self.late.len() == LATE { median(self.late.iter().copied()) } else { 0.0 };
             let bound = self.scores.bound(series).max(USUAL);
             self.scores.push(score, bound);
-            (lasting, expected) = (score / (bound * strictness), slow.expected);
+            let strays = (value - slow.expected).abs() >= LEAST_MOVE * self.resolution;
+            lasting = if strays { score / (bound * strictness) } else { 0.0 };
+            expected = slow.expected;
         }
         let Some(moved) = self.change.observe(value) else { return (lasting, 0.0, expected) };
         let bound = self.moves.bound(series).max(LEAST_MOVE);

@@ -84,7 +84,7 @@ fn what_breaks_at_once_is_found_in_its_second_look_and_told_once() {
 
 /// When an anomaly begins, of so many measures that stray by so many deviations from look 1,000 on.
 fn strayed(measures: usize, deviations: f64, looks: usize) -> Vec<(usize, Measure)> {
-    begins(53, looks, 2.0, |look, values| {
+    begins(67, looks, 2.0, |look, values| {
         if look >= 1_000 {
             let some = Measure::ALL.into_iter().filter(|measure| !measure.is_count());
             for measure in some.take(measures) {
@@ -119,6 +119,20 @@ fn a_count_that_never_moved_may_move_by_a_few() {
     };
     assert_eq!(grows(3.0), []);
     assert_eq!(grows(25.0), [(1_001, Measure::Peers)]);
+}
+
+#[test]
+fn a_share_that_rested_may_fall_by_what_nobody_minds() {
+    let falls = |by: f64| {
+        let found = begins(58, 1_100, 2.0, move |look, values| {
+            let share = if look >= 1_000 { 1.0 - by } else { 1.0 };
+            values[Measure::DeliveryRealtime.index()] = Some(share);
+        });
+        found.into_iter().map(|(_, measure)| measure).collect::<Vec<_>>()
+    };
+    // Of thirty messages two.
+    assert_eq!(falls(0.067), []);
+    assert_eq!(falls(0.4), [Measure::DeliveryRealtime]);
 }
 
 #[test]
