@@ -133,7 +133,7 @@ mod tests {
         }
         let mut chart = Chart::of(&topology);
         let way = |chart: &Chart, topology: &Topology| {
-            chart.ways(topology, (&peer(0), &peer(3)), 1, |_| true)
+            chart.ways(topology, (&peer(0), &peer(3)), 1, |_| true, &[])
         };
         assert_eq!(way(&chart, &topology), [[0, 1, 3].map(peer)]);
         topology.remove_edge(&peer(1), &peer(3), TransportType::WiFiDirect).unwrap();
