@@ -27,8 +27,9 @@ pub(crate) const IDLE: Duration = Duration::from_secs(120);
 pub(crate) const RELAY_RATE: f64 = 4e6;
 const RELAY_BURST: f64 = 1e6;
 
-/// Ways round those a frame comes from that are remembered: more than pass a relay at once.
-const MAX_DETOURS: usize = 1_024;
+/// Ways of others that are remembered, of either kind: more than pass a relay at once. They name whatever
+/// destination they like, so that all are forgotten when there are more.
+const MAX_WAYS: usize = 4_096;
 
 /// What was done for others, and what was not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -161,11 +162,14 @@ impl Tunnels {
             let answering = network.way_round(to, round, &answers);
             if answering.is_empty() { network.way_round(to, round, |_| true) } else { answering }
         };
+        if self.own_ways.len() >= MAX_WAYS {
+            self.own_ways.clear();
+        }
         let own = self.own_ways.entry(*to).or_insert_with(|| first(&[]));
         if !from.iter().any(|peer| own.contains(peer)) {
             return own.get(1).copied();
         }
-        if self.detours.len() >= MAX_DETOURS {
+        if self.detours.len() >= MAX_WAYS {
             self.detours.clear();
         }
         let hop = || first(&from).get(1).copied();

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use bitcraps_transport_ble::{
     BleConfig, BleTransport, Bluez, ConfigError, Identity as LinkIdentity, Radio,
@@ -7,6 +8,7 @@ use bitcraps_transport_ble::{
 use bitcraps_transport_ble::{Hci, ParsePortError, Port, RadioError};
 use bitcraps_types::TransportType;
 
+use crate::config::{Policy, TransportSettings};
 use crate::{Config, Identity};
 
 /// Why there are no Bluetooth links.
@@ -63,8 +65,11 @@ pub(crate) fn transport(
     let limits = config.transport().limits(TransportType::Bluetooth);
     // The frame is not configured: both ends must agree on its bound, and the coordinator sends
     // shorter ones when it is told to.
-    let settings =
-        BleConfig { connection_timeout: limits.connection_timeout, ..BleConfig::default() };
+    let settings = BleConfig {
+        connection_timeout: limits.connection_timeout,
+        look_every: look_every(config.transport()),
+        ..BleConfig::default()
+    };
     let seed = zeroize::Zeroizing::new(identity.signing_key().to_bytes());
     let radio: Arc<dyn Radio> = match &bluetooth.hci {
         Some(hci) => Arc::new(controller(hci)?),
@@ -73,9 +78,36 @@ pub(crate) fn transport(
     Ok(Some(BleTransport::new(settings, LinkIdentity::from_seed(&seed), radio)?))
 }
 
+/// How often the radio looks for others while nothing is new, by what energy is worth to this node. A look
+/// costs 4.5 s of receiving: 45 % of the time, 7.5 %, or 1.5 %.
+fn look_every(transport: &TransportSettings) -> Duration {
+    Duration::from_secs(match (transport.energy_aware_mode, transport.default_policy) {
+        (false, _) => 10,
+        (true, Policy::EnergyEfficient) => 300,
+        (true, _) => 60,
+    })
+}
+
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+    use crate::config::Environment;
+
+    #[test]
+    fn a_radio_looks_for_others_as_often_as_its_energy_allows() {
+        let every = |text: &str| {
+            let text = format!("[coordination.transport]\n{text}");
+            let home: Environment = [("HOME", "/h")].into_iter().collect();
+            let config = Config::parse(&text, Path::new("test"), &home);
+            look_every(config.unwrap().transport()).as_secs()
+        };
+        assert_eq!(every("default_policy = \"EnergyEfficient\""), 300);
+        assert_eq!(every(""), 60);
+        assert_eq!(every("energy_aware_mode = false"), 10);
+        assert_eq!(every("energy_aware_mode = false\ndefault_policy = \"EnergyEfficient\""), 10);
+    }
 
     #[test]
     fn a_controller_that_cannot_be_driven_is_refused_with_the_reason() {

@@ -3,6 +3,7 @@ use std::time::Duration;
 use bitcraps_session::link::RECORD_OVERHEAD;
 use bitcraps_types::{EnergyProfile, Kbps, LinkCapabilities, Medium, Ratio};
 
+use crate::neighbourhood::LOOK;
 use crate::radio::MAX_SDU;
 use crate::record::KIND;
 
@@ -12,6 +13,9 @@ const MAX_FRAME: usize = MAX_SDU - RECORD_OVERHEAD - KIND;
 /// Links that a controller holds at once: what most chips do, of their 7 to 10.
 const MAX_LINKS: usize = 7;
 
+/// Longest time between looks: longer than people stay where they meet.
+const LOOK_EVERY_MAX: Duration = Duration::from_secs(3_600);
+
 /// What a Bluetooth transport is to be like.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BleConfig {
@@ -19,6 +23,10 @@ pub struct BleConfig {
     pub discover: bool,
     /// Links at once, 1 to 7.
     pub max_links: usize,
+    /// From one look for others to the next, once nothing was lost or begun for half a minute; 6 s to 1 h. A
+    /// look takes 6 s, of which the receiver is on for 4.5 s: with 60 s that is 7.5 % of the time, because a
+    /// receiver that is always on costs more than everything else. Whoever is new looks eagerly itself.
+    pub look_every: Duration,
     /// Largest frame of a link in bytes, 256 to 1,263. Must be equal at both ends: a longer frame
     /// than this end's closes the link.
     pub max_frame: usize,
@@ -36,6 +44,7 @@ impl Default for BleConfig {
         Self {
             discover: true,
             max_links: MAX_LINKS,
+            look_every: Duration::from_secs(60),
             max_frame: 1_024,
             connection_timeout: Duration::from_secs(10),
             // What a channel carries at a connection interval of 30 ms with data length extension.
@@ -56,6 +65,9 @@ impl BleConfig {
         }
         if !(1..=MAX_LINKS).contains(&self.max_links) {
             return Err(ConfigError::MaxLinks(self.max_links));
+        }
+        if !(LOOK..=LOOK_EVERY_MAX).contains(&self.look_every) {
+            return Err(ConfigError::LookEvery(self.look_every));
         }
         if self.connection_timeout.is_zero() {
             return Err(ConfigError::Timeout);
@@ -84,6 +96,9 @@ pub enum ConfigError {
     /// A number of links that no radio holds.
     #[error("max_links: {0}, it lies between 1 and {MAX_LINKS}")]
     MaxLinks(usize),
+    /// A time between looks that no look fits in, or in which nobody is found.
+    #[error("look_every: {0:?}, it lies between {LOOK:?} and {LOOK_EVERY_MAX:?}")]
+    LookEvery(Duration),
     /// No dial could succeed.
     #[error("connection_timeout: must be above zero")]
     Timeout,
@@ -108,6 +123,11 @@ mod tests {
         assert_eq!(with(|c| c.max_links = 1), Ok(()));
         assert_eq!(with(|c| c.max_links = 0), Err(ConfigError::MaxLinks(0)));
         assert_eq!(with(|c| c.max_links = 8), Err(ConfigError::MaxLinks(8)));
+        assert_eq!(with(|c| c.look_every = Duration::from_secs(6)), Ok(()));
+        let refused = |millis| Err(ConfigError::LookEvery(Duration::from_millis(millis)));
+        assert_eq!(with(|c| c.look_every = Duration::from_millis(5_999)), refused(5_999));
+        assert_eq!(with(|c| c.look_every = Duration::from_secs(3_600)), Ok(()));
+        assert_eq!(with(|c| c.look_every = Duration::from_millis(3_600_001)), refused(3_600_001));
         assert_eq!(with(|c| c.connection_timeout = Duration::ZERO), Err(ConfigError::Timeout));
     }
 }

@@ -9,7 +9,7 @@
 //!   which is pure: it takes sightings and the time, and says what to do.
 //! - [`BleTransport`] is the shell: one task that owns every link's place, a task for each link.
 //! - [`Radio`] is the seam to whatever drives the hardware. Feature `bluez`: [`Bluez`], a Linux
-//!   machine's BlueZ over D-Bus and the kernel's L2CAP sockets. Feature `hci`: [`Hci`], a controller
+//!   machine's BlueZ over D-Bus and the kernel's L2CAP sockets. Feature `hci`: `Hci`, a controller
 //!   that this process drives itself.
 
 mod advertisement;

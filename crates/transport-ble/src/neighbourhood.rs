@@ -18,9 +18,8 @@ const SCAN: Duration = Duration::from_millis(1_500);
 const SCAN_EVERY: Duration = Duration::from_secs(2);
 /// Stretches of a look while nothing was just lost or begun.
 const SCANS: u32 = 3;
-/// From one such look to the next: 7.5 % of the time, because a receiver that is always on costs
-/// more than everything else. Whoever is new looks eagerly itself, and is seen to be there.
-const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// How long such a look takes: whoever begins one that often looks for others without end.
+pub(crate) const LOOK: Duration = SCAN_EVERY.saturating_mul(SCANS);
 
 /// How long this node looks eagerly after its start, after it lost a link, and after it could not reach
 /// somebody who is there.
@@ -81,6 +80,8 @@ pub enum Outcome {
 pub struct Neighbourhood {
     own: Tag,
     max_links: usize,
+    /// From one look to the next while nothing was just lost or begun.
+    look_every: Duration,
     neighbours: BTreeMap<Tag, Neighbour>,
     /// When each came up.
     links: BTreeMap<Tag, Timestamp>,
@@ -93,11 +94,13 @@ pub struct Neighbourhood {
 }
 
 impl Neighbourhood {
-    /// The neighbourhood of the node `own`, whose radio holds `max_links`, at its start.
-    pub fn new(own: Tag, max_links: usize, now: Timestamp) -> Self {
+    /// The neighbourhood of the node `own` at its start, whose radio holds `max_links` and looks for others
+    /// every `look_every` while nothing was just lost or begun.
+    pub fn new(own: Tag, max_links: usize, look_every: Duration, now: Timestamp) -> Self {
         Self {
             own,
             max_links,
+            look_every: look_every.max(LOOK),
             neighbours: BTreeMap::new(),
             links: BTreeMap::new(),
             ended: BTreeMap::new(),
@@ -222,13 +225,13 @@ impl Neighbourhood {
         // How long ago the look began, and how long it lasts.
         let (into, look) = match elapsed.checked_sub(EAGER) {
             None => (elapsed, EAGER),
-            Some(calm) => (rest(calm, LOOK_EVERY), SCAN_EVERY * SCANS),
+            Some(calm) => (rest(calm, self.look_every), LOOK),
         };
         let stretch = rest(into, SCAN_EVERY);
         let (on, left) = match (into < look, stretch < SCAN) {
             (true, true) => (true, SCAN - stretch),
             (true, false) => (false, SCAN_EVERY - stretch),
-            (false, _) => (false, LOOK_EVERY - into),
+            (false, _) => (false, self.look_every - into),
         };
         (on, Some(now + left))
     }
@@ -263,7 +266,7 @@ mod tests {
     }
 
     fn hood() -> Neighbourhood {
-        Neighbourhood::new(tag(5), 2, at(0))
+        Neighbourhood::new(tag(5), 2, Duration::from_secs(60), at(0))
     }
 
     #[test]
@@ -459,8 +462,19 @@ mod tests {
     }
 
     #[test]
+    fn a_radio_looks_as_often_as_it_is_told_once_nothing_is_new() {
+        // Seconds of ten minutes in which it looks, after the first half minute.
+        let on = |seconds| {
+            let hood = Neighbourhood::new(tag(5), 2, Duration::from_secs(seconds), at(0));
+            let halves = (60..1_260).filter(|half| hood.scan(at(half * 500)).0).count();
+            halves as f64 / 2.0
+        };
+        assert_eq!([0, 6, 10, 60, 300].map(on), [450.0, 450.0, 270.0, 45.0, 9.0]);
+    }
+
+    #[test]
     fn the_table_is_bounded_and_the_oldest_gives_way() {
-        let mut hood = Neighbourhood::new(tag(255), 2, at(0));
+        let mut hood = Neighbourhood::new(tag(255), 2, Duration::from_secs(60), at(0));
         for number in 0..MAX_NEIGHBOURS as u8 {
             hood.sighted(tag(number), place(number), -80, at(1_000 + u64::from(number)));
         }

@@ -111,7 +111,8 @@ impl Station {
     #[expect(clippy::disallowed_methods, reason = "an adapter keeps the time of its runtime")]
     pub(crate) fn new(parts: Parts, events: Option<mpsc::Receiver<RadioEvent>>) -> Self {
         let own = parts.identity.peer();
-        let hood = Neighbourhood::new(Tag::of(&own), parts.config.max_links, Timestamp::ZERO);
+        let BleConfig { max_links, look_every, .. } = parts.config;
+        let hood = Neighbourhood::new(Tag::of(&own), max_links, look_every, Timestamp::ZERO);
         Self {
             own,
             hood,

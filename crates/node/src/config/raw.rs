@@ -71,7 +71,9 @@ pub(super) struct RawCoordination {
 pub(super) struct RawTransports {
     /// Order of links for packets that ask for none.
     pub(super) default_policy: Policy,
-    /// Whether the energy a packet costs is weighed at all.
+    /// Whether the energy a packet costs is weighed at all. It also decides, when the node starts, how often
+    /// Bluetooth looks for others while nothing is new: every 10 s without it, every 60 s with it, and every
+    /// 300 s with it and the policy `EnergyEfficient`.
     pub(super) energy_aware_mode: bool,
     /// Whether a packet may move to another link when its link fails.
     pub(super) auto_failover_enabled: bool,

@@ -52,7 +52,9 @@ pub struct HealingSettings {
 pub struct TransportSettings {
     /// Order of links for packets that ask for none.
     pub default_policy: Policy,
-    /// Whether the energy a packet costs is weighed at all.
+    /// Whether the energy a packet costs is weighed at all. It also decides, when the node starts, how often
+    /// Bluetooth looks for others while nothing is new: every 10 s without it, every 60 s with it, and every
+    /// 300 s with it and the policy `EnergyEfficient`.
     pub energy_aware_mode: bool,
     /// Whether a packet may move to another link when its link fails.
     pub auto_failover_enabled: bool,
