@@ -2,7 +2,7 @@ use std::time::{Duration, Instant};
 
 use crate::Failure;
 use crate::command::{cargo, run as run_command};
-use crate::{hci, layers, net, radio, suite, tidy};
+use crate::{hci, layers, net, suite, tidy};
 
 /// One check of the whole workspace.
 struct Step {
@@ -11,7 +11,7 @@ struct Step {
 }
 
 /// In the order of running: the quick ones first.
-const STEPS: [Step; 12] = [
+const STEPS: [Step; 11] = [
     Step {
         name: "fmt",
         check: || run_command(cargo(&["fmt", "--all", "--", "--check", "--color", "never"])?),
@@ -54,7 +54,6 @@ const STEPS: [Step; 12] = [
             run_command(doc)
         },
     },
-    Step { name: "radio", check: || radio::run(&[]) },
 ];
 
 /// Runs every chosen step, also after one has failed, and ends with a table.
@@ -164,7 +163,7 @@ mod tests {
     fn steps_are_chosen_by_name() {
         let all = [
             "fmt", "layers", "tidy", "clippy", "bare", "test", "net", "metrics", "dbus", "hci",
-            "doc", "radio",
+            "doc",
         ];
         assert_eq!(taken(""), all);
         assert_eq!(

@@ -25,8 +25,7 @@ const HELP: &str = "\
 cargo xtask <command>
 
   ci [--skip STEP]... [--only STEP]...
-                        every check: fmt, layers, tidy, clippy, bare, test, net, metrics, dbus, hci, doc,
-                        radio
+                        every check: fmt, layers, tidy, clippy, bare, test, net, metrics, dbus, hci, doc
   test [ARGS]           all tests (cargo-nextest when installed, else cargo test), then doc tests;
                         ARGS go to the runner
   test-net [ARGS]       the tests that need a network of their own, in a network namespace made for
