@@ -1,7 +1,8 @@
 //! Networks of link-state databases in virtual time: `eval linkstate`. How fast everybody sees a
 //! change and at what cost, what is left of the dead, what a partition leaves behind, what a liar
 //! achieves. Deaths and flips are told to the neighbours at once: to notice them is the business of
-//! whoever measures the links, which is measured with whole engines.
+//! whoever measures the links, which is measured with whole engines. Messages across relays are
+//! measured between whole nodes over loopback sockets.
 
 mod engines;
 
@@ -51,6 +52,10 @@ pub fn run(arguments: &Arguments, report: &mut Report) -> Result<(), Failure> {
             report.progress(name);
             group(arguments, report);
         }
+    }
+    if arguments.wants("hops") {
+        report.progress("hops");
+        crate::peers::across_relays(arguments, report)?;
     }
     // Minutes, and gigabytes: not for a first look, unless they are asked for by name.
     let crowds: [(&str, Crowd); 2] =

@@ -57,9 +57,14 @@ pub fn run(arguments: &Arguments, report: &mut Report) -> Result<(), Failure> {
             internet::run(arguments, report).await?;
             alone::run_failover(arguments, report).await?;
         }
-        if arguments.wants("hops") {
-            hops::run(arguments, report).await?;
-        }
         Ok(())
     })
+}
+
+/// What a message costs across relays, and how soon it goes another way when one dies.
+///
+/// # Errors
+/// [`Failure`] of the first measurement that could not be made.
+pub(crate) fn across_relays(arguments: &Arguments, report: &mut Report) -> Result<(), Failure> {
+    Workers::EachCore.runtime()?.block_on(hops::run(arguments, report))
 }
