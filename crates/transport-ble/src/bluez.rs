@@ -42,11 +42,13 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// How long an attempt stands alone before another one is made beside it, by whether this end's address is
 /// the lesser.
 ///
-/// Seen with Linux 6.12 at both ends: bluetoothd asks for two channels at a time (EATT, on by default), the
-/// kernels pair them wrongly, and what is left of them when they are closed keeps numbers taken at
-/// one end only. A channel that is given such a number is refused, or no answer to it is ever taken. One
-/// that is asked for beside it has another number, and comes through. Both ends that ask at once are
-/// likely to fare the same, which is why the two wait for different times.
+/// Linux finds the channel that an answer is for by the number of the request alone, and takes the youngest
+/// that has it: its own, or one that the other end asked for under the same number (`l2cap_core.c`,
+/// `__l2cap_get_chan_by_ident`; seen with 6.12 at both ends). Two requests that cross, as those of both ends
+/// for EATT or the first of a connection, are mistaken so: the older hears nothing, the younger speaks where
+/// nobody listens, and their channels stay taken at one end. One that is asked for beside it has another
+/// number, and comes through. Both ends that ask at once are likely to fare the same, which is why the two wait
+/// for different times.
 const ALONE: [Duration; 2] = [Duration::from_millis(2_500), Duration::from_millis(1_500)];
 /// Attempts that stand at once. Each may cost the other end one of its places for callers.
 const MAX_STANDING: usize = 3;

@@ -12,9 +12,10 @@ use zeroize::Zeroizing;
 
 use crate::radio::{Channel, MAX_SDU};
 
-/// How long a caller may take to begin: a hello is two or three connection intervals under way, and a
-/// place for callers that is held by a silent one is kept from others.
-const HELLO: Duration = Duration::from_secs(4);
+/// How long a caller may take to begin, and who was called to answer: either is two or three connection
+/// intervals under way. A place for callers that is held by a silent one is kept from others, and a channel
+/// on which nothing comes back may be one whose ends the two kernels have mistaken.
+pub(crate) const SILENCE: Duration = Duration::from_secs(4);
 
 /// Why a channel gave no session.
 #[derive(Debug, thiserror::Error)]
@@ -23,7 +24,7 @@ pub(crate) enum NoSession {
     Channel(#[from] io::Error),
     #[error("the other end closed the channel during the handshake")]
     Closed,
-    #[error("the caller said nothing for {HELLO:?}")]
+    #[error("the other end said nothing for {SILENCE:?}")]
     Silent,
     #[error("handshake: {0}")]
     Refused(#[from] HandshakeError),
@@ -44,6 +45,12 @@ async fn receive(channel: &dyn Channel, buffer: &mut [u8]) -> Result<usize, NoSe
     }
 }
 
+/// The first that the other end says.
+async fn first(channel: &dyn Channel, buffer: &mut [u8]) -> Result<usize, NoSession> {
+    let first = tokio::time::timeout(SILENCE, receive(channel, buffer)).await;
+    first.unwrap_or(Err(NoSession::Silent))
+}
+
 /// The caller's side; it proves itself only to whom `expected` accepts, so that nobody else learns
 /// who called. `Err` of the inner result: who answered instead.
 pub(crate) async fn call(
@@ -54,7 +61,7 @@ pub(crate) async fn call(
     let (caller, hello) = Caller::new(identity, &mut randomness()?)?;
     channel.send(&hello).await?;
     let mut buffer = [0; MAX_SDU];
-    let len = receive(channel, &mut buffer).await?;
+    let len = first(channel, &mut buffer).await?;
     let (session, proof) = caller.finish(&buffer[..len])?;
     if !expected(&session.peer()) {
         return Ok(Err(session.peer()));
@@ -66,8 +73,7 @@ pub(crate) async fn call(
 /// The side that was called.
 async fn answer(identity: &Identity, channel: &dyn Channel) -> Result<LinkSession, NoSession> {
     let mut buffer = [0; MAX_SDU];
-    let hello = tokio::time::timeout(HELLO, receive(channel, &mut buffer)).await;
-    let len = hello.unwrap_or(Err(NoSession::Silent))?;
+    let len = first(channel, &mut buffer).await?;
     let (answerer, reply) = Answerer::answer(identity, &buffer[..len], &mut randomness()?)?;
     channel.send(&reply).await?;
     let len = receive(channel, &mut buffer).await?;

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::advertisement::Tag;
 use crate::config::BleConfig;
 use crate::driver::{drive, refuse};
-use crate::handshake;
+use crate::handshake::{self, NoSession, SILENCE};
 use crate::link::BleLink;
 use crate::neighbourhood::{Neighbourhood, Outcome};
 use crate::place::{Device, Place};
@@ -51,7 +51,9 @@ struct Standing {
 /// The dial under way.
 struct Dial {
     tag: Tag,
+    place: Place,
     request: Option<Request>,
+    since: Timestamp,
 }
 
 /// What became of a caller; nothing when it was refused.
@@ -301,7 +303,8 @@ impl Station {
                 }
                 (None, RadioState::Open(_)) => {
                     let (tag, place) = (Tag::of(&request.peer), request.place);
-                    self.begin(Dial { tag, request: Some(request) }, place);
+                    let since = self.now();
+                    self.begin(Dial { tag, place, request: Some(request), since });
                 }
             }
         }
@@ -312,17 +315,28 @@ impl Station {
             // Whoever calls at this moment is not called besides: on some radios neither would come through.
             && !self.proving.contains(&place.device)
         {
-            self.begin(Dial { tag, request: None }, place);
+            let since = self.now();
+            self.begin(Dial { tag, place, request: None, since });
         }
     }
 
-    fn begin(&mut self, dial: Dial, place: Place) {
+    /// How long a dial may still take.
+    fn left(&self, dial: &Dial) -> Duration {
+        self.parts.config.connection_timeout.saturating_sub(self.now().since(dial.since))
+    }
+
+    fn begin(&mut self, dial: Dial) {
         let (identity, radio) = (self.parts.identity.clone(), self.parts.radio.clone());
-        let timeout = self.parts.config.connection_timeout;
-        let (tag, asked) = (dial.tag, dial.request.as_ref().map(|request| request.peer));
+        let (timeout, left) = (self.parts.config.connection_timeout, self.left(&dial));
+        let (tag, place) = (dial.tag, dial.place);
+        let asked = dial.request.as_ref().map(|request| request.peer);
         self.dial = Some(dial);
         self.dialling.spawn(async move {
             let address = place.to_string();
+            let timed_out = |after: Duration| {
+                let millis = after.as_millis() as u64;
+                ConnectError::TimedOut { address: address.clone(), millis }
+            };
             let call = async {
                 let unreachable =
                     |why: String| ConnectError::Unreachable { address: address.clone(), why };
@@ -339,25 +353,31 @@ impl Station {
                             .map_or_else(|| tag.to_string(), |peer| peer.short().to_string()),
                         why: format!("it is {}", other.short()),
                     }),
+                    Err(NoSession::Silent) => Err(timed_out(SILENCE)),
                     Err(error) => Err(unreachable(error.to_string())),
                 }
             };
-            match tokio::time::timeout(timeout, call).await {
-                Ok(done) => done,
-                Err(_) => {
-                    let millis = timeout.as_millis() as u64;
-                    Err(ConnectError::TimedOut { address: address.clone(), millis })
-                }
-            }
+            tokio::time::timeout(left, call).await.unwrap_or_else(|_| Err(timed_out(timeout)))
         });
     }
 
     fn dialled(&mut self, dialled: Result<Dialled, tokio::task::JoinError>) {
-        let Some(Dial { tag, request }) = self.dial.take() else { return };
+        let Some(dial) = self.dial.take() else { return };
         // A dial that was aborted or broke is not answered: its request is dropped.
         let Ok(dialled) = dialled else { return };
         let now = self.now();
+        let tag = dial.tag;
         let done = match dialled {
+            // Who was dialled may have called meanwhile.
+            Err(error) if let Some(id) = self.standing(tag) => {
+                tracing::debug!(%tag, %error, "linked by the other end's dial");
+                self.hood.dialled(tag, Outcome::Linked, now);
+                Ok(id)
+            }
+            Err(error @ ConnectError::TimedOut { .. }) if !self.left(&dial).is_zero() => {
+                tracing::debug!(%tag, %error, "dialled again");
+                return self.begin(dial);
+            }
             Ok((session, channel)) => {
                 self.hood.dialled(tag, Outcome::Linked, now);
                 self.admit(session, channel, self.own).ok_or_else(|| {
@@ -372,7 +392,7 @@ impl Station {
                 Err(error)
             }
         };
-        if let Some(request) = request {
+        if let Some(request) = dial.request {
             answer(request, |address| {
                 done.map_err(|error| match error {
                     ConnectError::Unreachable { why, .. } => {
@@ -445,6 +465,14 @@ impl Station {
         {
             self.link_ended(peer, standing.link.id);
         }
+    }
+
+    /// The link to `tag`, if one stands.
+    fn standing(&self, tag: Tag) -> Option<LinkId> {
+        let is_it = |(peer, standing): &(&PeerId, &Standing)| {
+            Tag::of(peer) == tag && !standing.link.is_over()
+        };
+        self.links.iter().find(is_it).map(|(_, standing)| standing.link.id)
     }
 
     /// The driver of link `id` has ended; its successor may stand already.

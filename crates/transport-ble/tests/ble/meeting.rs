@@ -3,13 +3,19 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bitcraps_session::link::{Answerer, Caller};
 use bitcraps_transport_api::conformance::Recorder;
-use bitcraps_transport_api::{ConnectError, DownReason, Sink, Transport as _, TransportEvent};
-use bitcraps_transport_ble::RadioError;
-use bitcraps_types::LinkId;
+use bitcraps_transport_api::{
+    Address, ConnectError, ConnectTarget, DownReason, Sink, Transport as _, TransportEvent,
+};
+use bitcraps_transport_ble::{Channel, MAX_SDU, Radio as _, RadioError, RadioEvent, Tag};
+use bitcraps_types::{LinkId, TransportType};
 use bytes::Bytes;
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng as _;
+use tokio::sync::mpsc;
 
-use crate::air::{Air, Node};
+use crate::air::{Air, AirRadio, Node, identity};
 
 async fn exchange(one: &Node, two: &Node) {
     let [near] = one.told.standing(1).await.unwrap().try_into().ok().unwrap();
@@ -95,6 +101,95 @@ async fn dials_that_cross_leave_one_link() {
         tokio::time::sleep(Duration::from_secs(3)).await;
         exchange(&one, &two).await;
     }
+}
+
+/// Radio 9, on which a test answers by hand as peer 9, and what calls it.
+async fn by_hand(air: &Air) -> (Arc<AirRadio>, ConnectTarget, mpsc::Receiver<Arc<dyn Channel>>) {
+    let radio = air.radio(9);
+    let (events, mut told) = mpsc::channel(64);
+    let place = radio.open(Tag::of(&identity(9).peer()), events).await.unwrap();
+    let (tell, calls) = mpsc::channel(8);
+    tokio::spawn(async move {
+        while let Some(event) = told.recv().await {
+            if let RadioEvent::Called(channel) = event {
+                drop(tell.send(channel).await);
+            }
+        }
+    });
+    let target = ConnectTarget {
+        transport: TransportType::Bluetooth,
+        peer: identity(9).peer(),
+        address: Address::new(place.to_string()),
+        via: None,
+    };
+    (radio, target, calls)
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_called_and_says_nothing_is_called_again_while_there_is_time() {
+    let air = Air::default();
+    let node = Node::new(&air, 1, |c| c.discover = false);
+    node.start().await;
+    let (_radio, target, mut calls) = by_hand(&air).await;
+    let begun = tokio::time::Instant::now();
+    let dialling = node.transport.connect(target.clone());
+    let answering = async {
+        let silent = calls.recv().await.unwrap();
+        let answered = calls.recv().await.unwrap();
+        assert_eq!(begun.elapsed().as_secs(), 4);
+        let mut unit = [0; MAX_SDU];
+        let len = answered.receive(&mut unit).await.unwrap();
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let (_, reply) = Answerer::answer(&identity(9), &unit[..len], &mut rng).unwrap();
+        answered.send(&reply).await.unwrap();
+        (silent, answered)
+    };
+    let (linked, _channels) = tokio::join!(dialling, answering);
+    linked.unwrap();
+    let [link] = node.told.standing(1).await.unwrap().try_into().ok().unwrap();
+    assert_eq!(link.peer(), identity(9).peer());
+
+    // One that never says anything: called three times, 4 + 4 + 2 s.
+    let node = Node::new(&air, 2, |c| c.discover = false);
+    node.start().await;
+    let begun = tokio::time::Instant::now();
+    let counting = async {
+        let mut silent = Vec::new();
+        for _ in 0..3 {
+            silent.push(calls.recv().await.unwrap());
+        }
+        silent
+    };
+    let (dialled, _channels) = tokio::join!(node.transport.connect(target), counting);
+    let error = dialled.unwrap_err();
+    assert!(matches!(error, ConnectError::TimedOut { millis: 10_000, .. }), "{error}");
+    assert_eq!(begun.elapsed().as_secs(), 10);
+    assert!(calls.try_recv().is_err(), "called a fourth time");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dial_is_answered_with_the_link_that_the_other_end_made_meanwhile() {
+    let air = Air::default();
+    let node = Node::new(&air, 1, |c| c.discover = false);
+    node.start().await;
+    let (radio, target, mut calls) = by_hand(&air).await;
+    let calling = async {
+        let silent = calls.recv().await.unwrap();
+        let place = node.transport.place().unwrap();
+        let channel = radio.dial(place).await.unwrap();
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let (caller, hello) = Caller::new(&identity(9), &mut rng).unwrap();
+        channel.send(&hello).await.unwrap();
+        let mut unit = [0; MAX_SDU];
+        let len = channel.receive(&mut unit).await.unwrap();
+        let (_, proof) = caller.finish(&unit[..len]).unwrap();
+        channel.send(&proof).await.unwrap();
+        (silent, channel)
+    };
+    let (linked, _channels) = tokio::join!(node.transport.connect(target), calling);
+    let [link] = node.told.standing(1).await.unwrap().try_into().ok().unwrap();
+    assert_eq!(linked.unwrap(), link.id());
+    assert_eq!(air.dials(), 2, "one from each end");
 }
 
 #[tokio::test(start_paused = true)]
