@@ -16,6 +16,7 @@ mod advertisement;
 #[cfg(all(feature = "bluez", target_os = "linux"))]
 mod bluez;
 mod config;
+mod dial;
 mod driver;
 mod handshake;
 #[cfg(feature = "hci")]

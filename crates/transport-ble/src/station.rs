@@ -15,8 +15,9 @@ use tokio::time::Instant;
 
 use crate::advertisement::Tag;
 use crate::config::BleConfig;
+use crate::dial::{self, Dialled, Wanted};
 use crate::driver::{drive, refuse};
-use crate::handshake::{self, NoSession, SILENCE};
+use crate::handshake;
 use crate::link::BleLink;
 use crate::neighbourhood::{Neighbourhood, Outcome};
 use crate::place::{Device, Place};
@@ -58,8 +59,6 @@ struct Dial {
 
 /// What became of a caller; nothing when it was refused.
 type Called = Option<(LinkSession, Arc<dyn Channel>)>;
-
-type Dialled = Result<(LinkSession, Arc<dyn Channel>), ConnectError>;
 
 enum RadioState {
     Open(mpsc::Receiver<RadioEvent>),
@@ -328,36 +327,12 @@ impl Station {
     fn begin(&mut self, dial: Dial) {
         let (identity, radio) = (self.parts.identity.clone(), self.parts.radio.clone());
         let (timeout, left) = (self.parts.config.connection_timeout, self.left(&dial));
-        let (tag, place) = (dial.tag, dial.place);
-        let asked = dial.request.as_ref().map(|request| request.peer);
+        let wanted = dial.request.as_ref().map(|request| Wanted::Peer(request.peer));
+        let wanted = wanted.unwrap_or(Wanted::Tagged(dial.tag));
+        let place = dial.place;
         self.dial = Some(dial);
         self.dialling.spawn(async move {
-            let address = place.to_string();
-            let timed_out = |after: Duration| {
-                let millis = after.as_millis() as u64;
-                ConnectError::TimedOut { address: address.clone(), millis }
-            };
-            let call = async {
-                let unreachable =
-                    |why: String| ConnectError::Unreachable { address: address.clone(), why };
-                let channel = radio.dial(place).await.map_err(|e| unreachable(e.to_string()))?;
-                let expected = |peer: &PeerId| match asked {
-                    Some(asked) => *peer == asked,
-                    None => Tag::of(peer) == tag,
-                };
-                match handshake::call(&identity, &*channel, expected).await {
-                    Ok(Ok(session)) => Ok((session, channel)),
-                    Ok(Err(other)) => Err(ConnectError::WrongPeer {
-                        address: address.clone(),
-                        expected: asked
-                            .map_or_else(|| tag.to_string(), |peer| peer.short().to_string()),
-                        why: format!("it is {}", other.short()),
-                    }),
-                    Err(NoSession::Silent) => Err(timed_out(SILENCE)),
-                    Err(error) => Err(unreachable(error.to_string())),
-                }
-            };
-            tokio::time::timeout(left, call).await.unwrap_or_else(|_| Err(timed_out(timeout)))
+            dial::dial(&*radio, &identity, (wanted, place), (left, timeout)).await
         });
     }
 
