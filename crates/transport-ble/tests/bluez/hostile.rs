@@ -38,6 +38,9 @@ impl Shown {
 /// Looks at what was heard, one every 50 ms, before the scan is begun anew.
 const LOOKS_OF_ONE_SCAN: usize = 30;
 
+/// How long an answer of bluetoothd is waited for.
+const ANSWER: Duration = Duration::from_secs(1);
+
 /// What bluetoothd tells of everything that it knows, by path, interface and property.
 type Objects = HashMap<OwnedObjectPath, HashMap<String, HashMap<String, OwnedValue>>>;
 
@@ -82,9 +85,10 @@ async fn show(data: Vec<u8>) {
         if look % LOOKS_OF_ONE_SCAN == 0 {
             for method in ["StopDiscovery", "StartDiscovery"] {
                 let interface = Some("org.bluez.Adapter1");
-                // There is none to be stopped at first.
-                let _error =
-                    bus.call_method(Some("org.bluez"), to.as_str(), interface, method, &()).await;
+                let asked = bus.call_method(Some("org.bluez"), to.as_str(), interface, method, &());
+                // There is none to be stopped at first; and bluetoothd 5.66 never answers who stops its own
+                // while it begins or ends another one's.
+                let _ = tokio::time::timeout(ANSWER, asked).await;
             }
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
