@@ -44,12 +44,15 @@ const ANSWER: Duration = Duration::from_secs(1);
 /// What bluetoothd tells of everything that it knows, by path, interface and property.
 type Objects = HashMap<OwnedObjectPath, HashMap<String, HashMap<String, OwnedValue>>>;
 
-/// Advertises `data` on the first adapter until the second has heard it.
+/// Adapter of a neighbour that is neither of two nodes.
+const HOSTILE: &str = "hci2";
+
+/// Advertises `data` on the hostile adapter until the second has heard it.
 async fn show(data: Vec<u8>) {
     let bus = zbus::Connection::system().await.unwrap();
     let path = zbus::zvariant::ObjectPath::from_static_str_unchecked("/hostile");
     bus.object_server().at(&path, Shown(data.clone())).await.unwrap();
-    let [from, to] = ADAPTERS.map(|adapter| format!("/org/bluez/{adapter}"));
+    let [from, to] = [HOSTILE, ADAPTERS[1]].map(|adapter| format!("/org/bluez/{adapter}"));
     let body = (&path, HashMap::<&str, Value<'_>>::new());
     let advertising = "org.bluez.LEAdvertisingManager1";
     bus.call_method(
@@ -88,7 +91,7 @@ async fn show(data: Vec<u8>) {
                 let asked = bus.call_method(Some("org.bluez"), to.as_str(), interface, method, &());
                 // There is none to be stopped at first; and bluetoothd 5.66 never answers who stops its own
                 // while it begins or ends another one's.
-                let _ = tokio::time::timeout(ANSWER, asked).await;
+                drop(tokio::time::timeout(ANSWER, asked).await);
             }
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -117,10 +120,10 @@ async fn e_hostile_neighbours_are_refused_and_what_stands_is_not_disturbed() {
         far.told.arrivals(here.id(), seen + 1).await.unwrap();
         assert_eq!((near.told.down(there.id()), far.told.down(here.id())), (None, None));
     };
-    let hostile = Bluez::new(Some(ADAPTERS[0].to_owned()));
+    let hostile = Bluez::new(Some(HOSTILE.to_owned()));
     let (tell, _events) = mpsc::channel(64);
-    // Under a tag that the far end has a link to, so that it calls nobody: Linux mistakes two channels that
-    // are asked for from both ends under the same number of a request, and a thousand use them all up.
+    // Under the tag of another, to whom the far end has a link and whom it does not call therefore: Linux
+    // mistakes channels that are asked for from both ends of a connection under the same number of a request.
     hostile.open(Tag::of(&near.transport.peer()), tell).await.unwrap();
     let begun = far.transport.refused();
     // At least: a channel may have been asked for twice.
