@@ -67,10 +67,10 @@ dbus-daemon --config-file=/run/dbus/bus.conf --fork || finish bus
 # The first start loads what the emulator asks the kernel for, and a controller that is not served for
 # two seconds meanwhile is given up; the second start finds everything there.
 emulate() {
-    btvirt -L -l3 >/run/btvirt.log 2>&1 &
+    btvirt -L -l2 >/run/btvirt.log 2>&1 &
     emulator=$!
     for _ in $(seq 100); do
-        [ -e /sys/class/bluetooth/hci2 ] && break
+        [ -e /sys/class/bluetooth/hci1 ] && break
         sleep 0.1
     done
     sleep 3
@@ -79,7 +79,7 @@ emulate
 kill "$emulator"
 wait "$emulator"
 emulate
-[ -e /sys/class/bluetooth/hci2 ] || finish controllers
+[ -e /sys/class/bluetooth/hci1 ] || finish controllers
 echo "controllers up $(up)"
 mkdir -p /run/bluetooth
 mount -t tmpfs tmpfs /var/lib 2>/dev/null && mkdir -p /var/lib/bluetooth
@@ -95,11 +95,11 @@ adapters() {
         org.freedesktop.DBus.ObjectManager.GetManagedObjects 2>&1 | grep -c 'org.bluez.Adapter1'
 }
 for _ in $(seq 60); do
-    [ "$(adapters)" -ge 3 ] && break
+    [ "$(adapters)" -ge 2 ] && break
     sleep 0.5
 done
 echo "bluetoothd up $(up), $(adapters) adapters"
-for adapter in 0 1 2; do
+for adapter in 0 1; do
     dbus-send --system --print-reply --dest=org.bluez "/org/bluez/hci$adapter" \
         org.freedesktop.DBus.Properties.Set string:org.bluez.Adapter1 string:Powered \
         variant:boolean:true >/dev/null || finish power
