@@ -41,6 +41,10 @@ const MISSED: Duration = Duration::from_secs(60);
 const STABLE: Duration = Duration::from_secs(10);
 /// First wait after a failure, doubled by each further one.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
+/// First wait after a dial that nothing answered. A connection that one end alone still has is given up by
+/// Linux two seconds after its last use, and an attempt is seen through for two (`bluez::LINGER`): who dials
+/// again sooner keeps using it, for ever on radios that do not notice by themselves.
+const LET_GO: Duration = Duration::from_secs(6);
 /// Longest wait after a failure.
 const MAX_RETRY: Duration = Duration::from_secs(300);
 
@@ -57,8 +61,8 @@ struct Neighbour {
 }
 
 impl Neighbour {
-    fn failed(&mut self, now: Timestamp) {
-        let wait = FIRST_RETRY * 2_u32.saturating_pow(self.failures.min(16));
+    fn failed(&mut self, least: Duration, now: Timestamp) {
+        let wait = (FIRST_RETRY * 2_u32.saturating_pow(self.failures.min(16))).max(least);
         self.failures = self.failures.saturating_add(1);
         self.missing = true;
         self.retry_at = now + wait.min(MAX_RETRY);
@@ -72,6 +76,8 @@ pub enum Outcome {
     Linked,
     /// There is not.
     Failed,
+    /// There is not, and nothing was heard in all the time that a dial has.
+    Unanswered,
 }
 
 /// Who is in reach, whom to dial next, and when to look for others.
@@ -166,8 +172,13 @@ impl Neighbourhood {
     /// A dial of `tag` has ended.
     pub fn dialled(&mut self, tag: Tag, outcome: Outcome, now: Timestamp) {
         self.missed.remove(&tag);
-        if let (Some(known), Outcome::Failed) = (self.neighbours.get_mut(&tag), outcome) {
-            known.failed(now);
+        let least = match outcome {
+            Outcome::Linked => return,
+            Outcome::Failed => Duration::ZERO,
+            Outcome::Unanswered => LET_GO,
+        };
+        if let Some(known) = self.neighbours.get_mut(&tag) {
+            known.failed(least, now);
             if known.failures <= EAGER_FAILURES {
                 self.eager_since = now;
             }
@@ -193,7 +204,7 @@ impl Neighbourhood {
             // It was there until now. Whose radio is being switched off may still answer for a moment.
             (known.first_seen, known.seen) = (now, now);
             if now.since(since) < STABLE {
-                known.failed(now);
+                known.failed(Duration::ZERO, now);
             } else {
                 (known.failures, known.retry_at) = (0, now + FIRST_RETRY);
             }
@@ -296,23 +307,35 @@ mod tests {
         assert_eq!(hood.next_dial(at(12_001)), None);
     }
 
-    #[test]
-    fn failures_wait_twice_as_long_each_time_up_to_a_bound() {
+    /// Whoever is there is dialled as soon as these seconds after each dial, which ends as `outcome`.
+    fn waits(outcome: Outcome, seconds: &[u64]) -> (Neighbourhood, Timestamp) {
         let mut hood = hood();
         let mut now = at(0);
-        for wait in [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300] {
+        for wait in seconds {
             hood.sighted(tag(1), place(1), -80, now);
             assert_eq!(hood.next_dial(now), Some((tag(1), place(1))), "before {wait}");
-            hood.dialled(tag(1), Outcome::Failed, now);
-            let due = now + Duration::from_secs(wait);
+            hood.dialled(tag(1), outcome, now);
+            let due = now + Duration::from_secs(*wait);
             let early = due - Duration::from_nanos(1);
             hood.sighted(tag(1), place(1), -80, early);
             assert_eq!(hood.next_dial(early), None, "within {wait} s");
             now = due;
         }
+        (hood, now)
+    }
+
+    #[test]
+    fn failures_wait_twice_as_long_each_time_up_to_a_bound() {
+        let seconds = [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300];
+        let (mut hood, now) = waits(Outcome::Failed, &seconds);
         hood.sighted(tag(1), place(1), -80, now);
         hood.dialled(tag(1), Outcome::Linked, now);
         assert!(hood.next_dial(now).is_some());
+    }
+
+    #[test]
+    fn who_answers_nothing_is_let_go_of_before_it_is_dialled_again() {
+        waits(Outcome::Unanswered, &[6, 6, 6, 8, 16]);
     }
 
     #[test]

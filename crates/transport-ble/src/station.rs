@@ -363,7 +363,9 @@ impl Station {
             }
             Err(error) => {
                 tracing::debug!(%tag, %error, "no link");
-                self.hood.dialled(tag, Outcome::Failed, now);
+                let unanswered = matches!(error, ConnectError::TimedOut { .. });
+                let outcome = if unanswered { Outcome::Unanswered } else { Outcome::Failed };
+                self.hood.dialled(tag, outcome, now);
                 Err(error)
             }
         };
