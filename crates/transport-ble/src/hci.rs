@@ -7,6 +7,7 @@
 
 mod bearer;
 mod channel;
+mod guard;
 mod h4;
 mod host;
 mod pool;

@@ -19,6 +19,10 @@ use crate::place::Device;
 /// connection intervals, and a controller has few connections to give.
 const IDLE: Duration = Duration::from_secs(2);
 
+/// How long the end of a connection that stands no longer may take to be told: the controllers say it to each
+/// other first.
+const END: Duration = Duration::from_secs(5);
+
 /// A connection to a device, on which either end may open channels.
 pub(super) struct Bearer<'s> {
     pub(super) connection: Connection<'s, Pool>,
@@ -87,6 +91,18 @@ impl<'s> Bearer<'s> {
         }
     }
 
+    /// What happened to the connection next. Its end finds no room in the host's queue when the other end makes
+    /// much happen at once: all that is in the queue comes first.
+    async fn event(&self) -> ConnectionEvent {
+        tokio::select! {
+            biased;
+            event = self.connection.next() => event,
+            () = tokio::time::sleep(END), if !self.connection.is_connected() => {
+                ConnectionEvent::Disconnected { reason: Status::UNSPECIFIED }
+            }
+        }
+    }
+
     /// Takes channels that the other end opens, until the connection is gone.
     pub(super) async fn serve(self: Rc<Self>, host: Rc<Host<'s, '_>>) {
         let listener = L2capChannel::listen(host.stack, &self.connection);
@@ -94,7 +110,7 @@ impl<'s> Bearer<'s> {
         let (mut listening, mut wanted) = (true, true);
         let why = loop {
             tokio::select! {
-                event = self.connection.next() => match event {
+                event = self.event() => match event {
                     ConnectionEvent::Disconnected { reason } => break reason,
                     ConnectionEvent::RequestConnectionParams(request) => {
                         let answered = request.accept(None, host.stack).await;

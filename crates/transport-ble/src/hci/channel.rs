@@ -1,4 +1,5 @@
 use std::io;
+use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -128,14 +129,14 @@ impl<'s> Driver<'s> {
         let Self { channel, mut outgoing, incoming, ended } = self;
         let (mut writer, mut reader) = channel.split();
         // Neither is dropped in the middle of a unit: what it has done of it would be lost.
-        let write = async {
+        let mut write = pin!(async {
             while let Some(unit) = outgoing.recv().await {
                 if let Err(error) = writer.send(stack, &unit).await {
                     return format!("{error:?}");
                 }
             }
             "closed here".to_owned()
-        };
+        });
         let read = async {
             let mut unit = [0; MAX_SDU];
             loop {
@@ -155,7 +156,7 @@ impl<'s> Driver<'s> {
             tokio::time::sleep(LINGER).await;
         };
         let why = tokio::select! {
-            why = write => why,
+            why = &mut write => why,
             why = read => why,
             _ = bearer.lost() => "the connection is gone".to_owned(),
             () = abandoned => "closed here, with something unsent".to_owned(),
@@ -164,6 +165,8 @@ impl<'s> Driver<'s> {
         // The channel is told of it before the connection is.
         let end = if bearer.is_up() { None } else { Some(bearer.lost().await) };
         ended.get_or_init(|| end);
+        // Before `write` ends: it gives the credits that it has not used back to a channel that stands, whatever
+        // the other end has given meanwhile, and their sum is not checked.
         reader.disconnect();
     }
 }

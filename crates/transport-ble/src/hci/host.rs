@@ -134,12 +134,14 @@ pub(super) async fn run(
     };
     let gone = |why: String| RadioError::Gone { what: "the Bluetooth controller".to_owned(), why };
     tokio::select! {
+        // Tasks first: between two packets of which the line gives one alone, all that one woke goes on.
+        biased;
+        never = std::future::poll_fn(|context| tasks.poll(context)) => match never {},
         ran = &mut running => {
             let failure = ran.err().unwrap_or(BleHostError::Controller(H4Error::Closed));
             return Err(failed("driving the Bluetooth controller", failure));
         }
         error = &mut writing => return Err(gone(error.to_string())),
-        never = std::future::poll_fn(|context| tasks.poll(context)) => match never {},
         () = done => {}
     }
     // A controller on a serial line would go on advertising, and hold its connections.

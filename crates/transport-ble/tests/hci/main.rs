@@ -70,6 +70,11 @@ impl Node {
     }
 }
 
+async fn ended(one: &Node, two: &Node) {
+    one.transport.shutdown().await;
+    two.transport.shutdown().await;
+}
+
 /// Waits until a frame `number` of one end gets through to the other; the link that it took. Links that
 /// stand are replaced when one of them is lost to one end only, or when both ends dial at once.
 async fn through(one: &Node, two: &Node, number: u8) -> LinkId {

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use crate::controllers::Controllers;
-use crate::{Node, through};
+use crate::{Node, ended, through};
 
 const ECHOES: usize = 300;
 const BYTES: usize = 200;
@@ -31,11 +31,6 @@ async fn exchange(one: &Node, two: &Node) -> [LinkId; 2] {
     let back = one.told.arrivals(near.id(), back + 1).await.unwrap();
     assert_eq!(back.last().map(|frame| &frame[..]), Some(&b"back"[..]));
     [near.id(), far.id()]
-}
-
-async fn ended(one: &Node, two: &Node) {
-    one.transport.shutdown().await;
-    two.transport.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
