@@ -13,8 +13,7 @@ pub const MAX_NEIGHBOURS: usize = 64;
 /// How long the radio looks for others at a stretch: longer than the longest advertising interval, 1.3 s.
 const SCAN: Duration = Duration::from_millis(1_500);
 /// From one stretch to the next. Each begins anew because a driver tells of a device once in a stretch, if
-/// at all: controllers leave out what they have told, and bluetoothd drops what it hears of a known device
-/// before it has noticed that it is looking. The pause lets the radio serve its links.
+/// at all: controllers leave out what they have told. The pause lets the radio serve its links.
 const SCAN_EVERY: Duration = Duration::from_secs(2);
 /// Stretches of a look while nothing was just lost or begun.
 const SCANS: u32 = 3;

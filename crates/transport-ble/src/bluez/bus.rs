@@ -28,6 +28,9 @@ const ADVERTISEMENT: &str = "/bitcraps/advertisement";
 /// even when half of them are lost, at a thousandth of the radio's time.
 const INTERVAL_MILLIS: (u32, u32) = (100, 150);
 
+/// The weakest signal that a controller can tell of, in dBm (Core 5.4, vol. 4, part E, 7.7.65.2).
+const WEAKEST: i16 = -127;
+
 type Objects = BTreeMap<String, HashMap<String, Properties>>;
 
 /// An adapter that bluetoothd has.
@@ -150,17 +153,31 @@ impl Bus {
         done.map(drop).map_err(|error| translate("advertise", error))
     }
 
+    async fn filter(&self, path: &str, least_rssi: Option<i16>) -> Result<(), RadioError> {
+        let mut filter =
+            HashMap::from([("Transport", Value::from("le")), ("DuplicateData", Value::from(true))]);
+        if let Some(rssi) = least_rssi {
+            filter.insert("RSSI", Value::from(rssi));
+        }
+        let set = self.call(path, [ADAPTER, "SetDiscoveryFilter"], &filter).await;
+        set.map(drop).map_err(|error| translate("look for others", error))
+    }
+
     /// Starts or stops discovery.
+    ///
+    /// What comes before bluetoothd has noticed that its discovery began is dropped (`adapter.c`,
+    /// `btd_adapter_update_found_device`; seen with 5.66), and a controller may tell of each device once.
+    /// A filter that changes makes bluetoothd begin anew without the adapter ceasing to discover, so
+    /// that nothing is dropped; hence the first filter, which leaves out no signal that was measured.
     pub(super) async fn discover(&self, adapter: &Adapter, on: bool) -> Result<(), RadioError> {
         let path = adapter.path.as_str();
         let done = if on {
-            let filter = HashMap::from([
-                ("Transport", Value::from("le")),
-                ("DuplicateData", Value::from(true)),
-            ]);
-            let set = self.call(path, [ADAPTER, "SetDiscoveryFilter"], &filter).await;
-            set.map_err(|error| translate("look for others", error))?;
-            self.call(path, [ADAPTER, "StartDiscovery"], &()).await
+            self.filter(path, Some(WEAKEST)).await?;
+            let started = self.call(path, [ADAPTER, "StartDiscovery"], &()).await;
+            if started.is_ok() {
+                self.filter(path, None).await?;
+            }
+            started
         } else {
             self.call(path, [ADAPTER, "StopDiscovery"], &()).await
         };
