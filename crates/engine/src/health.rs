@@ -12,7 +12,7 @@ use bitcraps_topology::{LinkWeight, Snapshot, Topology, UNREACHED, hop_distances
 use bitcraps_types::{PeerId, Ratio, Timestamp, TransportType};
 
 use crate::Engine;
-use crate::network::Network;
+use crate::network::{Network, is_silent};
 use crate::tunnels::RELAY_RATE;
 
 /// Least time between two looks that links which come and go may cause: a storm of them is looked at
@@ -112,7 +112,7 @@ impl Engine {
     pub(crate) fn health_deadline(&self) -> Option<Timestamp> {
         let (health, network) = self.health.as_ref().zip(self.network.as_ref())?;
         if health.under_way {
-            return Some(health.monitor.alert_deadline());
+            return Some(health.monitor.overdue_at());
         }
         let due = health.monitor.next_deadline();
         Some(if network.is_reshaped() { due.min(health.looked + LOOK) } else { due })
@@ -247,11 +247,15 @@ impl Health {
                 facts.conflicts.push(peer);
             }
             let mut linked = false;
-            for link in core.measures(peer, now).filter(|link| link.silence.is_none()) {
+            // One that flaps passes for dead while it answers: it works.
+            for link in core.measures(peer, now).filter(|link| !is_silent(link)) {
                 linked = true;
+                works[link.transport.index()] = true;
+                if link.silence.is_some() {
+                    continue;
+                }
                 delivered += link.delivery.get();
                 links += 1;
-                works[link.transport.index()] = true;
                 rate_kbps = rate_kbps.max(link.goodput.get());
             }
             let known = self.met.contains(&peer);

@@ -22,10 +22,17 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How often a link that came up is looked at until its first round trip is measured: what is not
 /// measured is not told, because the other end may have measured it already.
 const UNMEASURED: Duration = Duration::from_millis(20);
-/// How long a link has to be silent, beside [`SILENT_PROBES`], before the network is told.
+/// How long a link has to be silent, beside [`SILENT_PROBES`], before it is taken to lead nowhere.
 const SILENCE: Duration = Duration::from_millis(1_500);
 /// How often a link is looked at that may become silent.
 const DOUBT: Duration = Duration::from_millis(100);
+
+/// Whether nobody is at the other end of a link, as far as probes can tell.
+pub(crate) fn is_silent(link: &LinkMeasures) -> bool {
+    link.silence.is_some_and(|Silence { lasts, lost_probes }| {
+        lasts >= SILENCE && lost_probes >= SILENT_PROBES
+    })
+}
 
 /// The network as this node sees it.
 ///
@@ -286,15 +293,12 @@ impl Network {
         self.soon.remove(&peer);
         self.silent.remove(&peer);
         for link in links {
-            match link.silence {
-                Some(Silence { lasts, lost_probes })
-                    if lasts >= SILENCE && lost_probes >= SILENT_PROBES =>
-                {
-                    self.silent.insert(peer);
-                    continue;
-                }
-                Some(Silence { lost_probes: 1.., .. }) => self.look_soon(peer, now + DOUBT),
-                _ => {}
+            if is_silent(&link) {
+                self.silent.insert(peer);
+                continue;
+            }
+            if let Some(Silence { lost_probes: 1.., .. }) = link.silence {
+                self.look_soon(peer, now + DOUBT);
             }
             awake |= link.awake;
             let Some(round_trip) = link.round_trip else {

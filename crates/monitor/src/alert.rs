@@ -30,7 +30,7 @@ pub enum AlertKind {
     LowClustering,
     /// A measure is not what it usually is.
     AnomalyDetected,
-    /// A transport has no link that works.
+    /// A transport has no link that anybody answers on, and had one.
     TransportDown,
     /// An admitted peer cannot be reached.
     PeerLost,

@@ -145,7 +145,7 @@ fn own(facts: &Facts) -> impl Iterator<Item = Signal> + '_ {
         split_off,
     };
     let down = facts.transports_down.iter().map(move |transport| {
-        let what = format!("no link over {transport} works, and some did");
+        let what = format!("nobody answers over {transport}, and somebody did");
         breach(AlertKind::TransportDown, Subject::Transport(*transport), what, false)
     });
     let lost = facts.lost.iter().map(move |lost| {

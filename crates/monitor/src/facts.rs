@@ -30,7 +30,7 @@ pub struct Facts {
     pub delivery: [Tally; TrafficClass::COUNT],
     /// Transmissions confirmed of those that ended, by transport.
     pub transports: [Tally; TransportType::COUNT],
-    /// Transports that should carry something and have no link that works.
+    /// Transports that had a link and have none that anybody answers on.
     pub transports_down: Vec<TransportType>,
     /// Admitted peers that were linked and cannot be reached now.
     pub lost: Vec<LostPeer>,

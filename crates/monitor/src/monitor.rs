@@ -245,21 +245,31 @@ impl Monitor {
         self.alert_deadline().min(self.tick_at)
     }
 
-    /// When time alone moves an alert on.
-    pub fn alert_deadline(&self) -> Timestamp {
+    fn alert_deadline(&self) -> Timestamp {
         self.alerts.next_deadline().unwrap_or(Timestamp::MAX)
+    }
+
+    /// When there is something to do while a look is under way: when it has lasted so long that nothing
+    /// waits for it any more.
+    pub fn overdue_at(&self) -> Timestamp {
+        let overdue = self.config.health_check_interval * self.config.absent_after_intervals;
+        self.alert_deadline().max(self.ticked + overdue + Duration::from_nanos(1))
     }
 
     /// Carries on what is due by time alone, the look excepted. Says so when the look is long
     /// overdue, as after a sleep.
+    ///
+    /// Once a look is due, alerts wait for it: what held at the look before and is gone by now has not
+    /// lasted. Those of a look that is long overdue do not.
     pub fn on_timer(&mut self, now: Timestamp) {
         let silence = now.since(self.ticked);
-        if self.health.is_some()
-            && silence > self.config.health_check_interval * self.config.absent_after_intervals
-        {
+        let overdue = self.config.health_check_interval * self.config.absent_after_intervals;
+        if self.health.is_some() && silence > overdue {
             self.alerts.signal(absent(Level::Breach, silence), now);
         }
-        self.alerts.advance(now);
+        if !self.is_due(now) || silence > overdue {
+            self.alerts.advance(now);
+        }
     }
 
     /// The network when it was last looked at; `None` before the first look.

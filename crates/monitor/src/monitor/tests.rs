@@ -310,6 +310,41 @@ fn what_the_node_knows_of_its_neighbours_becomes_alerts_of_their_own() {
 }
 
 #[test]
+fn what_the_next_look_finds_gone_is_not_told() {
+    let network = topology(5, &ring(5));
+    let down = Facts { transports_down: vec![TransportType::Bluetooth], ..Facts::default() };
+    let key = AlertKey {
+        kind: AlertKind::TransportDown,
+        subject: Subject::Transport(TransportType::Bluetooth),
+    };
+    for (next, told) in [(Facts::default(), vec![]), (down.clone(), vec![key])] {
+        let mut monitor = Monitor::new(MonitorConfig::default(), at(0));
+        look(&mut monitor, &network, &down, 0);
+        // It has held long enough by now, as far as anybody knew five seconds ago.
+        monitor.on_timer(at(5));
+        assert_eq!(fired(&mut monitor), []);
+        look(&mut monitor, &network, &next, 5);
+        assert_eq!(fired(&mut monitor), told);
+    }
+}
+
+#[test]
+fn alerts_do_not_wait_for_a_look_that_never_comes() {
+    let mut monitor = Monitor::new(MonitorConfig::default(), at(0));
+    let down = Facts { transports_down: vec![TransportType::Bluetooth], ..Facts::default() };
+    look(&mut monitor, &topology(5, &ring(5)), &down, 0);
+    let overdue = monitor.overdue_at();
+    assert!(overdue > at(15) && overdue < Timestamp::from_millis(15_001), "{overdue:?}");
+    monitor.on_timer(at(15));
+    assert_eq!(fired(&mut monitor), []);
+    monitor.on_timer(overdue);
+    let mut told: Vec<AlertKind> = fired(&mut monitor).into_iter().map(|key| key.kind).collect();
+    told.sort_unstable();
+    assert_eq!(told, [AlertKind::TransportDown, AlertKind::DataAbsent]);
+    assert!(monitor.overdue_at() > overdue, "nothing is left to do at once");
+}
+
+#[test]
 fn looks_are_due_at_the_interval_and_their_absence_is_told() {
     let mut monitor = Monitor::new(MonitorConfig::default(), at(0));
     assert!(monitor.is_due(at(0)));

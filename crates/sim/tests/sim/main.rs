@@ -8,6 +8,7 @@ mod determinism;
 mod failover;
 mod faults;
 mod healing;
+mod health;
 mod hops;
 mod network;
 mod soak;
