@@ -40,8 +40,8 @@ pub enum ForwardError {
 }
 
 impl Core {
-    /// Hands a frame to the next hop, over the fastest of its links that has room; its header is
-    /// completed here. Frames of others wait behind everything of this node: they are not handed
+    /// Hands a frame to the next hop, over the fastest of its links that has room; one that flaps, and
+    /// passes for dead while it answers, is better than none. Its header is completed here. Frames of others wait behind everything of this node: they are not handed
     /// over where bulk would not be. The next hop acknowledges a frame that has a route, which says
     /// something of the link; that it arrived is for the ends of the path to say. Nobody here sends
     /// it again.
@@ -70,7 +70,7 @@ impl Core {
         let mut error = ForwardError::NoLink(next);
         let mut chosen = None;
         for link in ranking.iter().map(|index| &state.links[index]) {
-            if !link.ready || link.is_down() || is_relayed(link.id()) {
+            if !link.ready || link.is_mute() || is_relayed(link.id()) {
                 continue;
             }
             if link.max_frame < len {

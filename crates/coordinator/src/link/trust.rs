@@ -202,6 +202,11 @@ impl Link {
         self.down
     }
 
+    /// Whether it passes for dead and has not answered since.
+    pub(crate) fn is_mute(&self) -> bool {
+        self.down && self.buckets[SizeBucket::Small.index()].lost_probes >= DOWN_PROBES
+    }
+
     pub(crate) fn is_suspect(&self) -> bool {
         self.suspect_since.is_some()
     }

@@ -136,6 +136,32 @@ fn two_relays_that_both_doubt_their_link_onward_do_not_hand_it_back() {
 }
 
 #[test]
+fn a_first_hop_that_flaps_carries_what_has_no_other_way() {
+    let mut sim = Simulation::new(9);
+    let (nodes, links) = row(&mut sim, 3);
+    let first = |sim: &Simulation| {
+        let (core, relay) = (sim.core(nodes[0]).unwrap(), sim.peer_id(nodes[1]));
+        let link = core.measures(relay, sim.clock(nodes[0])).next().unwrap();
+        (core.is_neighbour(relay), link.silence.map(|silence| silence.lost_probes))
+    };
+    let mut bets = Vec::new();
+    for _ in 0..20 {
+        sim.fault(links[0], Way::Both, Fault::BlackHole(true));
+        sim.run_for(SECOND);
+        sim.fault(links[0], Way::Both, Fault::BlackHole(false));
+        sim.run_for(SECOND);
+        // Its hold is not over: it answers, and is not trusted.
+        if first(&sim) == (false, Some(0)) {
+            bets.push(bet(&mut sim, nodes[0], nodes[2]));
+            sim.run_for(200 * MS);
+            assert!(bets.iter().all(|bet| sim.message(*bet).is_delivered()));
+        }
+        sim.run_for(SECOND);
+    }
+    assert!(bets.len() > 5, "{}", bets.len());
+}
+
+#[test]
 fn a_message_crosses_thirty_hops() {
     let mut sim = Simulation::new(6);
     let (nodes, _) = row(&mut sim, 31);
