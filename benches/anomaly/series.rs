@@ -55,6 +55,13 @@ fn sigmoid(place: f64) -> f64 {
 }
 
 impl Series {
+    /// So many values, all 0, one a second.
+    #[cfg(test)]
+    pub(super) fn flat(values: u64, windows: &[(usize, usize)]) -> Self {
+        let values = (0..values).map(|second| (Timestamp::from_millis(second * 1_000), 0.0));
+        Self { values: values.collect(), windows: windows.to_vec() }
+    }
+
     /// NAB's standard profile: of each window the first find counts, the earlier the more; every
     /// find outside of windows costs, the farther behind one the more.
     pub(super) fn score(&self, found: &[bool]) -> Score {
@@ -156,18 +163,13 @@ fn seconds(text: &str) -> Option<u64> {
 mod tests {
     use super::*;
 
-    fn series(windows: &[(usize, usize)]) -> Series {
-        let values = (0..100).map(|second| (Timestamp::from_millis(second * 1_000), 0.0));
-        Series { values: values.collect(), windows: windows.to_vec() }
-    }
-
     fn found(places: &[usize]) -> Vec<bool> {
         (0..100).map(|place| places.contains(&place)).collect()
     }
 
     #[test]
     fn scores_are_those_of_the_standard_profile() {
-        let one = series(&[(40, 49)]);
+        let one = Series::flat(100, &[(40, 49)]);
         let standard = |places: &[usize]| one.score(&found(places)).standard();
         assert_eq!(standard(&[]), 0.0);
         assert_eq!(standard(&[40]), 100.0);
