@@ -3,9 +3,11 @@
 //! Three steps, after Lavin and Ahmad (2015) and Hochenbaum, Vallis and Kejariwal (2017): what the time
 //! of day explains is taken away; what is left is measured in robust deviations; and how large those
 //! are of late is compared with how large they have been for long. Raw deviations do not transfer from
-//! one series to another, the comparison with a series' own past does.
+//! one series to another, the comparison with a series' own past does. A single deviation counts as far
+//! as it is new: spikes that come now and then are what the series does.
 
 mod change;
+mod novelty;
 mod panel;
 mod record;
 mod season;
@@ -14,6 +16,7 @@ mod share;
 use std::collections::VecDeque;
 
 use bitcraps_types::Timestamp;
+use novelty::Novelty;
 pub use panel::Panel;
 use season::Season;
 pub(crate) use share::Share;
@@ -24,7 +27,8 @@ const RECENT: usize = 2_016;
 const LONG: usize = 3_000;
 /// Deviations of late.
 const SHORT: usize = 8;
-/// How many times the threshold a single deviation has to reach to count without waiting for others.
+/// How many times the threshold a single deviation has to reach, and to be new by as much, to count
+/// without waiting for others.
 const SUDDEN: f64 = 2.0;
 /// What is usual of late strays by so many of its own standard deviations before it counts as straying
 /// by more than single deviations do: where each value resembles the one before.
@@ -60,7 +64,7 @@ pub struct Verdict {
     pub lasts: bool,
 }
 
-/// Watches one series. Bounded: at most 160 KiB.
+/// Watches one series. Bounded: at most 232 KiB.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Detector {
     /// Deviations below this mean nothing: the resolution of the series.
@@ -77,6 +81,7 @@ pub struct Detector {
     strange: Moments,
     /// Means of the last [`SHORT`] of those.
     lates: Moments,
+    novelty: Novelty,
     centre: f64,
     scale: f64,
     uses_season: bool,
@@ -97,6 +102,7 @@ impl Detector {
             residuals: VecDeque::new(),
             strange: Moments::default(),
             lates: Moments::default(),
+            novelty: Novelty::default(),
             centre: 0.0,
             scale: 1.0,
             uses_season: false,
@@ -135,14 +141,15 @@ impl Detector {
             self.scale = spread(&self.residuals).max(self.resolution);
         }
         let strangeness = ((value - expected).abs() / self.scale).ln_1p();
-        let score = self.score(strangeness);
+        let new = self.novelty.observe(value, self.resolution, fresh);
+        let score = self.score(strangeness, new);
         push(&mut self.values, value, RECENT);
         self.season.learn(value, at);
         self.seen += 1;
         self.verdict(score, multiplier, expected)
     }
 
-    fn score(&mut self, strangeness: f64) -> f64 {
+    fn score(&mut self, strangeness: f64, new: f64) -> f64 {
         self.strange.push(strangeness);
         let mean = self.strange.mean();
         let spread = self.strange.deviation().max(LEAST_SPREAD);
@@ -150,7 +157,8 @@ impl Detector {
         let late = of_late.clone().sum::<f64>() / of_late.count() as f64;
         let wandering = spread.max(WANDERING * self.lates.deviation());
         self.lates.push(late);
-        ((late - mean) / wandering).max((strangeness - mean) / spread / SUDDEN)
+        let sudden = strangeness.min(new);
+        ((late - mean) / wandering).max((sudden - mean) / spread / SUDDEN)
     }
 
     fn verdict(&mut self, score: f64, multiplier: f64, expected: f64) -> Verdict {
