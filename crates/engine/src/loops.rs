@@ -1,4 +1,4 @@
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use bitcraps_types::PeerId;
 
@@ -11,10 +11,11 @@ const NAME: usize = 16;
 /// What names a frame on its way: its source and the start of what is sealed.
 pub(crate) type FrameName = (PeerId, [u8; NAME]);
 
-/// Frames that were relayed: none is relayed twice.
+/// Frames that were relayed: none is relayed more than twice.
 #[derive(Debug, Default)]
 pub(crate) struct Loops {
-    seen: BTreeSet<FrameName>,
+    /// How often each was.
+    seen: BTreeMap<FrameName, u8>,
     order: VecDeque<FrameName>,
 }
 
@@ -24,15 +25,18 @@ impl Loops {
         Some((source, *sealed.first_chunk()?))
     }
 
-    pub(crate) fn has(&self, name: &FrameName) -> bool {
-        self.seen.contains(name)
+    /// How often a frame was relayed.
+    pub(crate) fn times(&self, name: &FrameName) -> u8 {
+        self.seen.get(name).copied().unwrap_or_default()
     }
 
     /// It was relayed. One that was not may come again.
     pub(crate) fn note(&mut self, name: FrameName) {
-        if self.seen.insert(name) {
+        let times = self.seen.entry(name).or_insert(0);
+        if *times == 0 {
             self.order.push_back(name);
         }
+        *times = times.saturating_add(1);
         while self.order.len() > FRAMES {
             if let Some(oldest) = self.order.pop_front() {
                 self.seen.remove(&oldest);
@@ -55,12 +59,13 @@ mod tests {
         };
         assert_eq!(Loops::name(PeerId::from_bytes([1; 32]), &[0; 15]), None);
         loops.note(name(0));
-        assert!(loops.has(&name(0)) && !loops.has(&name(1)));
+        assert_eq!([0, 1].map(|number| loops.times(&name(number))), [1, 0]);
         (1..FRAMES as u64).for_each(|number| loops.note(name(number)));
-        assert!(loops.has(&name(0)));
+        assert_eq!(loops.times(&name(0)), 1);
         loops.note(name(0));
+        assert_eq!(loops.times(&name(0)), 2);
         loops.note(name(FRAMES as u64));
-        assert!(!loops.has(&name(0)) && loops.has(&name(1)));
+        assert_eq!([0, 1].map(|number| loops.times(&name(number))), [0, 1]);
         assert_eq!(loops.seen.len(), FRAMES);
     }
 }

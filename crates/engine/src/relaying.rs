@@ -14,6 +14,8 @@ use crate::{Engine, Level};
 /// Hops that a frame may travel: the recommended default of the internet protocol (RFC 1700), more than
 /// a thousand nodes in one area are apart.
 const TTL: u8 = 64;
+/// Of a frame that has so few hops left, and no name to be known by, it is taken to be going round.
+const TTL_ASTRAY: u8 = TTL / 2;
 /// Where a frame says what it is, and its deadline.
 const KIND_AT: usize = 2;
 const DATA: u8 = 1;
@@ -344,7 +346,8 @@ impl Engine {
             RelayedKind::Sealed => Loops::name(route.source, &relayed.payload),
             RelayedKind::Handshake => None,
         };
-        if ttl <= 1 || name.is_some_and(|name| tunnels.loops.has(&name)) {
+        let times = name.map_or(0, |name| tunnels.loops.times(&name));
+        if ttl <= 1 || times > 1 {
             tunnels.counters.looped += 1;
             return;
         }
@@ -355,13 +358,17 @@ impl Engine {
         // The destination, if it is a neighbour; the relay that was named, if it is one that answers;
         // the next one on this node's own way there, or on its way round those it comes from; or the one
         // that was named all the same, because what the view shows as a link may be suspect to its own
-        // ends for long.
+        // ends for long. What comes again has found nothing but doubts on its way round: it takes this
+        // node's own way whatever is thought of it, once.
         let named = relayed.via.first().and_then(|alias| network.neighbour_of(*alias));
         let answers = |hop: &PeerId| self.core.is_answering(*hop);
         let onward = |next: &PeerId| *next != from && *next != route.source;
         let next = if self.core.is_neighbour(route.destination) {
             relayed.via.clear();
             Some(route.destination)
+        } else if times > 0 || (name.is_none() && ttl <= TTL_ASTRAY) {
+            relayed.via.clear();
+            tunnels.straight_hop(network, &route.destination).filter(onward)
         } else if let Some(next) = named.filter(|next| answers(next) && onward(next)) {
             relayed.via.remove(0);
             Some(next)

@@ -79,6 +79,8 @@ pub(crate) struct Tunnels {
     pub(crate) waiting: BTreeSet<PeerId>,
     /// Ways that others asked for, while the network stays as it is.
     own_ways: BTreeMap<PeerId, Vec<PeerId>>,
+    /// First hops of the same whoever answers.
+    straight: BTreeMap<PeerId, Option<PeerId>>,
     /// First hops of others, round those a frame comes from.
     detours: BTreeMap<([PeerId; 2], PeerId), Option<PeerId>>,
     pub(crate) loops: Loops,
@@ -107,6 +109,7 @@ impl Tunnels {
             ends: BTreeMap::new(),
             waiting: BTreeSet::new(),
             own_ways: BTreeMap::new(),
+            straight: BTreeMap::new(),
             detours: BTreeMap::new(),
             loops: Loops::default(),
             counters: RelayCounters::default(),
@@ -143,6 +146,7 @@ impl Tunnels {
     /// The network, or what answers, is not what it was: ways that others asked for are looked for anew.
     pub(crate) fn forget_hops(&mut self) {
         self.own_ways.clear();
+        self.straight.clear();
         self.detours.clear();
     }
 
@@ -164,6 +168,7 @@ impl Tunnels {
         };
         if self.own_ways.len() >= MAX_WAYS {
             self.own_ways.clear();
+            self.straight.clear();
         }
         let own = self.own_ways.entry(*to).or_insert_with(|| first(&[]));
         if !from.iter().any(|peer| own.contains(peer)) {
@@ -174,6 +179,13 @@ impl Tunnels {
         }
         let hop = || first(&from).get(1).copied();
         *self.detours.entry((from, *to)).or_insert_with(hop)
+    }
+
+    /// The next hop of this node's own way to a peer, whether it answers or not: where several relays in a
+    /// row each doubt their link onward, every way round leads back here. O(log n) but for the first time.
+    pub(crate) fn straight_hop(&mut self, network: &Network, to: &PeerId) -> Option<PeerId> {
+        let hop = || network.way_round(to, &[], |_| true).get(1).copied();
+        *self.straight.entry(*to).or_insert_with(hop)
     }
 
     /// Whether others may have that many bytes more relayed.

@@ -136,6 +136,40 @@ fn two_relays_that_both_doubt_their_link_onward_do_not_hand_it_back() {
 }
 
 #[test]
+fn three_relays_that_all_doubt_their_link_onward_carry_what_comes_round() {
+    let mut sim = Simulation::new(10);
+    let nodes: Vec<_> = (0..6).map(|_| sim.add_node_with(relays)).collect();
+    // Any of 1, 2 and 3 leads to 4, by whom alone the destination is reached, and to the other two.
+    let pairs = [(1, 4), (2, 4), (3, 4), (0, 1), (1, 2), (2, 3), (1, 3), (4, 5)];
+    let links = pairs.map(|(a, b)| sim.add_link(nodes[a], nodes[b], LinkModel::wifi()));
+    sim.run_for(3 * SECOND);
+    // Large frames do not pass from any of the three, small ones do.
+    for relay in 1..4 {
+        sim.fault(links[relay - 1], Way::Both, Fault::DropLarger(Some(400)));
+        let options = SendOptions::new(TrafficClass::Critical).deadline(SECOND);
+        sim.send(nodes[relay], nodes[4], 1_000, options, None);
+    }
+    sim.run_for(500 * MS);
+    for relay in 1..4 {
+        let (relay, onward) = (sim.core(nodes[relay]).unwrap(), sim.peer_id(nodes[4]));
+        assert!(relay.is_neighbour(onward) && !relay.is_answering(onward));
+    }
+    let bets: Vec<_> = (0..40)
+        .map(|_| {
+            let bet = bet(&mut sim, nodes[0], nodes[5]);
+            sim.run_for(5 * MS);
+            bet
+        })
+        .collect();
+    sim.run_for(200 * MS);
+    let counters = [1, 2, 3].map(|at| sim.engine(nodes[at]).unwrap().relay_counters().unwrap());
+    assert!(counters.iter().all(|counters| counters.relayed > 0), "{counters:?}");
+    let lost = counters.iter().map(|counters| counters.no_way + counters.looped);
+    assert_eq!(lost.sum::<u64>(), 0, "{counters:?}");
+    assert!(bets.iter().all(|bet| sim.message(*bet).is_delivered()));
+}
+
+#[test]
 fn a_first_hop_that_flaps_carries_what_has_no_other_way() {
     let mut sim = Simulation::new(9);
     let (nodes, links) = row(&mut sim, 3);
