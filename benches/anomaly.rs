@@ -85,6 +85,16 @@ const FALSE_A_DAY: f64 = 0.1;
 /// Forests draw: what they earn is the mean of so many.
 const DRAWS: u64 = 5;
 
+/// A rival on the series that are judged.
+struct Rival {
+    name: &'static str,
+    /// Its threshold by what it says of noise.
+    calm: f64,
+    thresholds: Vec<f64>,
+    /// What it says of each value of each series, for each draw.
+    draws: Vec<Vec<Vec<f64>>>,
+}
+
 fn judge(series: &[Series], arguments: &Arguments, report: &mut Report) {
     report.push(Row::new("series judged", series.len() as f64, ""));
     let usual = MonitorConfig::default().anomaly_threshold_multiplier;
@@ -100,16 +110,16 @@ fn judge(series: &[Series], arguments: &Arguments, report: &mut Report) {
     let days = arguments.size(NOISE_DAYS, 1);
     let noise: Vec<_> = colours(days, arguments.seed).collect();
     let most = (FALSE_A_DAY * (noise.len() * days) as f64) as usize;
-    let mut rivals: Vec<(&str, f64, Vec<Vec<Vec<f64>>>, Vec<f64>)> = Vec::new();
+    let mut rivals = Vec::new();
     for (name, scorer, thresholds) in rivals::all(arguments.seed) {
         let quiet = |values: &Vec<(Timestamp, f64)>| scorer(values).split_off(PROBATION);
-        let fixed = calm(&noise.iter().map(quiet).collect::<Vec<_>>(), &thresholds, most);
-        report.push(Row::new(format!("{name}, threshold fixed on noise"), fixed, ""));
-        rivals.push((name, fixed, Vec::new(), thresholds));
+        let calm = calm(&noise.iter().map(quiet).collect::<Vec<_>>(), &thresholds, most);
+        report.push(Row::new(format!("{name}, threshold fixed on noise"), calm, ""));
+        rivals.push(Rival { name, calm, thresholds, draws: Vec::new() });
     }
     for draw in 0..DRAWS {
         for (rival, (_, scorer, _)) in rivals.iter_mut().zip(rivals::all(arguments.seed + draw)) {
-            rival.2.push(series.iter().map(|series| scorer(&series.values)).collect());
+            rival.draws.push(series.iter().map(|series| scorer(&series.values)).collect());
         }
     }
     for telling in Telling::ALL {
@@ -117,7 +127,7 @@ fn judge(series: &[Series], arguments: &Arguments, report: &mut Report) {
         let steps: Vec<f64> = (0..80).map(|step| usual * (0.5 + 0.025 * f64::from(step))).collect();
         let own = Standards::of(series, &own, telling, &steps, usual);
         let (mut fixed, mut others) = (f64::MIN, f64::MIN);
-        for (name, calm, draws, thresholds) in &rivals {
+        for Rival { name, calm, thresholds, draws } in &rivals {
             let of =
                 |scores: &Vec<Vec<f64>>| Standards::of(series, scores, telling, thresholds, *calm);
             let rival = Standards::mean(&draws.iter().map(of).collect::<Vec<_>>());

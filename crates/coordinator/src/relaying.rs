@@ -41,10 +41,10 @@ pub enum ForwardError {
 
 impl Core {
     /// Hands a frame to the next hop, over the fastest of its links that has room; one that flaps, and
-    /// passes for dead while it answers, is better than none. Its header is completed here. Frames of others wait behind everything of this node: they are not handed
-    /// over where bulk would not be. The next hop acknowledges a frame that has a route, which says
-    /// something of the link; that it arrived is for the ends of the path to say. Nobody here sends
-    /// it again.
+    /// passes for dead while it answers, is better than none. Its header is completed here. Frames of
+    /// others wait behind everything of this node: they are not handed over where bulk would not be. The
+    /// next hop acknowledges a frame that has a route, which says something of the link; that it arrived is
+    /// for the ends of the path to say. Nobody here sends it again.
     ///
     /// # Errors
     /// [`ForwardError`].
