@@ -6,6 +6,7 @@
 
 mod bus;
 mod channel;
+mod looks;
 mod sight;
 
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use tokio::time::Instant;
 
 use self::bus::{Adapter, Bus};
 use self::channel::L2cap;
+use self::looks::Looks;
 use crate::advertisement::{Advertisement, Tag};
 use crate::place::{Device, Place};
 use crate::radio::{Channel, MAX_SDU, Radio, RadioError, RadioEvent};
@@ -68,6 +70,7 @@ pub struct Bluez {
 struct Open {
     bus: Bus,
     adapter: Adapter,
+    looks: Looks,
     /// Accepts callers and listens to bluetoothd.
     tasks: JoinSet<()>,
 }
@@ -265,7 +268,7 @@ impl Radio for Bluez {
         tasks.spawn(accept(listener, events));
         self.made_up.store(adapter.is_made_up(), Ordering::Relaxed);
         let device = adapter.device;
-        *self.open.lock().await = Some(Open { bus, adapter, tasks });
+        *self.open.lock().await = Some(Open { bus, adapter, looks: Looks::default(), tasks });
         Ok(Place { device, psm })
     }
 
@@ -277,9 +280,8 @@ impl Radio for Bluez {
     }
 
     async fn scan(&self, on: bool) -> Result<(), RadioError> {
-        let open = self.open.lock().await;
-        match &*open {
-            Some(Open { bus, adapter, .. }) => bus.discover(adapter, on).await,
+        match &mut *self.open.lock().await {
+            Some(Open { looks, adapter, .. }) => looks.set(adapter, on).await,
             None => Ok(()),
         }
     }
@@ -300,9 +302,10 @@ impl Radio for Bluez {
 
     async fn close(&self) {
         let open = self.open.lock().await.take();
-        if let Some(Open { bus, adapter, mut tasks }) = open {
+        if let Some(Open { bus, adapter, looks, mut tasks }) = open {
             // The listener is closed when its task has ended.
             tasks.shutdown().await;
+            looks.end(&adapter).await;
             bus.close(&adapter).await;
         }
     }

@@ -302,6 +302,11 @@ impl Bus {
         if let Err(error) = self.call(&adapter.path, method, &(path,)).await {
             tracing::debug!(%error, "ending the advertisement");
         }
+        self.hang_up().await;
+    }
+
+    /// Closes the connection.
+    pub(super) async fn hang_up(self) {
         if let Err(error) = self.0.close().await {
             tracing::debug!(%error, "closing the system bus");
         }

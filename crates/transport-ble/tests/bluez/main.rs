@@ -6,6 +6,7 @@
 #![expect(clippy::print_stdout, reason = "figures are for whoever runs this")]
 
 mod hostile;
+mod looking;
 mod meeting;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
