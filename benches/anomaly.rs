@@ -3,8 +3,9 @@
 //! `DIR/labels.json` names windows of anomalies in the CSV files beside it, as the Numenta Anomaly
 //! Benchmark does; the score is that of its standard profile. The monitor's detector is judged at its
 //! default threshold, which is fixed beforehand, each rival at the lowest one that keeps it as calm on
-//! noise; all of them also at thresholds chosen on the other series, and at the best afterwards. A node's whole panel is judged on simulated networks of production engines, clean
-//! ones and ones that something known befalls.
+//! noise; all of them also at thresholds chosen on the other series, and at the best afterwards. A
+//! node's whole panel is judged on simulated networks of production engines, clean ones and ones that
+//! something known befalls.
 
 mod cuts;
 mod mesh;
