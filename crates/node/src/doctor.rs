@@ -2,6 +2,8 @@
 //!
 //! Looks only: nothing is sent, written or switched, and a node that runs meanwhile is not disturbed.
 
+#[cfg(all(feature = "bluetooth", target_os = "linux"))]
+mod attributes;
 #[cfg(all(any(feature = "bluetooth", feature = "wifi"), target_os = "linux"))]
 mod switches;
 #[cfg(test)]
@@ -250,7 +252,9 @@ async fn bluetooth(config: &Config) -> Finding {
     let radio = bitcraps_transport_ble::Bluez::new(settings.adapter.clone());
     match tokio::time::timeout(PATIENCE, radio.examine()).await {
         Ok(Ok((name, device))) => {
-            Finding::new(PART, Condition::Good, format!("adapter {name}, {device}"))
+            let advice = attributes::advice(Path::new(attributes::PLACE));
+            let advice = advice.map_or_else(String::new, |advice| format!("; {advice}"));
+            Finding::new(PART, Condition::Good, format!("adapter {name}, {device}{advice}"))
         }
         Ok(Err(error)) => {
             let switch = switches::blocking(Path::new(switches::PLACE), "bluetooth");

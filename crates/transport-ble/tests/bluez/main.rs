@@ -5,6 +5,7 @@
 #![expect(clippy::disallowed_methods, reason = "what is measured is time")]
 #![expect(clippy::print_stdout, reason = "figures are for whoever runs this")]
 
+mod faults;
 mod hostile;
 mod looking;
 mod meeting;
