@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use bitcraps_session::Identity;
 use bitcraps_transport_api::conformance::Recorder;
-use bitcraps_transport_api::{Link, Sink, Transport as _, TransportEvent, TrySendError};
+use bitcraps_transport_api::{Address, Link, Sink, Transport as _, TransportEvent, TrySendError};
 use bitcraps_transport_ble::{BleConfig, BleTransport, Bluez, Tag};
 use bitcraps_types::LinkId;
 use bytes::Bytes;
 use tokio::process::Command;
+use tokio::sync::oneshot;
 
 use crate::{ADAPTERS, Node, PATIENCE, node};
 
@@ -141,22 +142,35 @@ impl Sink for Deaf {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fault_57_a_peer_that_takes_nothing_holds_up_itself_alone() {
     const ROUNDS: usize = 100;
-    // The deaf one and the other share an adapter, and a connection therefore.
+    // The deaf one and the other share an adapter, and a connection therefore. It has a thread of
+    // its own, which stands still where its sink does, as a process would.
     let (far, near) = (node(0, false), node(1, false));
-    let radio = Arc::new(Bluez::new(Some(ADAPTERS[0].to_owned())));
-    let config = BleConfig { discover: false, ..BleConfig::default() };
-    let deaf = BleTransport::new(config, Identity::from_seed(&[9; 32]), radio).unwrap();
-    let hearing = Arc::new(Deaf::default());
     tokio::join!(near.start(), far.start());
-    deaf.start(hearing.clone()).await.unwrap();
+    let hearing = Arc::new(Deaf::default());
+    let (place, placed) = oneshot::channel();
+    let (over, ends) = oneshot::channel::<()>();
+    let sink = hearing.clone();
+    let thread = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let radio = Arc::new(Bluez::new(Some(ADAPTERS[0].to_owned())));
+            let config = BleConfig { discover: false, ..BleConfig::default() };
+            let deaf = BleTransport::new(config, Identity::from_seed(&[9; 32]), radio).unwrap();
+            deaf.start(sink).await.unwrap();
+            place.send((deaf.peer(), deaf.place().unwrap().to_string())).unwrap();
+            ends.await.unwrap();
+            deaf.shutdown().await;
+        });
+    });
+    let (peer, address) = placed.await.unwrap();
     let mut target = far.target();
     near.transport.connect(target.clone()).await.unwrap();
     let (there, here) = tokio::join!(near.link(), far.link());
-    target.peer = deaf.peer();
-    target.address = bitcraps_transport_api::Address::new(deaf.place().unwrap().to_string());
+    target.peer = peer;
+    target.address = Address::new(address);
     near.transport.connect(target).await.unwrap();
     let stalled = near.told.link(1).await.unwrap();
     // Until the channel, its credits and the queue are full, and stay so.
@@ -199,6 +213,7 @@ async fn fault_57_a_peer_that_takes_nothing_holds_up_itself_alone() {
         assert!(begun.elapsed() < PATIENCE, "{} of {given}", near.told.total_written(stalled.id()));
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    deaf.shutdown().await;
+    over.send(()).unwrap();
     end([near, far]).await;
+    thread.join().unwrap();
 }
